@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocm
+
+import (
+	"context"
+	"sync"
+)
+
+// Job bounds the work of one run and makes sure that nothing is done twice in it.
+// A nil Job bounds nothing and remembers nothing.
+type Job struct {
+	slots chan struct{}
+
+	mu      sync.Mutex
+	flights map[string]*flight
+}
+
+type flight struct {
+	done chan struct{}
+	err  error
+}
+
+// NewJob returns a job that does at most parallel things at once (at least one).
+func NewJob(parallel int) *Job {
+	return &Job{slots: make(chan struct{}, max(1, parallel)), flights: map[string]*flight{}}
+}
+
+// Parallel is the number of things the job does at once; 1 for a nil Job.
+func (j *Job) Parallel() int {
+	if j == nil {
+		return 1
+	}
+	return cap(j.slots)
+}
+
+// Do runs fn when a slot is free. fn must not call Do itself: a slot is for one piece of
+// work, such as moving one blob, never for something that waits for other work.
+func (j *Job) Do(ctx context.Context, fn func() error) error {
+	if j == nil {
+		return fn()
+	}
+	select {
+	case j.slots <- struct{}{}:
+		defer func() { <-j.slots }()
+		return fn()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Once runs fn for the first caller with this key; others wait for it and share its
+// result. Success is remembered for the rest of the job, failure is not: the next
+// caller tries again. The caller whose context ends stops waiting.
+func (j *Job) Once(ctx context.Context, key string, fn func() error) error {
+	if j == nil {
+		return fn()
+	}
+	j.mu.Lock()
+	f, ok := j.flights[key]
+	if !ok {
+		f = &flight{done: make(chan struct{})}
+		j.flights[key] = f
+	}
+	j.mu.Unlock()
+	if ok {
+		select {
+		case <-f.done:
+			return f.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	f.err = fn()
+	if f.err != nil {
+		j.mu.Lock()
+		delete(j.flights, key)
+		j.mu.Unlock()
+	}
+	close(f.done)
+	return f.err
+}

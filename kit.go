@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Opener makes content of a typed specification: an access method or an input.
+type Opener interface {
+	// Open checks the specification and prepares the content; it reads no more than
+	// it needs to describe the root. [ErrInvalid] names the wrong field.
+	Open(ctx context.Context, env *Env, s Spec) (Content, error)
+}
+
+// OpenerFunc is an [Opener] made of a function.
+type OpenerFunc func(ctx context.Context, env *Env, s Spec) (Content, error)
+
+// Open calls f.
+func (f OpenerFunc) Open(ctx context.Context, env *Env, s Spec) (Content, error) {
+	return f(ctx, env, s)
+}
+
+// RepositoryOpener opens a repository by specification. A CTF that does not exist is
+// opened and is created by its first commit.
+type RepositoryOpener func(ctx context.Context, env *Env, s Spec) (Repository, error)
+
+// Signer makes signatures of one family of algorithms.
+type Signer interface {
+	// Sign signs the digest. name is the signature's name: keys are looked up by it in
+	// env.Credentials. The spec holds the algorithm's settings and may be the zero Spec.
+	Sign(ctx context.Context, env *Env, name string, d Digest, s Spec) (SignatureValue, error)
+}
+
+// Verifier judges signatures of one family of algorithms.
+type Verifier interface {
+	// Verify returns nil only if sig is a good signature over sig.Digest by a key that
+	// env.Credentials holds or leads to. [ErrSignature] otherwise; what cannot be
+	// judged is an error too. Whether sig.Digest is the right digest is the caller's
+	// business.
+	Verify(ctx context.Context, env *Env, sig Signature, s Spec) error
+}
+
+// Credentials finds secrets.
+type Credentials interface {
+	// Resolve returns the secret for a consumer; [ErrNotFound] if there is none, in
+	// which case callers go on anonymously where that makes sense.
+	Resolve(ctx context.Context, id Identity) (Secret, error)
+}
+
+// Secret is a set of named properties, such as username and password.
+type Secret map[string]string
+
+// Env is what implementations need from their surroundings, given once. The zero value
+// works: no credentials, default transport, default places, no log.
+type Env struct {
+	Credentials Credentials       // nil: none
+	HTTP        http.RoundTripper // nil: http.DefaultTransport
+	Dir         string            // base of relative input paths; empty: current directory
+	Temp        string            // folder for temporary files; empty: os.TempDir()
+	Now         func() time.Time  // nil: time.Now
+	Log         *slog.Logger      // nil: discarded
+	Job         *Job              // nil: no bound, nothing shared
+	Report      func(Event)       // nil: nobody listens; may be called concurrently
+}
+
+// Event is progress of one item. Bytes never goes backwards for one Item.
+type Event struct {
+	Item  string // what is worked on, e.g. "acme.org/app:1.0.0 resource image"
+	Bytes int64  // done so far
+	Total int64  // -1: not known
+	Done  bool   // last event of the item
+}
+
+// Resolve asks the environment's credentials; without any it answers [ErrNotFound].
+func (e *Env) Resolve(ctx context.Context, id Identity) (Secret, error) {
+	if e == nil || e.Credentials == nil {
+		return nil, fmt.Errorf("credentials for %s: %w", id, ErrNotFound)
+	}
+	return e.Credentials.Resolve(ctx, id)
+}
+
+// Transport is the HTTP transport to use.
+func (e *Env) Transport() http.RoundTripper {
+	if e == nil || e.HTTP == nil {
+		return http.DefaultTransport
+	}
+	return e.HTTP
+}
+
+// Time is the current time by the environment's clock.
+func (e *Env) Time() time.Time {
+	if e == nil || e.Now == nil {
+		return time.Now()
+	}
+	return e.Now()
+}
+
+// Logger never returns nil.
+func (e *Env) Logger() *slog.Logger {
+	if e == nil || e.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.Log
+}
+
+// TempDir is the folder for temporary files.
+func (e *Env) TempDir() string {
+	if e == nil || e.Temp == "" {
+		return os.TempDir()
+	}
+	return e.Temp
+}
+
+// Event reports progress if somebody listens.
+func (e *Env) Event(ev Event) {
+	if e != nil && e.Report != nil {
+		e.Report(ev)
+	}
+}
+
+// Registry maps type names to implementations. Aliases are just more names. The zero
+// value is empty; fill it before it is used concurrently.
+type Registry[T any] struct {
+	what  string
+	byKey map[string]T
+}
+
+// NewRegistry returns an empty registry; what names the kind of thing in messages.
+func NewRegistry[T any](what string) *Registry[T] {
+	return &Registry[T]{what: what, byKey: map[string]T{}}
+}
+
+// Add registers v under each of the names, exactly as they are written in a "type" member.
+func (r *Registry[T]) Add(v T, names ...string) {
+	for _, n := range names {
+		r.byKey[n] = v
+	}
+}
+
+// For finds the implementation of a type name; [ErrUnknownType] lists the known ones.
+func (r *Registry[T]) For(typ string) (T, error) {
+	if v, ok := r.byKey[typ]; ok {
+		return v, nil
+	}
+	var zero T
+	return zero, fmt.Errorf("%s type %q: %w (known: %s)", r.what, typ, ErrUnknownType, strings.Join(r.Names(), ", "))
+}
+
+// Names lists the registered names, sorted.
+func (r *Registry[T]) Names() []string {
+	names := make([]string, 0, len(r.byKey))
+	for n := range r.byKey {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Kit is everything a program was built with, by kind.
+type Kit struct {
+	Repositories *Registry[RepositoryOpener]
+	Access       *Registry[Opener]
+	Inputs       *Registry[Opener]
+	Signers      *Registry[Signer]   // by signature algorithm and by signer configuration type
+	Verifiers    *Registry[Verifier] // by signature algorithm
+}

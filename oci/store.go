@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oci maps component versions onto OCI repositories: which manifest, config,
+// layers, annotations and tags make a component version, and back. The mapping is written
+// once, above [Store]: a registry (package oci/remote), a CTF (package ctf) and memory
+// (package oci/memory) are all sets of OCI repositories.
+package oci
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+)
+
+// Store is a set of OCI repositories.
+type Store interface {
+	// Repo gives access to one repository by its path below the store, such as
+	// "component-descriptors/acme.org/app". It costs nothing and need not exist.
+	Repo(name string) Repo
+	// String says where the store is, for messages.
+	String() string
+	io.Closer
+}
+
+// Repo is one OCI repository. All methods may be used concurrently.
+type Repo interface {
+	// Fetch opens a blob or manifest by digest, unverified; [ocm.ErrNotFound].
+	ocm.Fetcher
+	// Resolve finds a manifest by tag or digest and returns media type, digest and size.
+	// [ocm.ErrNotFound] also if the repository does not exist.
+	Resolve(ctx context.Context, ref string) (ociv1.Descriptor, error)
+	// Exists reports whether content with this digest (and size, if d.Size >= 0) is there:
+	// a manifest if d.MediaType says so, else a blob. Half-written content is not there.
+	Exists(ctx context.Context, d ociv1.Descriptor) (bool, error)
+	// Push stores a blob, reading r to its end. With d.Digest set, the bytes must have that
+	// digest (and d.Size, if >= 0), else [ocm.ErrDigest] and nothing is stored. With
+	// d.Digest empty the sha256 digest is computed on the way. The result is complete.
+	Push(ctx context.Context, d ociv1.Descriptor, r io.Reader) (ociv1.Descriptor, error)
+	// PutManifest stores a manifest or index, whose children must be there, and points tag
+	// at it unless tag is empty. raw must match d. was tells what the tag must be before:
+	// see [Any], [Absent] and [At]. [ocm.ErrExists] or [ocm.ErrConflict] if it is not; then
+	// the tag is untouched.
+	PutManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, tag string, was Was) error
+	// Tags lists the tags in no order; none if the repository does not exist.
+	Tags(ctx context.Context) iter.Seq2[string, error]
+	// Origin is registry/repository for mounts between repositories of a registry, empty
+	// where there is no registry.
+	Origin() string
+}
+
+// Was is the condition on a tag's state before it is moved.
+type Was struct {
+	any    bool
+	digest digest.Digest
+}
+
+// Any puts no condition on the tag.
+func Any() Was { return Was{any: true} }
+
+// Absent demands that the tag does not exist.
+func Absent() Was { return Was{} }
+
+// At demands that the tag points at d.
+func At(d digest.Digest) Was { return Was{digest: d} }
+
+// Check compares the condition with the tag's state; found is empty if the tag does not exist.
+func (w Was) Check(found digest.Digest) error {
+	switch {
+	case w.any || w.digest == found:
+		return nil
+	case w.digest == "":
+		return ocm.ErrExists
+	}
+	return ocm.ErrConflict
+}
+
+// Mounter is a [Repo] of a registry that can take a blob from another repository of the same
+// registry without moving it.
+type Mounter interface {
+	// Mount returns false if the registry declined; the blob must be pushed then.
+	Mount(ctx context.Context, d ociv1.Descriptor, origin string) (bool, error)
+}
+
+// RepoLister is a [Store] that can list its repositories.
+type RepoLister interface {
+	Repos(ctx context.Context) iter.Seq2[string, error]
+}
+
+// ReferrerLister is a [Repo] that can list the manifests whose subject is d.
+type ReferrerLister interface {
+	// Referrers lists with annotations, filtered by artifactType unless that is empty.
+	// [errors.ErrUnsupported] if the registry has no such API.
+	Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error]
+}
