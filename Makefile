@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export GOTOOLCHAIN ?= local
+
+BIN      := $(CURDIR)/bin
+GOLANGCI := $(BIN)/golangci-lint-2.8.0
+FUZZTIME ?= 60s
+
+.PHONY: all demo test lint fuzz bench build
+all: build
+
+build: ## the ocm command, in bin/
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ocm ./cmd/ocm
+
+demo: build ## the whole journey with this project itself as the product
+	go run ./internal/demo -ocm $(BIN)/ocm
+
+test: ## everything that needs no more than Go; long suites too where CI=true
+	go vet ./...
+	go test $(if $(CI),-race) ./...
+
+lint: $(GOLANGCI)
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.8.0
+	mv $(BIN)/golangci-lint $@
+
+fuzz: ## every fuzz target for FUZZTIME
+	@go list ./... | while read -r pkg; do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+bench: build ## what packing, listing and starting cost, as ratios
+	go run ./internal/bench -ocm $(BIN)/ocm

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ocm"
+)
+
+// None is the access of a resource that has no content.
+var None ocm.Opener = ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) {
+	return ocm.Content{}, fmt.Errorf("access none: there is no content: %w", errors.ErrUnsupported)
+})

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package builtin is the one list of what is compiled in: repository types, access methods,
+// inputs and signature algorithms, each with all names by which descriptors, constructor
+// files and configurations may call it.
+package builtin
+
+import (
+	"context"
+	"fmt"
+
+	"ocm"
+	"ocm/access"
+	"ocm/ctf"
+	"ocm/input"
+	"ocm/oci"
+	"ocm/oci/remote"
+	"ocm/sign/pgp"
+	"ocm/sign/rsa"
+)
+
+// Kit returns everything that is compiled in.
+func Kit() *ocm.Kit {
+	k := &ocm.Kit{
+		Repositories: ocm.NewRegistry[ocm.RepositoryOpener]("repository"),
+		Access:       ocm.NewRegistry[ocm.Opener]("access"),
+		Inputs:       ocm.NewRegistry[ocm.Opener]("input"),
+		Signers:      ocm.NewRegistry[ocm.Signer]("signer"),
+		Verifiers:    ocm.NewRegistry[ocm.Verifier]("signature algorithm"),
+	}
+	k.Repositories.Add(openRegistry, versioned("v1", "OCIRepository", "OCI", "oci", "OCIRegistry", "ociRegistry")...)
+	k.Repositories.Add(openCTF, versioned("v1", "CommonTransportFormat", "CTF", "ctf", "commonTransportFormat")...)
+
+	k.Access.Add(access.OCIArtifact, versioned("v1", "ociArtifact", "OCIArtifact", "ociImage", "OCIImage", "ociRegistry")...)
+	k.Access.Add(access.None, versioned("v1", "none", "None")...)
+
+	k.Inputs.Add(input.File, versioned("v1", "file", "File")...)
+	k.Inputs.Add(input.Dir, versioned("v1", "dir", "Dir")...)
+	k.Inputs.Add(input.UTF8, versioned("v1", "utf8", "UTF8")...)
+	k.Inputs.Add(input.Binary, versioned("v1", "binary", "Binary")...)
+
+	rsaHandler := rsa.Handler{}
+	k.Signers.Add(rsaHandler, append(rsa.Algorithms(), versioned("v1alpha1", "RSASigningConfiguration")...)...)
+	k.Verifiers.Add(rsaHandler, rsa.Algorithms()...)
+	pgpHandler := pgp.Handler{}
+	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
+	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
+	return k
+}
+
+// versioned lists names without and with a version suffix.
+func versioned(version string, names ...string) []string {
+	out := make([]string, 0, 2*len(names))
+	for _, n := range names {
+		out = append(out, n, n+"/"+version)
+	}
+	return out
+}
+
+// OpenRepository opens a repository by its specification.
+func OpenRepository(ctx context.Context, kit *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
+	open, err := kit.Repositories.For(s.Type)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, env, s)
+}
+
+func openRegistry(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
+	var r struct {
+		BaseURL string `json:"baseUrl"`
+		SubPath string `json:"subPath"`
+	}
+	if err := s.Decode(&r); err != nil {
+		return nil, err
+	}
+	if r.BaseURL == "" {
+		return nil, fmt.Errorf("repository %s: baseUrl is missing: %w", s.Type, ocm.ErrInvalid)
+	}
+	store, err := remote.Open(env, r.BaseURL, r.SubPath, remote.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return oci.NewRepository(store, env), nil
+}
+
+func openCTF(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
+	var c struct {
+		FilePath string `json:"filePath"`
+	}
+	if err := s.Decode(&c); err != nil {
+		return nil, err
+	}
+	if c.FilePath == "" {
+		return nil, fmt.Errorf("repository %s: filePath is missing: %w", s.Type, ocm.ErrInvalid)
+	}
+	store, err := ctf.Open(c.FilePath)
+	if err != nil {
+		return nil, err
+	}
+	return oci.NewRepository(store, env), nil
+}

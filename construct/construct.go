@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package construct packs software into component versions: it reads a constructor file, takes
+// content from inputs and accesses, computes digests, and writes the versions into a
+// repository, referenced ones first.
+//
+// The same input gives the same bytes: nothing is written that depends on the clock, the
+// machine or the order of work. A version becomes visible only when all of its content is stored.
+package construct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+	"ocm/blob"
+	"ocm/descriptor"
+	"ocm/graph"
+	"ocm/normalise"
+	"ocm/oci"
+)
+
+// Conflict says what happens if a component version is there already.
+type Conflict string
+
+// Conflict policies.
+const (
+	Abort   Conflict = "abort-and-fail"
+	Skip    Conflict = "skip"    // keep what is there and use it for references
+	Replace Conflict = "replace" // overwrite
+)
+
+// Options steer [Run]. The zero value works.
+type Options struct {
+	Conflict   Conflict // default Abort
+	SkipDigest bool     // no digests for resources that stay elsewhere
+	// Find looks for referenced versions that are neither in the file nor in the target; nil: nowhere.
+	Find graph.Find
+	// CopyExternal brings a referenced version that Find found into the target; nil: it stays
+	// where it is.
+	CopyExternal func(ctx context.Context, v ocm.Version) error
+}
+
+// Run makes the component versions of the file in the target repository and returns them in
+// the order of the file. Versions that were finished before an error stay.
+func Run(ctx context.Context, kit *ocm.Kit, env *ocm.Env, target ocm.Repository, f *File, o Options) ([]ocm.Version, error) {
+	b := &builder{kit: kit, env: env, target: target, o: o, file: map[string]*Component{}, made: map[string]ocm.Version{}}
+	for i := range f.Components {
+		c := &f.Components[i]
+		key := c.Name + ":" + c.Version
+		if b.file[key] != nil {
+			return nil, fmt.Errorf("component %s stands twice in the constructor: %w", key, ocm.ErrInvalid)
+		}
+		b.file[key] = c
+	}
+	out := make([]ocm.Version, len(f.Components))
+	for i := range f.Components {
+		v, err := b.build(ctx, &f.Components[i], nil)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = v
+	}
+	return out, nil
+}
+
+type builder struct {
+	kit    *ocm.Kit
+	env    *ocm.Env
+	target ocm.Repository
+	o      Options
+	file   map[string]*Component
+	made   map[string]ocm.Version
+}
+
+// build makes one component version after those that it references. path holds the versions
+// that wait for this one.
+func (b *builder) build(ctx context.Context, c *Component, path []string) (ocm.Version, error) {
+	key := c.Name + ":" + c.Version
+	if v := b.made[key]; v != nil {
+		return v, nil
+	}
+	for _, p := range path {
+		if p == key {
+			return nil, fmt.Errorf("references form a cycle: %s -> %s: %w", strings.Join(path, " -> "), key, ocm.ErrInvalid)
+		}
+	}
+	v, err := b.version(ctx, c, append(path, key))
+	if err != nil {
+		return nil, fmt.Errorf("component %s: %w", key, err)
+	}
+	b.made[key] = v
+	return v, nil
+}
+
+func (b *builder) version(ctx context.Context, c *Component, path []string) (ocm.Version, error) {
+	desc, err := b.skeleton(ctx, c, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := descriptor.Validate(desc); err != nil {
+		return nil, err
+	}
+	base, err := b.target.Open(ctx, c.Name, c.Version)
+	switch {
+	case errors.Is(err, ocm.ErrNotFound):
+	case err != nil:
+		return nil, err
+	case b.o.Conflict == Skip:
+		b.env.Logger().Warn("kept the component version that is there already", "component", c.Name, "version", c.Version)
+		return base, nil
+	case b.o.Conflict != Replace:
+		return nil, fmt.Errorf("%s: %w (see --component-version-conflict-policy)", b.target, ocm.ErrExists)
+	}
+	draft, err := b.target.Draft(ctx, c.Name, c.Version, base)
+	if err != nil {
+		return nil, err
+	}
+	defer draft.Close()
+	if err := b.contents(ctx, c, desc, draft); err != nil {
+		return nil, err
+	}
+	if err := descriptor.Validate(desc); err != nil {
+		return nil, err
+	}
+	return draft.Commit(ctx, desc)
+}
+
+// skeleton is the descriptor without its contents; references are resolved.
+func (b *builder) skeleton(ctx context.Context, c *Component, path []string) (*ocm.Descriptor, error) {
+	provider, err := ocm.NewProvider(c.Provider.Name, c.Provider.Labels)
+	if err != nil {
+		return nil, err
+	}
+	d := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: ocm.SchemaV2}}
+	d.Component = ocm.Component{
+		Name: c.Name, Version: c.Version, CreationTime: c.CreationTime, Provider: provider, Labels: c.Labels,
+	}
+	for i := range c.Resources {
+		r := &c.Resources[i]
+		res := ocm.Resource{Element: r.Element, Type: r.Type, Relation: r.Relation, SrcRefs: r.SrcRefs, Digest: r.Digest, Access: ocm.Spec{Type: "none"}}
+		if r.Access != nil {
+			res.Access = *r.Access
+		}
+		d.Component.Resources = append(d.Component.Resources, res)
+	}
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		src := ocm.Source{Element: s.Element, Type: s.Type, Access: ocm.Spec{Type: "none"}}
+		if s.Access != nil {
+			src.Access = *s.Access
+		}
+		d.Component.Sources = append(d.Component.Sources, src)
+	}
+	for _, ref := range c.References {
+		if err := b.reference(ctx, &ref, path); err != nil {
+			return nil, fmt.Errorf("reference %s: %w", &ref.Element, err)
+		}
+		d.Component.References = append(d.Component.References, ref)
+	}
+	return d, nil
+}
+
+// reference resolves a reference and gives it the digest of what it refers to.
+func (b *builder) reference(ctx context.Context, ref *ocm.Reference, path []string) error {
+	v, err := b.find(ctx, ref.ComponentName, ref.Version, path)
+	if err != nil {
+		return err
+	}
+	if !ref.Digest.Empty() {
+		return normalise.Matches(v.Descriptor(), *ref.Digest)
+	}
+	d, err := normalise.Digest(v.Descriptor(), ocm.SHA256, normalise.V3)
+	ref.Digest = &d
+	return err
+}
+
+// find looks in the file, in the target, then elsewhere.
+func (b *builder) find(ctx context.Context, name, version string, path []string) (ocm.Version, error) {
+	if c := b.file[name+":"+version]; c != nil {
+		return b.build(ctx, c, path)
+	}
+	v, err := b.target.Open(ctx, name, version)
+	if !errors.Is(err, ocm.ErrNotFound) || b.o.Find == nil {
+		return v, err
+	}
+	if v, err = b.o.Find(ctx, name, version); err == nil && b.o.CopyExternal != nil {
+		err = b.o.CopyExternal(ctx, v)
+	}
+	return v, err
+}
+
+// contents stores the inputs and fills in accesses and digests.
+func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descriptor, draft ocm.Draft) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2 * b.env.Job.Parallel()) // twice: one prepares while another moves bytes
+	for i := range c.Resources {
+		in, res := &c.Resources[i], &desc.Component.Resources[i]
+		g.Go(func() error {
+			if err := b.resource(ctx, in, res, draft); err != nil {
+				return fmt.Errorf("resource %s: %w", &res.Element, err)
+			}
+			return nil
+		})
+	}
+	for i := range c.Sources {
+		in, src := &c.Sources[i], &desc.Component.Sources[i]
+		g.Go(func() error {
+			if in.Input == nil {
+				return nil
+			}
+			stored, _, err := b.input(ctx, *in.Input, draft)
+			if err != nil {
+				return fmt.Errorf("source %s: %w", &src.Element, err)
+			}
+			src.Access = stored.Access
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// input opens an input and stores what it delivers.
+func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (ocm.Stored, ocm.Content, error) {
+	opener, err := b.kit.Inputs.For(spec.Type)
+	if err != nil {
+		return ocm.Stored{}, ocm.Content{}, err
+	}
+	content, err := opener.Open(ctx, b.env, spec)
+	if err != nil {
+		return ocm.Stored{}, ocm.Content{}, err
+	}
+	stored, err := draft.Add(ctx, content, "")
+	return stored, content, err
+}
+
+func (b *builder) resource(ctx context.Context, in *Resource, res *ocm.Resource, draft ocm.Draft) error {
+	given := in.Digest
+	if in.Input != nil {
+		stored, _, err := b.input(ctx, *in.Input, draft)
+		if err != nil {
+			return err
+		}
+		res.Access = stored.Access
+		found := storedDigest(stored)
+		if !given.Empty() && (given.Value != found.Value || given.NormalisationAlgorithm != found.NormalisationAlgorithm || given.HashAlgorithm != found.HashAlgorithm) {
+			return fmt.Errorf("content: expected %s, found %s: %w", given, &found, ocm.ErrDigest)
+		}
+		if !in.SkipDigest {
+			res.Digest = &found
+		}
+		return nil
+	}
+	if !graph.HasContent(in.Access.Type) || given.Excluded() {
+		return nil
+	}
+	if oci.IsLocal(in.Access.Type) {
+		return localDigest(res, in.SkipDigest)
+	}
+	if _, err := b.kit.Access.For(in.Access.Type); err != nil || in.SkipDigest || b.o.SkipDigest {
+		if err != nil {
+			b.env.Logger().Warn("unknown access type: the resource is stored without a digest", "resource", res.Name, "type", in.Access.Type)
+		}
+		return nil
+	}
+	return b.byReference(ctx, res)
+}
+
+// localDigest is the digest of content that is in the target already: it is addressed by it.
+// Committing reads it and refuses what is not there or not that.
+func localDigest(res *ocm.Resource, skip bool) error {
+	l, err := oci.ParseLocal(res.Access)
+	if err != nil || skip || !res.Digest.Empty() {
+		return err
+	}
+	d := digest.Digest(l.LocalReference)
+	if err := blob.CheckDigest(d); err != nil {
+		return err
+	}
+	found := storedDigest(ocm.Stored{Root: ociv1.Descriptor{MediaType: l.MediaType, Digest: d}})
+	res.Digest = &found
+	return nil
+}
+
+// byReference computes the digest of content that stays where it is, and pins the access to it
+// where the access type can say so.
+func (b *builder) byReference(ctx context.Context, res *ocm.Resource) error {
+	opener, err := b.kit.Access.For(res.Access.Type)
+	if err != nil {
+		return err
+	}
+	content, err := opener.Open(ctx, b.env, res.Access)
+	if err != nil {
+		return err
+	}
+	if res.Digest.Empty() {
+		d, err := graph.NewDigest(ctx, content, ocm.SHA256)
+		if err != nil {
+			return err
+		}
+		res.Digest = &d
+	} else if err := graph.Check(ctx, content, *res.Digest); err != nil {
+		return err
+	}
+	res.Access, err = pin(res.Access, content)
+	return err
+}
+
+// pin adds the manifest's digest to an image reference that has none: the tag may move, the
+// component may not.
+func pin(access ocm.Spec, content ocm.Content) (ocm.Spec, error) {
+	if !blob.IsManifest(content.Root.MediaType) {
+		return access, nil
+	}
+	var a struct {
+		ImageReference string      `json:"imageReference"`
+		Rest           ocm.RawJSON `json:",embed"`
+	}
+	if err := access.Decode(&a); err != nil || a.ImageReference == "" || strings.Contains(a.ImageReference, "@") {
+		return access, err
+	}
+	a.ImageReference += "@" + content.Root.Digest.String()
+	raw, err := jsonv2.Marshal(a, jsonv2.Deterministic(true))
+	if err != nil {
+		return access, err
+	}
+	var pinned ocm.Spec
+	return pinned, pinned.UnmarshalJSON(raw)
+}
+
+// storedDigest is the digest of content that was hashed while it was stored.
+func storedDigest(s ocm.Stored) ocm.Digest {
+	d := ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: s.Root.Digest.Encoded()}
+	if blob.IsManifest(s.Root.MediaType) {
+		d.NormalisationAlgorithm = ocm.OCIArtifactDigest
+	}
+	if s.Root.Digest.Algorithm() == "sha512" {
+		d.HashAlgorithm = ocm.SHA512
+	}
+	return d
+}

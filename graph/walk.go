@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package graph loads, walks, checks, signs and verifies closures: a component version and
+// everything that it references. It is what sign, verify, transfer and deploy have in common.
+//
+// [Walk] loads the versions and puts them into an order in which children come before their
+// parents. A reference that carries a digest is compared with the version that was found, on
+// the way, so that nothing below a verified version can be exchanged.
+package graph
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"ocm"
+	"ocm/normalise"
+)
+
+// Limits of a closure.
+const (
+	MaxVersions = 100_000
+	MaxDepth    = 100
+)
+
+// Find opens a component version wherever it is: in the repository of its parent, or where the
+// configuration says. [ocm.ErrNotFound] if it is nowhere.
+type Find func(ctx context.Context, name, version string) (ocm.Version, error)
+
+// Node is a component version in a graph.
+type Node struct {
+	ocm.Version
+	Children []*Node // one per reference, in the descriptor's order; empty if not followed
+}
+
+// Key is "name:version".
+func (n *Node) Key() string {
+	c := &n.Descriptor().Component
+	return c.Name + ":" + c.Version
+}
+
+// Graph is a closure of component versions.
+type Graph struct {
+	Roots []*Node
+	Nodes []*Node // each version once, children before parents
+}
+
+// Options says how far to walk.
+type Options struct {
+	Recursive bool // follow references
+	Trust     bool // do not compare reference digests: for looking at a graph, never for using it
+}
+
+// Walk loads the closure of roots. Versions are loaded in parallel as far as job allows.
+// A cycle of references is [ocm.ErrInvalid], a reference whose digest does not match
+// [ocm.ErrDigest], a version that cannot be found [ocm.ErrNotFound]; each names the path
+// from the root.
+func Walk(ctx context.Context, job *ocm.Job, find Find, roots []ocm.Version, o Options) (*Graph, error) {
+	w := &walker{job: job, find: find, o: o, nodes: map[string]*Node{}}
+	g := &Graph{}
+	for _, r := range roots {
+		n := &Node{Version: r}
+		if known, ok := w.nodes[n.Key()]; ok {
+			n = known
+		}
+		w.nodes[n.Key()] = n
+		g.Roots = append(g.Roots, n)
+	}
+	if err := w.load(ctx, g.Roots); err != nil {
+		return nil, err
+	}
+	var err error
+	g.Nodes, err = order(g.Roots)
+	return g, err
+}
+
+type walker struct {
+	job   *ocm.Job
+	find  Find
+	o     Options
+	nodes map[string]*Node
+}
+
+// load brings in the references of a generation of nodes, then of the next one, until there
+// is no new one: breadth first, so that depth is bounded and everything of one generation is
+// loaded at once.
+func (w *walker) load(ctx context.Context, generation []*Node) error {
+	for depth := 0; w.o.Recursive && len(generation) > 0; depth++ {
+		if depth > MaxDepth {
+			return fmt.Errorf("references nested more than %d deep: %w", MaxDepth, ocm.ErrLimit)
+		}
+		var next []*Node
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(w.job.Parallel())
+		for _, parent := range generation {
+			refs := parent.Descriptor().Component.References
+			parent.Children = make([]*Node, len(refs))
+			for i := range refs {
+				key := refs[i].ComponentName + ":" + refs[i].Version
+				child, known := w.nodes[key]
+				if !known {
+					child = &Node{}
+					w.nodes[key] = child
+					next = append(next, child)
+					if len(w.nodes) > MaxVersions {
+						_ = g.Wait() // the limit is the error to tell
+						return fmt.Errorf("more than %d component versions: %w", MaxVersions, ocm.ErrLimit)
+					}
+					g.Go(func() error { return w.open(gctx, parent, &refs[i], child) })
+				}
+				parent.Children[i] = child
+			}
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		if err := w.check(generation); err != nil {
+			return err
+		}
+		generation = next
+	}
+	return nil
+}
+
+func (w *walker) open(ctx context.Context, parent *Node, ref *ocm.Reference, n *Node) error {
+	return w.job.Do(ctx, func() error {
+		v, err := w.find(ctx, ref.ComponentName, ref.Version)
+		if err != nil {
+			return fmt.Errorf("%s: reference %s: %w", parent.Key(), &ref.Element, err)
+		}
+		c := &v.Descriptor().Component
+		if c.Name != ref.ComponentName || c.Version != ref.Version {
+			return fmt.Errorf("%s: reference %s: expected %s:%s, found %s:%s: %w",
+				parent.Key(), &ref.Element, ref.ComponentName, ref.Version, c.Name, c.Version, ocm.ErrInvalid)
+		}
+		n.Version = v
+		return nil
+	})
+}
+
+// check compares the reference digests of a generation whose children are loaded.
+func (w *walker) check(generation []*Node) error {
+	if w.o.Trust {
+		return nil
+	}
+	for _, n := range generation {
+		for i, child := range n.Children {
+			if err := checkReference(n, i, child); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkReference(parent *Node, i int, child *Node) error {
+	ref := &parent.Descriptor().Component.References[i]
+	if ref.Digest.Empty() {
+		return nil
+	}
+	if err := normalise.Matches(child.Descriptor(), *ref.Digest); err != nil {
+		return fmt.Errorf("%s: reference %s to %s: %w", parent.Key(), &ref.Element, child.Key(), err)
+	}
+	return nil
+}
+
+// order sorts topologically and refuses cycles.
+func order(roots []*Node) ([]*Node, error) {
+	var out []*Node
+	state := map[*Node]int{} // 1: on the path, 2: done
+	var path []string
+	var visit func(n *Node) error
+	visit = func(n *Node) error {
+		switch state[n] {
+		case 2:
+			return nil
+		case 1:
+			return fmt.Errorf("references form a cycle: %s -> %s: %w", strings.Join(path, " -> "), n.Key(), ocm.ErrInvalid)
+		}
+		if len(path) > MaxDepth {
+			return fmt.Errorf("references nested more than %d deep: %w", MaxDepth, ocm.ErrLimit)
+		}
+		state[n] = 1
+		path = append(path, n.Key())
+		for _, c := range n.Children {
+			if err := visit(c); err != nil {
+				return err
+			}
+		}
+		path = path[:len(path)-1]
+		state[n] = 2
+		out = append(out, n)
+		return nil
+	}
+	for _, r := range roots {
+		if err := visit(r); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package arch tests the architecture: which package may import which, and what must not be
+// in the code at all. docs/ARCHITECTURE.md tells the reasons.
+package arch
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// floors: a package may import packages of its own room (the same first path element below
+// the module) and of lower floors.
+var floors = map[string]int{
+	"ocm":            0,
+	"ocm/blob":       1,
+	"ocm/descriptor": 1,
+	"ocm/normalise":  2, // over descriptor: jsonNormalisation/v1 reads the document itself
+
+	"ocm/config":      3,
+	"ocm/credentials": 4,
+	"ocm/sign":        3,
+	"ocm/oci":         3,
+
+	"ocm/oci/remote": 4,
+	"ocm/oci/memory": 4,
+	"ocm/ctf":        4,
+
+	"ocm/access": 5,
+	"ocm/input":  5,
+
+	"ocm/graph": 6,
+
+	"ocm/construct": 7,
+	"ocm/transfer":  7,
+	"ocm/inspect":   7,
+
+	"ocm/builtin": 8,
+	"ocm/cmd":     9,
+}
+
+// rooms are the only places where a library may be imported directly.
+var rooms = map[string][]string{
+	"github.com/spf13/cobra":           {"ocm/cmd/ocm"},
+	"oras.land/oras-go/v2":             {"ocm/oci", "ocm/ctf", "ocm/blob", "ocm/credentials"},
+	"github.com/ProtonMail/go-crypto":  {"ocm/sign/pgp"},
+	"github.com/sigstore/sigstore-go":  {"ocm/sign/sigstore"},
+	"k8s.io":                           {"ocm/deploy", "ocm/cmd/ocm-controller"},
+	"helm.sh":                          {"ocm/deploy", "ocm/cmd/ocm-controller"},
+	"compress/flate":                   nil, // its output changes with the toolchain
+	"compress/gzip":                    nil,
+	"github.com/gowebpki/jcs":          {"ocm/normalise"},
+	"github.com/Masterminds/semver/v3": {"ocm/config", "ocm/cmd/ocm", "ocm/inspect"},
+}
+
+type pkg struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	Dir          string
+	GoFiles      []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Dir,GoFiles", "ocm/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p pkg
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	if len(list) < 10 {
+		t.Fatalf("go list found only %d packages", len(list))
+	}
+	return list
+}
+
+// floor finds the floor of the longest known prefix of a path.
+func floor(path string) (string, int, bool) {
+	for p := path; p != "."; p = filepath.Dir(p) {
+		if f, ok := floors[p]; ok && (p != "ocm" || path == "ocm") {
+			return p, f, true
+		}
+	}
+	return "", 0, false
+}
+
+func TestImportsGoDown(t *testing.T) {
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.ImportPath, "ocm/internal/") {
+			continue
+		}
+		from, f, ok := floor(p.ImportPath)
+		if !ok {
+			t.Errorf("%s stands on no floor: add it to the list", p.ImportPath)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if imp != "ocm" && !strings.HasPrefix(imp, "ocm/") || strings.HasPrefix(imp, "ocm/internal/") {
+				continue
+			}
+			to, g, ok := floor(imp)
+			if !ok || g >= f && to != from {
+				t.Errorf("%s (floor %d) imports %s (floor %d): imports go down only", p.ImportPath, f, imp, g)
+			}
+		}
+	}
+}
+
+func TestLibrariesStayInTheirRooms(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imp := range p.Imports {
+			for lib, allowed := range rooms {
+				if imp != lib && !strings.HasPrefix(imp, lib+"/") {
+					continue
+				}
+				if !within(p.ImportPath, allowed) {
+					t.Errorf("%s imports %s, which belongs to %v", p.ImportPath, imp, allowed)
+				}
+			}
+		}
+	}
+}
+
+func within(path string, allowed []string) bool {
+	for _, a := range allowed {
+		if path == a || strings.HasPrefix(path, a+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestTestPackagesAreNotLinked(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "ocm/cmd/ocm").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		for _, no := range []string{"testing", "ocm/internal/repotest", "ocm/internal/storetest", "github.com/olareg/olareg", "github.com/google/go-containerregistry", "k8s.io/"} {
+			if d := strings.TrimSpace(dep); d == no || strings.HasPrefix(d, no+"/") {
+				t.Errorf("the ocm command links %s", d)
+			}
+		}
+	}
+}
+
+func TestNoInitAndEveryPackageTellsItsStory(t *testing.T) {
+	for _, p := range packages(t) {
+		documented := false
+		for _, name := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = documented || f.Doc != nil && len(f.Doc.Text()) > 80
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+					t.Errorf("%s: func init() in %s", p.ImportPath, name)
+				}
+			}
+		}
+		if !documented && len(p.GoFiles) > 0 {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+func TestEveryFileSaysItsLicence(t *testing.T) {
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.PackageClauseOnly)
+		if err != nil {
+			return err
+		}
+		if len(f.Comments) == 0 || f.Comments[0].List[0].Text != "// SPDX-License-Identifier: Apache-2.0" {
+			t.Errorf("%s does not start with the SPDX line", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

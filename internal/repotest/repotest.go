@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package repotest is the contract of [ocm.Repository] as code. Every implementation runs it.
+package repotest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+	"ocm/blob"
+)
+
+const name = "acme.org/contract"
+
+// Run runs the contract on repositories that open returns; each call must give an empty one.
+func Run(t *testing.T, open func(t *testing.T) ocm.Repository) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, ocm.Repository)
+	}{
+		{"EmptyRepositoryHasNothing", empty},
+		{"NothingIsVisibleBeforeCommit", invisible},
+		{"CommittedVersionIsReadBack", roundTrip},
+		{"VersionWithBuildMetadata", buildMetadata},
+		{"NestedArtifactKeepsItsGraph", nested},
+		{"SameContentTwiceIsStoredOnce", shared},
+		{"DraftOfExistingVersionNeedsBase", exists},
+		{"OldStateStaysReadableByDigest", pinned},
+		{"SecondWriterGetsConflict", conflict},
+		{"OneOfManyFirstWritersWins", race},
+		{"DescriptorMustBeOfTheDraft", wrongName},
+		{"LocalBlobThatWasNotAddedIsRefused", missing},
+		{"WrongBytesAreRefused", wrongBytes},
+		{"UnknownMembersSurvive", unknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := open(t)
+			t.Cleanup(func() { r.Close() })
+			c.test(t, r)
+		})
+	}
+}
+
+func must[T any](t *testing.T) func(v T, err error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// build makes a descriptor with one resource per content.
+func build(t *testing.T, r ocm.Repository, version string, base ocm.Version, contents ...ocm.Content) ocm.Version {
+	t.Helper()
+	ctx := t.Context()
+	d := must[ocm.Draft](t)(r.Draft(ctx, name, version, base))
+	defer d.Close()
+	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: version, Provider: "acme.org"}}
+	for i, c := range contents {
+		s := must[ocm.Stored](t)(d.Add(ctx, c, fmt.Sprintf("hint/%d:1", i)))
+		if s.Root.Digest == "" || s.Root.Size < 0 || s.Root.MediaType == "" {
+			t.Fatalf("Add returned an incomplete descriptor: %+v", s.Root)
+		}
+		desc.Component.Resources = append(desc.Component.Resources, ocm.Resource{
+			Element: ocm.Element{Name: fmt.Sprintf("res%d", i), Version: version}, Type: "blob", Relation: "local", Access: s.Access,
+			Digest: &ocm.Digest{HashAlgorithm: "SHA-256", NormalisationAlgorithm: ocm.GenericBlobDigest, Value: s.Root.Digest.Encoded()},
+		})
+	}
+	return must[ocm.Version](t)(d.Commit(ctx, desc))
+}
+
+func text(s string) ocm.Content { return blob.Bytes("text/plain", []byte(s)) }
+
+func read(t *testing.T, v ocm.Version, i int) string {
+	t.Helper()
+	c := must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[i].Access))
+	return string(must[[]byte](t)(blob.ReadAll(t.Context(), c.From, c.Root, 1<<20)))
+}
+
+func versions(t *testing.T, r ocm.Repository) []string {
+	t.Helper()
+	var out []string
+	for v, err := range r.Versions(t.Context(), name) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, v)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func empty(t *testing.T, r ocm.Repository) {
+	if _, err := r.Open(t.Context(), name, "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
+		t.Errorf("Open: expected ErrNotFound, found %v", err)
+	}
+	if v := versions(t, r); len(v) != 0 {
+		t.Errorf("expected no versions, found %q", v)
+	}
+	if _, err := r.Open(t.Context(), "no component", "1.0.0"); !errors.Is(err, ocm.ErrInvalid) {
+		t.Errorf("Open with a bad name: expected ErrInvalid, found %v", err)
+	}
+}
+
+func invisible(t *testing.T, r ocm.Repository) {
+	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	must[ocm.Stored](t)(d.Add(t.Context(), text("hello"), ""))
+	if _, err := r.Open(t.Context(), name, "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
+		t.Errorf("before commit: expected ErrNotFound, found %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if v := versions(t, r); len(v) != 0 {
+		t.Errorf("after a dropped draft: expected no versions, found %q", v)
+	}
+}
+
+func roundTrip(t *testing.T, r ocm.Repository) {
+	unread := ocm.Content{Root: ociv1.Descriptor{MediaType: "application/x-unread", Size: -1}, From: text("not hashed yet").From}
+	v := build(t, r, "1.0.0", nil, text("hello"), unread)
+	w := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	if v.Manifest().Digest != w.Manifest().Digest {
+		t.Errorf("Commit returned state %s, Open finds %s", v.Manifest().Digest, w.Manifest().Digest)
+	}
+	if got := read(t, w, 0) + "|" + read(t, w, 1); got != "hello|not hashed yet" {
+		t.Errorf("found %q", got)
+	}
+	if got := versions(t, r); !slices.Equal(got, []string{"1.0.0"}) {
+		t.Errorf("versions: %q", got)
+	}
+	if l, ok := r.(ocm.Lister); ok {
+		for c, err := range l.Components(t.Context()) {
+			if errors.Is(err, errors.ErrUnsupported) {
+				break
+			}
+			if err != nil || c != name {
+				t.Errorf("components: %q, %v", c, err)
+			}
+		}
+	}
+	if _, err := w.Blob(t.Context(), ocm.Spec{Type: "wget"}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Blob of a foreign access: expected ErrUnsupported, found %v", err)
+	}
+}
+
+func buildMetadata(t *testing.T, r ocm.Repository) {
+	build(t, r, "1.0.0+build.7", nil, text("x"))
+	v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0+build.7"))
+	if got := v.Descriptor().Component.Version; got != "1.0.0+build.7" {
+		t.Errorf("found version %q", got)
+	}
+	if got := versions(t, r); !slices.Equal(got, []string{"1.0.0+build.7"}) {
+		t.Errorf("versions: %q", got)
+	}
+}
+
+// graphOf is an image index with one image of one layer.
+func graphOf(layer string) ocm.Content {
+	m := memory{}
+	l, c := m.put("application/vnd.oci.image.layer.v1.tar", []byte(layer)), m.put(ociv1.MediaTypeImageConfig, []byte("{}"))
+	img := m.put(ociv1.MediaTypeImageManifest, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		ociv1.MediaTypeImageManifest, c.MediaType, c.Digest, l.MediaType, l.Digest, l.Size))
+	idx := m.put(ociv1.MediaTypeImageIndex, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":"amd64"}}]}`,
+		ociv1.MediaTypeImageIndex, img.MediaType, img.Digest, img.Size))
+	return ocm.Content{Root: idx, From: m}
+}
+
+type memory map[digest.Digest][]byte
+
+func (m memory) put(mediaType string, b []byte) ociv1.Descriptor {
+	d := ociv1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
+	m[d.Digest] = b
+	return d
+}
+
+func (m memory) Fetch(_ context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	b, ok := m[d.Digest]
+	if !ok {
+		return nil, ocm.ErrNotFound
+	}
+	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+func nested(t *testing.T, r ocm.Repository) {
+	g := graphOf("layer")
+	build(t, r, "1.0.0", nil, text("plain"), g)
+	v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	c := must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[1].Access))
+	if c.Root.Digest != g.Root.Digest || c.Root.MediaType != g.Root.MediaType {
+		t.Errorf("expected root %v, found %v", g.Root, c.Root)
+	}
+	if err := blob.Check(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	if read(t, v, 0) != "plain" {
+		t.Error("plain blob beside the nested one is lost")
+	}
+	// and once more on top of it, as a signature does
+	w := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", w))
+	desc := w.Descriptor().Clone()
+	desc.Component.Labels = append(desc.Component.Labels, ocm.Label{Name: "added", Value: ocm.RawJSON(`1`)})
+	v = must[ocm.Version](t)(d.Commit(t.Context(), desc))
+	c = must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[1].Access))
+	if err := blob.Check(t.Context(), c); err != nil {
+		t.Error("after a commit that added nothing:", err)
+	}
+}
+
+func shared(t *testing.T, r ocm.Repository) {
+	v := build(t, r, "1.0.0", nil, text("same"), text("same"))
+	if read(t, v, 0) != "same" || read(t, v, 1) != "same" {
+		t.Error("lost")
+	}
+}
+
+func exists(t *testing.T, r ocm.Repository) {
+	build(t, r, "1.0.0", nil)
+	if _, err := r.Draft(t.Context(), name, "1.0.0", nil); !errors.Is(err, ocm.ErrExists) {
+		t.Errorf("expected ErrExists, found %v", err)
+	}
+}
+
+func pinned(t *testing.T, r ocm.Repository) {
+	first := build(t, r, "1.0.0", nil, text("first"))
+	build(t, r, "1.0.0", first, text("second"))
+	if got := read(t, first, 0); got != "first" {
+		t.Errorf("the pinned version reads %q", got)
+	}
+	old := must[ocm.Version](t)(r.Open(t.Context(), name, first.Manifest().Digest.String()))
+	if got := read(t, old, 0); got != "first" {
+		t.Errorf("by digest: %q", got)
+	}
+	now := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	if got := read(t, now, 0); got != "second" {
+		t.Errorf("by version: %q", got)
+	}
+}
+
+func conflict(t *testing.T, r ocm.Repository) {
+	base := build(t, r, "1.0.0", nil, text("first"))
+	a := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", base))
+	build(t, r, "1.0.0", base, text("faster"))
+	desc := base.Descriptor().Clone()
+	desc.Component.Labels = []ocm.Label{{Name: "mine", Value: ocm.RawJSON(`"x"`)}}
+	if _, err := a.Commit(t.Context(), desc); !errors.Is(err, ocm.ErrConflict) {
+		t.Errorf("expected ErrConflict, found %v", err)
+	}
+	if v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0")); read(t, v, 0) != "faster" {
+		t.Error("the loser changed the version")
+	}
+}
+
+func race(t *testing.T, r ocm.Repository) {
+	const writers = 4
+	var wg sync.WaitGroup
+	errs := make([]error, writers)
+	for i := range writers {
+		wg.Go(func() {
+			d, err := r.Draft(t.Context(), name, "1.0.0", nil)
+			if err == nil {
+				desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "1.0.0", Provider: ocm.Provider(fmt.Sprint("writer", i))}}
+				_, err = d.Commit(t.Context(), desc)
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, ocm.ErrExists) && !errors.Is(err, ocm.ErrConflict):
+			t.Errorf("expected ErrExists, found %v", err)
+		}
+	}
+	must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	if won == 0 {
+		t.Error("nobody won")
+	}
+}
+
+func wrongName(t *testing.T, r ocm.Repository) {
+	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "2.0.0", Provider: "p"}}
+	if _, err := d.Commit(t.Context(), desc); !errors.Is(err, ocm.ErrInvalid) {
+		t.Errorf("expected ErrInvalid, found %v", err)
+	}
+}
+
+func missing(t *testing.T, r ocm.Repository) {
+	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	access := ocm.Spec{Type: "localBlob", Raw: ocm.RawJSON(`{"type":"localBlob","mediaType":"text/plain","localReference":"` + digest.FromString("nowhere").String() + `"}`)}
+	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "1.0.0", Provider: "p",
+		Resources: []ocm.Resource{{Element: ocm.Element{Name: "gone", Version: "1.0.0"}, Type: "blob", Relation: "local", Access: access}}}}
+	if _, err := d.Commit(t.Context(), desc); !errors.Is(err, ocm.ErrNotFound) || !strings.Contains(err.Error(), "gone") {
+		t.Errorf("expected ErrNotFound naming the resource, found %v", err)
+	}
+	if _, err := r.Open(t.Context(), name, "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
+		t.Errorf("the version is visible: %v", err)
+	}
+}
+
+func wrongBytes(t *testing.T, r ocm.Repository) {
+	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	lie := text("truth")
+	lie.From = text("lies!").From
+	if _, err := d.Add(t.Context(), lie, ""); !errors.Is(err, ocm.ErrDigest) {
+		t.Errorf("expected ErrDigest, found %v", err)
+	}
+	g := graphOf("layer")
+	g.From.(memory)[digest.FromString("layer")] = []byte("lawyer")[:5]
+	if _, err := d.Add(t.Context(), g, ""); !errors.Is(err, ocm.ErrDigest) {
+		t.Errorf("in a graph: expected ErrDigest, found %v", err)
+	}
+}
+
+func unknown(t *testing.T, r ocm.Repository) {
+	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "1.0.0", Provider: "p", Unknown: ocm.RawJSON(`{"future":{"a":[1]}}`)}}
+	must[ocm.Version](t)(d.Commit(t.Context(), desc))
+	v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	if got := string(v.Descriptor().Component.Unknown); got != `{"future":{"a":[1]}}` {
+		t.Errorf("found %q", got)
+	}
+}

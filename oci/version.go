@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+	"ocm/blob"
+	"ocm/descriptor"
+)
+
+// maxConfig bounds the config blob of a component version, which holds one descriptor.
+const maxConfig = 64 << 10
+
+var _ ocm.Version = (*version)(nil)
+
+type version struct {
+	repo     Repo
+	manifest ociv1.Descriptor
+	desc     *ocm.Descriptor
+	blobs    map[digest.Digest]ociv1.Descriptor // layers and nested artifacts
+}
+
+func (v *version) Manifest() ociv1.Descriptor  { return v.manifest }
+func (v *version) Descriptor() *ocm.Descriptor { return v.desc }
+
+// load reads the component version whose manifest or index is top.
+func load(ctx context.Context, repo Repo, top ociv1.Descriptor) (*version, error) {
+	if !blob.IsManifest(top.MediaType) {
+		return nil, fmt.Errorf("expected a manifest or an index, found media type %q: %w", top.MediaType, ocm.ErrInvalid)
+	}
+	v := &version{repo: repo, manifest: top, blobs: map[digest.Digest]ociv1.Descriptor{}}
+	raw, err := blob.ReadAll(ctx, repo, top, blob.MaxManifest)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	d := top
+	if blob.IsIndex(top.MediaType) {
+		if d, err = v.descriptorEntry(raw); err != nil {
+			return nil, err
+		}
+		if raw, err = blob.ReadAll(ctx, repo, d, blob.MaxManifest); err != nil {
+			return nil, fmt.Errorf("descriptor manifest: %w", err)
+		}
+	}
+	layer, err := v.descriptorLayer(ctx, d, raw)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := blob.ReadAll(ctx, repo, layer, descriptor.MaxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("component descriptor: %w", err)
+	}
+	if v.desc, err = descriptor.Decode(layer.MediaType, doc); err != nil {
+		return nil, fmt.Errorf("component descriptor: %w", err)
+	}
+	return v, v.checkAnnotation(raw)
+}
+
+// descriptorEntry finds the descriptor's manifest in an index and remembers the other entries,
+// which are local OCI artifacts.
+func (v *version) descriptorEntry(raw []byte) (ociv1.Descriptor, error) {
+	entries, err := blob.Children(v.manifest, raw)
+	if err != nil {
+		return ociv1.Descriptor{}, err
+	}
+	if len(entries) == 0 {
+		return ociv1.Descriptor{}, fmt.Errorf("index %s is empty, expected the component descriptor's manifest: %w", v.manifest.Digest, ocm.ErrInvalid)
+	}
+	at, marked := 0, 0
+	for i, e := range entries {
+		if e.Annotations[annotationDescriptor] == "true" {
+			at, marked = i, marked+1
+		}
+	}
+	if marked > 1 {
+		at = 0
+	}
+	if entries[at].MediaType != ociv1.MediaTypeImageManifest {
+		return ociv1.Descriptor{}, fmt.Errorf("index %s: expected the component descriptor's manifest first, found media type %q: %w",
+			v.manifest.Digest, entries[at].MediaType, ocm.ErrInvalid)
+	}
+	for i, e := range entries {
+		if i != at {
+			v.blobs[e.Digest] = e
+		}
+	}
+	return entries[at], nil
+}
+
+// descriptorLayer finds the layer that holds the descriptor: the config says which one, and the
+// manifest must list it. The other layers are remembered as local blobs.
+func (v *version) descriptorLayer(ctx context.Context, d ociv1.Descriptor, raw []byte) (ociv1.Descriptor, error) {
+	children, err := blob.Children(d, raw)
+	if err != nil {
+		return ociv1.Descriptor{}, err
+	}
+	config, layers := children[0], children[1:]
+	switch config.MediaType {
+	case MediaTypeConfig, mediaTypeConfigOld, mediaTypeConfigV2:
+	default:
+		return ociv1.Descriptor{}, fmt.Errorf("manifest %s is no component version: config media type is %q: %w", d.Digest, config.MediaType, ocm.ErrInvalid)
+	}
+	doc, err := blob.ReadAll(ctx, v.repo, config, maxConfig)
+	if err != nil {
+		return ociv1.Descriptor{}, fmt.Errorf("config: %w", err)
+	}
+	var c struct {
+		Layer *ociv1.Descriptor `json:"componentDescriptorLayer"`
+	}
+	if err := jsonv2.Unmarshal(doc, &c); err != nil || c.Layer == nil {
+		return ociv1.Descriptor{}, fmt.Errorf("config %s does not say which layer is the component descriptor: %w", config.Digest, ocm.ErrInvalid)
+	}
+	var found *ociv1.Descriptor
+	for i, l := range layers {
+		if l.Digest == c.Layer.Digest && found == nil {
+			found = &layers[i]
+			continue
+		}
+		if _, nested := v.blobs[l.Digest]; !nested {
+			v.blobs[l.Digest] = l
+		}
+	}
+	if found == nil || found.Size != c.Layer.Size || found.MediaType != c.Layer.MediaType {
+		return ociv1.Descriptor{}, fmt.Errorf("config %s names descriptor layer %s, which the manifest does not list as such: %w", config.Digest, c.Layer.Digest, ocm.ErrInvalid)
+	}
+	return *found, nil
+}
+
+// checkAnnotation refuses a manifest that calls itself something else than its descriptor does:
+// listings of other tools show the annotation.
+func (v *version) checkAnnotation(raw []byte) error {
+	var m struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := jsonv2.Unmarshal(raw, &m); err != nil {
+		return fmt.Errorf("manifest annotations: %v: %w", err, ocm.ErrInvalid)
+	}
+	c := &v.desc.Component
+	if a, ok := m.Annotations[annotationVersion]; ok {
+		if n, ver, _ := splitVersion(a); n != c.Name || ver != c.Version {
+			return fmt.Errorf("the manifest is annotated as %q, its descriptor says %s:%s: %w", a, c.Name, c.Version, ocm.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// Blob implements [ocm.Version].
+func (v *version) Blob(_ context.Context, access ocm.Spec) (ocm.Content, error) {
+	if !IsLocal(access.Type) {
+		return ocm.Content{}, fmt.Errorf("access type %q is not local: %w", access.Type, errors.ErrUnsupported)
+	}
+	l, err := ParseLocal(access)
+	if err != nil {
+		return ocm.Content{}, err
+	}
+	digests, err := l.digests()
+	if err != nil {
+		return ocm.Content{}, err
+	}
+	parts := make([]ociv1.Descriptor, len(digests))
+	for i, d := range digests {
+		known, ok := v.blobs[d]
+		if !ok {
+			return ocm.Content{}, fmt.Errorf("local blob %s is not part of manifest %s: %w", d, v.manifest.Digest, ocm.ErrNotFound)
+		}
+		parts[i] = ociv1.Descriptor{MediaType: known.MediaType, Digest: known.Digest, Size: known.Size}
+	}
+	if len(parts) > 1 {
+		return ocm.Content{Root: ociv1.Descriptor{MediaType: l.MediaType, Size: -1}, From: concat{v.repo, parts}}, nil
+	}
+	root := parts[0]
+	if !blob.IsManifest(root.MediaType) && l.MediaType != "" {
+		root.MediaType = l.MediaType
+	}
+	return ocm.Content{Root: root, From: v.repo, Origin: v.repo.Origin()}, nil
+}
+
+// concat delivers a blob that is stored in parts, each verified by its own digest.
+type concat struct {
+	from  ocm.Fetcher
+	parts []ociv1.Descriptor
+}
+
+func (c concat) Fetch(ctx context.Context, _ ociv1.Descriptor) (io.ReadCloser, error) {
+	pr, pw := io.Pipe()
+	go func() {
+		for _, p := range c.parts {
+			r, err := blob.Open(ctx, c.from, p)
+			if err == nil {
+				_, err = io.Copy(pw, r)
+				r.Close()
+			}
+			if err != nil {
+				pw.CloseWithError(err)
+				return
+			}
+		}
+		pw.Close()
+	}()
+	return pr, nil
+}
