@@ -8,3 +8,5 @@ require (
 )
 
 require github.com/opencontainers/go-digest v1.0.0
+
+require github.com/olareg/olareg v0.1.2 // indirect
