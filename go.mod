@@ -7,4 +7,8 @@ require (
 	github.com/opencontainers/image-spec v1.1.1
 )
 
-require github.com/opencontainers/go-digest v1.0.0
+require (
+	github.com/gowebpki/jcs v1.0.2
+	github.com/opencontainers/go-digest v1.0.0
+	go.yaml.in/yaml/v2 v2.4.2
+)
