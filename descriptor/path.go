@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package descriptor
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// kindNames says what a member of the model expects.
+var kindNames = map[reflect.Kind]string{
+	reflect.String: "text",
+	reflect.Bool:   "true or false",
+	reflect.Slice:  "a list",
+	reflect.Struct: "an object",
+	reflect.Map:    "an object of texts",
+}
+
+// join appends a JSON pointer to a path: component.resources[3].name.
+func join(path string, p jsontext.Pointer) string {
+	var b strings.Builder
+	b.WriteString(path)
+	for token := range p.Tokens() {
+		switch {
+		case strings.Trim(token, "0123456789") == "" && token != "":
+			b.WriteString("[" + token + "]")
+		case b.Len() > 0:
+			b.WriteString("." + token)
+		default:
+			b.WriteString(token)
+		}
+	}
+	if b.Len() == 0 {
+		return "document"
+	}
+	return b.String()
+}

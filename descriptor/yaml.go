@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package descriptor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"go.yaml.in/yaml/v2" // the parser inside sigs.k8s.io/yaml, which all existing tools use
+
+	"ocm"
+)
+
+// YAML writes d for people. It says the same as [JSON], with the members in the same
+// order; text that YAML would read as something else is quoted.
+func YAML(d *ocm.Descriptor) ([]byte, error) {
+	raw, err := JSON(d)
+	if err != nil {
+		return nil, err
+	}
+	v, err := toYAML(jsontext.NewDecoder(bytes.NewBuffer(raw)))
+	if err != nil {
+		return nil, fmt.Errorf("component descriptor %s:%s cannot be written as YAML: %w", d.Component.Name, d.Component.Version, err)
+	}
+	return yaml.Marshal(v)
+}
+
+// toYAML makes of one JSON value what the YAML writer expects. The text was checked
+// before, so that nesting is bounded and tokens come without errors.
+func toYAML(dec *jsontext.Decoder) (any, error) {
+	token, err := dec.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	switch token.Kind() {
+	case '{':
+		m := yaml.MapSlice{}
+		for dec.PeekKind() != '}' {
+			name, err := dec.ReadToken()
+			if err != nil {
+				return nil, err
+			}
+			key := name.String()
+			value, err := toYAML(dec)
+			if err != nil {
+				return nil, err
+			}
+			m = append(m, yaml.MapItem{Key: key, Value: value})
+		}
+		_, err = dec.ReadToken()
+		return m, err
+	case '[':
+		l := []any{}
+		for dec.PeekKind() != ']' {
+			value, err := toYAML(dec)
+			if err != nil {
+				return nil, err
+			}
+			l = append(l, value)
+		}
+		_, err = dec.ReadToken()
+		return l, err
+	case '"':
+		return token.String(), nil
+	case '0':
+		return number(token.String())
+	case 'n':
+		return nil, nil
+	}
+	return token.Bool(), nil
+}
+
+// number keeps integers of 64 bits exact; everything else is a double, as in all of JSON's readers.
+func number(s string) (any, error) {
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return i, nil
+	}
+	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return u, nil
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return nil, fmt.Errorf("number %.40s is out of range: %w", s, ocm.ErrInvalid)
+	}
+	return f, nil
+}
+
+// fromYAML returns the JSON of the one document in raw. Keys are sorted: their order
+// has no meaning.
+func fromYAML(raw []byte) (text []byte, err error) {
+	// The parser ends in a panic where it does not know how to go on.
+	defer func() {
+		if p := recover(); p != nil {
+			text, err = nil, fmt.Errorf("YAML: %v: %w", p, ocm.ErrInvalid)
+		}
+	}()
+	if !utf8.Valid(raw) {
+		return nil, fmt.Errorf("the text is not UTF-8: %w", ocm.ErrInvalid)
+	}
+	if n := nodeBound(raw); n > MaxValues {
+		return nil, fmt.Errorf("YAML: up to %d values, at most %d are accepted: %w", n, MaxValues, ocm.ErrLimit)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.SetStrict(true) // refuses duplicate keys
+	var v, more any
+	if err := dec.Decode(&v); err != nil {
+		return nil, fmt.Errorf("%w: %w", eof(err), ocm.ErrInvalid)
+	}
+	switch err := dec.Decode(&more); {
+	case err == nil:
+		return nil, fmt.Errorf("YAML: there is more than one document: %w", ocm.ErrInvalid)
+	case !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
+	}
+	var out bounded
+	enc := jsontext.NewEncoder(&out)
+	if err := writeJSON(enc, v); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// nodeBound is at least the number of nodes that the parser makes of raw: each but the
+// first begins after one of these. The parser builds its whole tree first, and needs
+// a hundred times the memory of the shortest nodes for it.
+func nodeBound(raw []byte) int {
+	n := 1
+	for i, c := range raw {
+		switch c {
+		case '\n', '\r', ',', '[', '{':
+			n++
+		case ' ', '\t':
+			if i > 0 && (raw[i-1] == '-' || raw[i-1] == '?' || raw[i-1] == ':') {
+				n++
+			}
+		case 0x85, 0xa8, 0xa9: // last byte of the line breaks U+0085, U+2028, U+2029
+			if i > 0 && (raw[i-1] == 0xc2 || raw[i-1] == 0x80) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// bounded is a buffer that holds no more than a document may have.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > MaxBytes {
+		return 0, fmt.Errorf("YAML: more than %d bytes when its aliases are expanded: %w", MaxBytes, ocm.ErrLimit)
+	}
+	return b.Buffer.Write(p)
+}
+
+// writeJSON writes what the YAML parser returned, with the conversions of
+// sigs.k8s.io/yaml: keys that are no text become text. Two keys that become the same
+// text are refused by the encoder.
+func writeJSON(enc *jsontext.Encoder, v any) error {
+	where := func() string { return join("", enc.StackPointer()) }
+	if enc.StackDepth() > MaxDepth {
+		return fmt.Errorf("YAML: %s: nested deeper than %d: %w", where(), MaxDepth, ocm.ErrLimit)
+	}
+	var token jsontext.Token
+	switch v := v.(type) {
+	case map[any]any:
+		return writeObject(enc, v)
+	case []any:
+		return writeList(enc, v)
+	case nil:
+		token = jsontext.Null
+	case string:
+		token = jsontext.String(v)
+	case bool:
+		token = jsontext.Bool(v)
+	case int:
+		token = jsontext.Int(int64(v))
+	case int64:
+		token = jsontext.Int(v)
+	case uint64:
+		token = jsontext.Uint(v)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("YAML: %s: %v is no JSON number: %w", where(), v, ocm.ErrInvalid)
+		}
+		token = jsontext.Float(v)
+	default:
+		return fmt.Errorf("YAML: %s: a value of type %T has no JSON form: %w", where(), v, ocm.ErrInvalid)
+	}
+	return encoded(enc.WriteToken(token))
+}
+
+func writeList(enc *jsontext.Encoder, list []any) error {
+	if err := enc.WriteToken(jsontext.BeginArray); err != nil {
+		return encoded(err)
+	}
+	for _, v := range list {
+		if err := writeJSON(enc, v); err != nil {
+			return err
+		}
+	}
+	return encoded(enc.WriteToken(jsontext.EndArray))
+}
+
+func writeObject(enc *jsontext.Encoder, m map[any]any) error {
+	members := make(map[string]any, len(m))
+	for k, v := range m {
+		name, err := keyText(k)
+		if err != nil {
+			return fmt.Errorf("YAML: %s: %w", join("", enc.StackPointer()), err)
+		}
+		if _, dup := members[name]; dup {
+			return fmt.Errorf("YAML: %s: key %q is there twice: %w", join("", enc.StackPointer()), name, ocm.ErrInvalid)
+		}
+		members[name] = v
+	}
+	if err := enc.WriteToken(jsontext.BeginObject); err != nil {
+		return encoded(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if err := enc.WriteToken(jsontext.String(name)); err != nil {
+			return encoded(err)
+		}
+		if err := writeJSON(enc, members[name]); err != nil {
+			return err
+		}
+	}
+	return encoded(enc.WriteToken(jsontext.EndObject))
+}
+
+// keyText is the JSON name of a YAML key. Beware: y, n, on and off are booleans.
+func keyText(k any) (string, error) {
+	switch k := k.(type) {
+	case string:
+		return k, nil
+	case bool:
+		return strconv.FormatBool(k), nil
+	case int:
+		return strconv.Itoa(k), nil
+	case int64:
+		return strconv.FormatInt(k, 10), nil
+	}
+	return "", fmt.Errorf("key %v is no text (quote it): %w", k, ocm.ErrInvalid)
+}
+
+// encoded marks an error of the encoder as one of the input.
+func encoded(err error) error {
+	if err == nil || errors.Is(err, ocm.ErrLimit) {
+		return err
+	}
+	return fmt.Errorf("YAML: %w: %w", err, ocm.ErrInvalid)
+}

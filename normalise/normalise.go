@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package normalise
+
+import (
+	"bytes"
+	"fmt"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/gowebpki/jcs"
+
+	"ocm"
+)
+
+// Normalise returns the canonical bytes of d. It does not modify d.
+//
+// Errors: [ocm.ErrUnknownType] for an unknown algorithm; [ocm.ErrInvalid] where the
+// tool that the algorithm belongs to could not have read the descriptor, or where a
+// label's value is no JSON with one meaning.
+func Normalise(d *ocm.Descriptor, algorithm string) ([]byte, error) {
+	raw, err := normalise(d, algorithm)
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s:%s: %w", algorithm, d.Component.Name, d.Component.Version, err)
+	}
+	return raw, nil
+}
+
+func normalise(d *ocm.Descriptor, algorithm string) ([]byte, error) {
+	switch algorithm {
+	case V1:
+		doc, err := entryDocument(d)
+		if err != nil {
+			return nil, err
+		}
+		return entryLists(doc)
+	case V2:
+		return canonical(d, variant{identityDefaults: true})
+	case V3:
+		return canonical(d, variant{})
+	case V4:
+		return canonical(d, v4)
+	}
+	return nil, fmt.Errorf("unknown normalisation algorithm, expected one of %s, %s, %s, %s: %w", V1, V2, V3, V4, ocm.ErrUnknownType)
+}
+
+// Candidates returns the byte sequences whose digest is accepted under an algorithm
+// name: first the canonical one, then, for [V3] and [V4] only, those that result if
+// the tool that signed treated a corner case as the other tool does. There are at
+// most five, all different.
+//
+// No candidate covers less than the first. [V4] leaves out versions and null members
+// of labels; forms of it that keep them are accepted. [V3] covers both; a form of it
+// that leaves them out is not accepted, or anybody could add them to a signed
+// descriptor, and no existing tool stores such a digest under that name.
+func Candidates(d *ocm.Descriptor, algorithm string) ([][]byte, error) {
+	first, err := Normalise(d, algorithm)
+	if err != nil {
+		return nil, err
+	}
+	list := [][]byte{first}
+	for _, v := range alternatives(algorithm) {
+		raw, err := canonical(d, v)
+		if err != nil {
+			continue // nobody can have signed this form
+		}
+		list = appendNew(list, raw)
+	}
+	return list, nil
+}
+
+// alternatives are the other forms of an algorithm, likely ones first.
+func alternatives(algorithm string) []variant {
+	switch algorithm {
+	case V3:
+		return []variant{
+			{emptyDigests: true, rawTime: true},
+			{emptyDigests: true},
+			{rawTime: true},
+		}
+	case V4:
+		return []variant{
+			{rawTime: true, emptyDigests: true},
+			{rawTime: true, emptyDigests: true, dropNulls: true},
+			{rawTime: true, emptyDigests: true, plainLabels: true},
+			{rawTime: true},
+		}
+	}
+	return nil
+}
+
+func appendNew(list [][]byte, raw []byte) [][]byte {
+	for _, have := range list {
+		if bytes.Equal(have, raw) {
+			return list
+		}
+	}
+	return append(list, raw)
+}
+
+// canonical is the RFC 8785 form of the component.
+//
+// The serialisation is gowebpki/jcs alone. The other implementation at hand, jsontext,
+// gives the same bytes except that it turns numbers beyond the range of a double into
+// the largest double, where jcs reports an error; the fuzz test compares the two.
+func canonical(d *ocm.Descriptor, v variant) ([]byte, error) {
+	c, err := v.component(&d.Component)
+	if err != nil {
+		return nil, err
+	}
+	text, err := jsonv2.Marshal(object{"component": c})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
+	}
+	raw, err := jcs.Transform(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
+	}
+	return raw, nil
+}
