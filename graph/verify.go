@@ -50,7 +50,7 @@ func (r *Report) Err() error {
 		if s.Verdict == Failed {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", s.Component, s.Object, s.err))
 		}
-		signed = signed || s.Check == checkSignature && s.Verdict == OK
+		signed = signed || s.Check == stepSignature && s.Verdict == OK
 	}
 	if len(errs) == 0 && !signed {
 		return fmt.Errorf("no signature was verified: %w", ocm.ErrSignature)
@@ -59,11 +59,11 @@ func (r *Report) Err() error {
 }
 
 const (
-	checkSignature  = "signature"
-	checkDescriptor = "descriptor digest"
-	checkContent    = "content digest"
-	checkIntegrity  = "stored bytes" // against the address, not covered by the signature
-	checkReference  = "reference digest"
+	stepSignature  = "signature"
+	stepDescriptor = "descriptor digest"
+	stepContent    = "content digest"
+	stepIntegrity  = "stored bytes" // against the address, not covered by the signature
+	stepReference  = "reference digest"
 )
 
 func (r *Report) add(n *Node, object, check, detail string, err error) {
@@ -139,17 +139,17 @@ func (r *Report) signatures(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *
 	d := n.Descriptor()
 	sigs, err := selectSignatures(d.Signatures, o.Signatures)
 	if err != nil {
-		r.add(n, "signatures", checkSignature, "", err)
+		r.add(n, "signatures", stepSignature, "", err)
 		return
 	}
 	for _, sig := range sigs {
 		object := "signature " + sig.Name
 		if err := normalise.Matches(d, sig.Digest); err != nil {
-			r.add(n, object, checkDescriptor, "", fmt.Errorf("the descriptor is not what was signed: %w", err))
+			r.add(n, object, stepDescriptor, "", fmt.Errorf("the descriptor is not what was signed: %w", err))
 			continue
 		}
-		r.add(n, object, checkDescriptor, sig.Digest.String(), nil)
-		r.add(n, object, checkSignature, sig.Signature.Algorithm, judge(ctx, kit, env, sig, o))
+		r.add(n, object, stepDescriptor, sig.Digest.String(), nil)
+		r.add(n, object, stepSignature, sig.Signature.Algorithm, judge(ctx, kit, env, sig, o))
 	}
 }
 
@@ -208,10 +208,10 @@ func (r *Report) references(n *Node) {
 		ref := &n.Descriptor().Component.References[i]
 		object := "reference " + ref.Element.String()
 		if ref.Digest.Empty() {
-			r.add(n, object, checkReference, "", fmt.Errorf("no digest: %s:%s is not covered by the signature: %w", ref.ComponentName, ref.Version, ocm.ErrDigest))
+			r.add(n, object, stepReference, "", fmt.Errorf("no digest: %s:%s is not covered by the signature: %w", ref.ComponentName, ref.Version, ocm.ErrDigest))
 			continue
 		}
-		r.add(n, object, checkReference, ref.Digest.String(), checkReferenceDigest(n, i))
+		r.add(n, object, stepReference, ref.Digest.String(), checkReferenceDigest(n, i))
 	}
 }
 
@@ -226,11 +226,11 @@ func (r *Report) resource(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *No
 	object := "resource " + res.Element.String()
 	switch {
 	case unsignedAccess(res.Access.Type), !HasContent(res.Access.Type) && res.Digest.Empty():
-		r.append(Step{Component: n.Key(), Object: object, Check: checkContent, Verdict: Excluded, Detail: "access none: there is no content"})
+		r.append(Step{Component: n.Key(), Object: object, Check: stepContent, Verdict: Excluded, Detail: "access none: there is no content"})
 	case res.Digest.Excluded():
-		r.append(Step{Component: n.Key(), Object: object, Check: checkContent, Verdict: Excluded, Detail: "the descriptor excludes it from the signature"})
+		r.append(Step{Component: n.Key(), Object: object, Check: stepContent, Verdict: Excluded, Detail: "the descriptor excludes it from the signature"})
 	case res.Digest.Empty():
-		r.add(n, object, checkContent, "", fmt.Errorf("no digest: its content is not covered by the signature: %w", ocm.ErrDigest))
+		r.add(n, object, stepContent, "", fmt.Errorf("no digest: its content is not covered by the signature: %w", ocm.ErrDigest))
 	default:
 		err := env.Job.Do(ctx, func() error {
 			c, err := Content(ctx, kit, env, n.Version, res.Access)
@@ -239,7 +239,7 @@ func (r *Report) resource(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *No
 			}
 			return Check(ctx, c, *res.Digest)
 		})
-		r.add(n, object, checkContent, res.Digest.String(), err)
+		r.add(n, object, stepContent, res.Digest.String(), err)
 	}
 }
 
@@ -254,5 +254,5 @@ func (r *Report) source(ctx context.Context, n *Node, i int) {
 	if err == nil && c.Root.Digest != "" {
 		err = blob.Check(ctx, c)
 	}
-	r.add(n, "source "+s.Element.String(), checkIntegrity, c.Root.Digest.String(), err)
+	r.add(n, "source "+s.Element.String(), stepIntegrity, c.Root.Digest.String(), err)
 }

@@ -34,10 +34,11 @@ func signedDifference(a, b *ocm.Descriptor) (string, error) {
 // normalisations are the algorithms by which two descriptors must be equal: the one that keeps
 // most, and all that their signatures use.
 func normalisations(ds ...*ocm.Descriptor) []string {
+	known := []string{normalise.V1, normalise.V2, normalise.V4}
 	algorithms := []string{normalise.V3}
 	for _, d := range ds {
 		for _, s := range d.Signatures {
-			if a := s.Digest.NormalisationAlgorithm; normalise.Known(a) && !slices.Contains(algorithms, a) {
+			if a := s.Digest.NormalisationAlgorithm; slices.Contains(known, a) && !slices.Contains(algorithms, a) {
 				algorithms = append(algorithms, a)
 			}
 		}
