@@ -183,13 +183,9 @@ func mismatch(s *jsonv2.SemanticError) error {
 	if want == "" {
 		want = "another kind of value"
 	}
-	found := s.JSONKind.String()
-	if len(s.JSONValue) > 0 && len(s.JSONValue) <= 80 && s.JSONKind != '"' {
-		found += " " + string(s.JSONValue)
-	}
 	hint := ""
 	if want == "text" && (s.JSONKind == '0' || s.JSONKind == 't' || s.JSONKind == 'f') {
 		hint = " (quote it)"
 	}
-	return fmt.Errorf("expected %s, found %s%s: %w", want, found, hint, ocm.ErrInvalid)
+	return fmt.Errorf("expected %s, found %s%s: %w", want, jsonKinds[s.JSONKind], hint, ocm.ErrInvalid)
 }

@@ -18,6 +18,11 @@ var kindNames = map[reflect.Kind]string{
 	reflect.Map:    "an object of texts",
 }
 
+// jsonKinds says what was found instead.
+var jsonKinds = map[jsontext.Kind]string{
+	'n': "null", 't': "true", 'f': "false", '"': "text", '0': "a number", '{': "an object", '[': "a list",
+}
+
 // join appends a JSON pointer to a path: component.resources[3].name.
 func join(path string, p jsontext.Pointer) string {
 	var b strings.Builder
