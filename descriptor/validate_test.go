@@ -68,78 +68,81 @@ func valid() *ocm.Descriptor {
 	}
 }
 
+// breaches are changes that break one rule each, by a part of the message.
+var breaches = map[string]func(*ocm.Descriptor){
+	`meta.schemaVersion: expected "v2"`: func(d *ocm.Descriptor) { d.Meta.SchemaVersion = "v1" },
+	"component.name: ":                  func(d *ocm.Descriptor) { d.Component.Name = "app" },
+	"component.version: ":               func(d *ocm.Descriptor) { d.Component.Version = "latest" },
+	"component.creationTime: ":          func(d *ocm.Descriptor) { d.Component.CreationTime = "2026-01-02" },
+	"component.provider: is missing":    func(d *ocm.Descriptor) { d.Component.Provider = "" },
+	"component.provider: component.provider looks like a JSON object": func(d *ocm.Descriptor) { d.Component.Provider = "{" },
+	"component.provider: Name: ":                                      func(d *ocm.Descriptor) { d.Component.Provider = `{"name":"a","Name":"b"}` },
+	"component.provider.labels[1].name: label \"a\" is there already as entry 0": func(d *ocm.Descriptor) {
+		d.Component.Provider = `{"name":"x","labels":[{"name":"a","value":1},{"name":"a","value":2}]}`
+	},
+	"component.repositoryContexts[0].type: is missing": func(d *ocm.Descriptor) { d.Component.RepositoryContexts[0].Type = "" },
+	"component.labels[0].name: is missing":             func(d *ocm.Descriptor) { d.Component.Labels = []ocm.Label{{Value: ocm.RawJSON("1")}} },
+	"component.labels[0].value: is missing":            func(d *ocm.Descriptor) { d.Component.Labels = []ocm.Label{{Name: "l"}} },
+	"component.resources[0].labels[0].version: \"v1alpha1\" does not match": func(d *ocm.Descriptor) {
+		d.Component.Resources[0].Labels[0].Version = "v1alpha1"
+	},
+	"component.resources[0].labels[0].merge.algorithm: ": func(d *ocm.Descriptor) {
+		d.Component.Resources[0].Labels[0].Merge = &ocm.MergeSpec{Algorithm: "X"}
+	},
+	"component.resources[0].name: ":              func(d *ocm.Descriptor) { d.Component.Resources[0].Name = "R" },
+	"component.resources[0].version: ":           func(d *ocm.Descriptor) { d.Component.Resources[0].Version = "" },
+	"component.resources[0].type: is missing":    func(d *ocm.Descriptor) { d.Component.Resources[0].Type = "" },
+	"component.resources[0].relation: expected ": func(d *ocm.Descriptor) { d.Component.Resources[0].Relation = "" },
+	"component.resources[0].access.type: ":       func(d *ocm.Descriptor) { d.Component.Resources[0].Access = ocm.Spec{} },
+	"component.resources[0].extraIdentity: key \"name\"": func(d *ocm.Descriptor) {
+		d.Component.Resources[0].ExtraIdentity = ocm.Identity{"name": "x"}
+	},
+	"component.resources[0].extraIdentity: \"OS\"": func(d *ocm.Descriptor) { d.Component.Resources[0].ExtraIdentity = ocm.Identity{"OS": "x"} },
+	"component.resources[1]: identity name=res,version=1.0.0 is there already as entry 0": func(d *ocm.Descriptor) {
+		d.Component.Resources[1].Version = "1.0.0"
+	},
+	"component.resources[0].srcRefs[0].labels[0].name: ": func(d *ocm.Descriptor) {
+		d.Component.Resources[0].SrcRefs = []ocm.SourceRef{{Labels: []ocm.Label{{Value: ocm.RawJSON("1")}}}}
+	},
+	"component.resources[0].digest.normalisationAlgorithm: is missing":                        func(d *ocm.Descriptor) { d.Component.Resources[0].Digest.NormalisationAlgorithm = "" },
+	"component.resources[0].digest.hashAlgorithm: expected SHA-256 or SHA-512, found \"MD5\"": func(d *ocm.Descriptor) { d.Component.Resources[0].Digest.HashAlgorithm = "MD5" },
+	"component.resources[0].digest.value: expected 128":                                       func(d *ocm.Descriptor) { d.Component.Resources[0].Digest.HashAlgorithm = ocm.SHA512 },
+	"component.resources[0].digest.value: expected 64": func(d *ocm.Descriptor) {
+		d.Component.Resources[0].Digest.Value = strings.Repeat("AB", 32)
+	},
+	"component.resources[0].digest: \"NO-DIGEST\" is allowed only together": func(d *ocm.Descriptor) {
+		d.Component.Resources[0].Digest.Value = ocm.NoDigest
+	},
+	"component.sources[0].type: is missing":            func(d *ocm.Descriptor) { d.Component.Sources[0].Type = "" },
+	"component.sources[0].access.type: ":               func(d *ocm.Descriptor) { d.Component.Sources[0].Access = ocm.Spec{} },
+	"component.componentReferences[0].componentName: ": func(d *ocm.Descriptor) { d.Component.References[0].ComponentName = "x" },
+	"component.componentReferences[0].digest: a component version cannot be excluded": func(d *ocm.Descriptor) {
+		d.Component.References[0].Digest = d.Component.Resources[2].Digest
+	},
+	"component.componentReferences[1]: identity": func(d *ocm.Descriptor) {
+		d.Component.References = append(d.Component.References, d.Component.References[0])
+	},
+	"signatures[0].name: is missing":                       func(d *ocm.Descriptor) { d.Signatures[0].Name = "" },
+	"signatures[1].name: signature \"s\" is there already": func(d *ocm.Descriptor) { d.Signatures = append(d.Signatures, d.Signatures[0]) },
+	"signatures[0].digest.hashAlgorithm: ":                 func(d *ocm.Descriptor) { d.Signatures[0].Digest = ocm.Digest{} },
+	"signatures[0].digest: a signature needs":              func(d *ocm.Descriptor) { d.Signatures[0].Digest = *d.Component.Resources[2].Digest },
+	"signatures[0].signature.algorithm: ":                  func(d *ocm.Descriptor) { d.Signatures[0].Signature.Algorithm = "" },
+	"signatures[0].signature.mediaType: ":                  func(d *ocm.Descriptor) { d.Signatures[0].Signature.MediaType = "" },
+	"signatures[0].signature.value: ":                      func(d *ocm.Descriptor) { d.Signatures[0].Signature.Value = "" },
+	"nestedDigests[0].name: ":                              func(d *ocm.Descriptor) { d.NestedDigests[0].Name = "" },
+	"nestedDigests[0].resourceDigests[0].digest.hash": func(d *ocm.Descriptor) {
+		d.NestedDigests[0].ResourceDigests[0].Digest = ocm.Digest{}
+	},
+}
+
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	if err := descriptor.Validate(valid()); err != nil {
 		t.Fatal(err)
 	}
-	for want, breakIt := range map[string]func(*ocm.Descriptor){
-		`meta.schemaVersion: expected "v2"`: func(d *ocm.Descriptor) { d.Meta.SchemaVersion = "v1" },
-		"component.name: ":                  func(d *ocm.Descriptor) { d.Component.Name = "app" },
-		"component.version: ":               func(d *ocm.Descriptor) { d.Component.Version = "latest" },
-		"component.creationTime: ":          func(d *ocm.Descriptor) { d.Component.CreationTime = "2026-01-02" },
-		"component.provider: is missing":    func(d *ocm.Descriptor) { d.Component.Provider = "" },
-		"component.provider: component.provider looks like a JSON object": func(d *ocm.Descriptor) { d.Component.Provider = "{" },
-		"component.provider: Name: ":                                      func(d *ocm.Descriptor) { d.Component.Provider = `{"name":"a","Name":"b"}` },
-		"component.provider.labels[1].name: label \"a\" is there already as entry 0": func(d *ocm.Descriptor) {
-			d.Component.Provider = `{"name":"x","labels":[{"name":"a","value":1},{"name":"a","value":2}]}`
-		},
-		"component.repositoryContexts[0].type: is missing": func(d *ocm.Descriptor) { d.Component.RepositoryContexts[0].Type = "" },
-		"component.labels[0].name: is missing":             func(d *ocm.Descriptor) { d.Component.Labels = []ocm.Label{{Value: ocm.RawJSON("1")}} },
-		"component.labels[0].value: is missing":            func(d *ocm.Descriptor) { d.Component.Labels = []ocm.Label{{Name: "l"}} },
-		"component.resources[0].labels[0].version: \"v1alpha1\" does not match": func(d *ocm.Descriptor) {
-			d.Component.Resources[0].Labels[0].Version = "v1alpha1"
-		},
-		"component.resources[0].labels[0].merge.algorithm: ": func(d *ocm.Descriptor) {
-			d.Component.Resources[0].Labels[0].Merge = &ocm.MergeSpec{Algorithm: "X"}
-		},
-		"component.resources[0].name: ":              func(d *ocm.Descriptor) { d.Component.Resources[0].Name = "R" },
-		"component.resources[0].version: ":           func(d *ocm.Descriptor) { d.Component.Resources[0].Version = "" },
-		"component.resources[0].type: is missing":    func(d *ocm.Descriptor) { d.Component.Resources[0].Type = "" },
-		"component.resources[0].relation: expected ": func(d *ocm.Descriptor) { d.Component.Resources[0].Relation = "" },
-		"component.resources[0].access.type: ":       func(d *ocm.Descriptor) { d.Component.Resources[0].Access = ocm.Spec{} },
-		"component.resources[0].extraIdentity: key \"name\"": func(d *ocm.Descriptor) {
-			d.Component.Resources[0].ExtraIdentity = ocm.Identity{"name": "x"}
-		},
-		"component.resources[0].extraIdentity: \"OS\"": func(d *ocm.Descriptor) { d.Component.Resources[0].ExtraIdentity = ocm.Identity{"OS": "x"} },
-		"component.resources[1]: identity name=res,version=1.0.0 is there already as entry 0": func(d *ocm.Descriptor) {
-			d.Component.Resources[1].Version = "1.0.0"
-		},
-		"component.resources[0].srcRefs[0].labels[0].name: ": func(d *ocm.Descriptor) {
-			d.Component.Resources[0].SrcRefs = []ocm.SourceRef{{Labels: []ocm.Label{{Value: ocm.RawJSON("1")}}}}
-		},
-		"component.resources[0].digest.normalisationAlgorithm: is missing":                        func(d *ocm.Descriptor) { d.Component.Resources[0].Digest.NormalisationAlgorithm = "" },
-		"component.resources[0].digest.hashAlgorithm: expected SHA-256 or SHA-512, found \"MD5\"": func(d *ocm.Descriptor) { d.Component.Resources[0].Digest.HashAlgorithm = "MD5" },
-		"component.resources[0].digest.value: expected 128":                                       func(d *ocm.Descriptor) { d.Component.Resources[0].Digest.HashAlgorithm = ocm.SHA512 },
-		"component.resources[0].digest.value: expected 64": func(d *ocm.Descriptor) {
-			d.Component.Resources[0].Digest.Value = strings.Repeat("AB", 32)
-		},
-		"component.resources[0].digest: \"NO-DIGEST\" is allowed only together": func(d *ocm.Descriptor) {
-			d.Component.Resources[0].Digest.Value = ocm.NoDigest
-		},
-		"component.sources[0].type: is missing":            func(d *ocm.Descriptor) { d.Component.Sources[0].Type = "" },
-		"component.sources[0].access.type: ":               func(d *ocm.Descriptor) { d.Component.Sources[0].Access = ocm.Spec{} },
-		"component.componentReferences[0].componentName: ": func(d *ocm.Descriptor) { d.Component.References[0].ComponentName = "x" },
-		"component.componentReferences[0].digest: a component version cannot be excluded": func(d *ocm.Descriptor) {
-			d.Component.References[0].Digest = d.Component.Resources[2].Digest
-		},
-		"component.componentReferences[1]: identity": func(d *ocm.Descriptor) {
-			d.Component.References = append(d.Component.References, d.Component.References[0])
-		},
-		"signatures[0].name: is missing":                       func(d *ocm.Descriptor) { d.Signatures[0].Name = "" },
-		"signatures[1].name: signature \"s\" is there already": func(d *ocm.Descriptor) { d.Signatures = append(d.Signatures, d.Signatures[0]) },
-		"signatures[0].digest.hashAlgorithm: ":                 func(d *ocm.Descriptor) { d.Signatures[0].Digest = ocm.Digest{} },
-		"signatures[0].digest: a signature needs":              func(d *ocm.Descriptor) { d.Signatures[0].Digest = *d.Component.Resources[2].Digest },
-		"signatures[0].signature.algorithm: ":                  func(d *ocm.Descriptor) { d.Signatures[0].Signature.Algorithm = "" },
-		"signatures[0].signature.mediaType: ":                  func(d *ocm.Descriptor) { d.Signatures[0].Signature.MediaType = "" },
-		"signatures[0].signature.value: ":                      func(d *ocm.Descriptor) { d.Signatures[0].Signature.Value = "" },
-		"nestedDigests[0].name: ":                              func(d *ocm.Descriptor) { d.NestedDigests[0].Name = "" },
-		"nestedDigests[0].resourceDigests[0].digest.hash": func(d *ocm.Descriptor) {
-			d.NestedDigests[0].ResourceDigests[0].Digest = ocm.Digest{}
-		},
-	} {
+	for want, breach := range breaches {
 		d := valid()
-		breakIt(d)
+		breach(d)
 		err := descriptor.Validate(d)
 		if !errors.Is(err, ocm.ErrInvalid) || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("expected %q, found %v", want, err)
