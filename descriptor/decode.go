@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -24,10 +25,24 @@ import (
 func Decode(mediaType string, raw []byte) (*ocm.Descriptor, error) {
 	d, mediaType, err := decode(mediaType, raw)
 	if err != nil {
-		return nil, fmt.Errorf("component descriptor: %w", err)
+		return nil, fmt.Errorf("component descriptor: %w", short(err))
 	}
 	d.SetOrigin(&ocm.Document{MediaType: mediaType, Bytes: raw})
 	return d, nil
+}
+
+// short cuts the text of an error that quotes the document at length.
+func short(err error) error {
+	const enough = 600
+	if len(err.Error()) <= enough {
+		return err
+	}
+	for _, kind := range []error{ocm.ErrLimit, ocm.ErrUnknownType} {
+		if errors.Is(err, kind) {
+			return fmt.Errorf("%s…: %w", strings.ToValidUTF8(err.Error()[:enough], ""), kind)
+		}
+	}
+	return fmt.Errorf("%s…: %w", strings.ToValidUTF8(err.Error()[:enough], ""), ocm.ErrInvalid)
 }
 
 func decode(mediaType string, raw []byte) (*ocm.Descriptor, string, error) {
@@ -114,18 +129,23 @@ func parseV2(text []byte) (*ocm.Descriptor, error) {
 	return nil, fmt.Errorf("meta.schemaVersion %q: only %q is understood: %w", d.Meta.SchemaVersion, ocm.SchemaV2, ocm.ErrUnknownType)
 }
 
-// required is the little that even an old document must have to be addressed, and a
-// provider that all readers split in the same way.
+// required is the little that even an old document must have to be addressed and
+// talked about, and a provider that all readers split in the same way.
 func required(d *ocm.Descriptor) error {
 	c := &d.Component
-	var missing []error
+	var problems []error
 	need := func(value, format string, args ...any) {
 		if value == "" {
-			missing = append(missing, fmt.Errorf(format+" is missing: %w", append(args, ocm.ErrInvalid)...))
+			problems = append(problems, fmt.Errorf(format+" is missing: %w", append(args, ocm.ErrInvalid)...))
 		}
 	}
 	need(c.Name, "component.name")
 	need(c.Version, "component.version")
+	for member, text := range map[string]string{"name": c.Name, "version": c.Version} {
+		if len(text) > MaxNameLength || strings.ContainsFunc(text, strange) {
+			problems = append(problems, fmt.Errorf("component.%s %.80q: expected at most %d printable characters: %w", member, text, MaxNameLength, ocm.ErrInvalid))
+		}
+	}
 	for i := range c.Resources {
 		need(c.Resources[i].Name, "component.resources[%d].name", i)
 	}
@@ -137,8 +157,8 @@ func required(d *ocm.Descriptor) error {
 		need(c.References[i].ComponentName, "component.componentReferences[%d].componentName", i)
 		need(c.References[i].Version, "component.componentReferences[%d].version", i)
 	}
-	if len(missing) > 0 {
-		return missing[0]
+	if len(problems) > 0 {
+		return problems[0]
 	}
 	return unambiguousProvider(c.Provider)
 }
@@ -183,13 +203,9 @@ func mismatch(s *jsonv2.SemanticError) error {
 	if want == "" {
 		want = "another kind of value"
 	}
-	found := s.JSONKind.String()
-	if len(s.JSONValue) > 0 && len(s.JSONValue) <= 80 && s.JSONKind != '"' {
-		found += " " + string(s.JSONValue)
-	}
 	hint := ""
 	if want == "text" && (s.JSONKind == '0' || s.JSONKind == 't' || s.JSONKind == 'f') {
 		hint = " (quote it)"
 	}
-	return fmt.Errorf("expected %s, found %s%s: %w", want, found, hint, ocm.ErrInvalid)
+	return fmt.Errorf("expected %s, found %s%s: %w", want, jsonKinds[s.JSONKind], hint, ocm.ErrInvalid)
 }

@@ -9,7 +9,7 @@ import (
 	"ocm"
 )
 
-// MaxNameLength is the longest component name, in bytes.
+// MaxNameLength is the longest component name, in bytes. Versions are not longer, either.
 const MaxNameLength = 255
 
 var (
@@ -40,8 +40,12 @@ func CheckName(s string) error {
 }
 
 // CheckVersion says whether s is a version: semantic versioning, where a leading "v"
-// is allowed and minor and patch may be missing. The error wraps [ocm.ErrInvalid].
+// is allowed and minor and patch may be missing, at most [MaxNameLength] bytes. The
+// error wraps [ocm.ErrInvalid].
 func CheckVersion(s string) error {
+	if len(s) > MaxNameLength {
+		return fmt.Errorf("version %.40q… has %d bytes, at most %d are accepted: %w", s, len(s), MaxNameLength, ocm.ErrInvalid)
+	}
 	if !version.MatchString(s) {
 		return fmt.Errorf("version %.80q: expected a semantic version, such as 1.2.3 or v1.2: %w", s, ocm.ErrInvalid)
 	}

@@ -20,7 +20,8 @@ import (
 )
 
 // YAML writes d for people. It says the same as [JSON], with the members in the same
-// order; text that YAML would read as something else is quoted.
+// order; text that YAML would read as something else is quoted. What YAML cannot say
+// is [ocm.ErrInvalid]: a number beyond the range of a double, and the key "<<".
 func YAML(d *ocm.Descriptor) ([]byte, error) {
 	raw, err := JSON(d)
 	if err != nil {
@@ -49,6 +50,9 @@ func toYAML(dec *jsontext.Decoder) (any, error) {
 				return nil, err
 			}
 			key := name.String()
+			if key == "<<" { // would be written unquoted, and read as a merge
+				return nil, fmt.Errorf("key %q has a meaning in YAML: %w", key, ocm.ErrInvalid)
+			}
 			value, err := toYAML(dec)
 			if err != nil {
 				return nil, err
@@ -112,13 +116,13 @@ func fromYAML(raw []byte) (text []byte, err error) {
 	dec.SetStrict(true) // refuses duplicate keys
 	var v, more any
 	if err := dec.Decode(&v); err != nil {
-		return nil, fmt.Errorf("%w: %w", eof(err), ocm.ErrInvalid)
+		return nil, firstError(eof(err))
 	}
 	switch err := dec.Decode(&more); {
 	case err == nil:
 		return nil, fmt.Errorf("YAML: there is more than one document: %w", ocm.ErrInvalid)
 	case !errors.Is(err, io.EOF):
-		return nil, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
+		return nil, firstError(err)
 	}
 	var out bounded
 	enc := jsontext.NewEncoder(&out)
@@ -126,6 +130,15 @@ func fromYAML(raw []byte) (text []byte, err error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// firstError leaves of a list of errors, which can be as long as the document, the first.
+func firstError(err error) error {
+	var list *yaml.TypeError
+	if errors.As(err, &list) && len(list.Errors) > 0 {
+		return fmt.Errorf("YAML: %s: %w", list.Errors[0], ocm.ErrInvalid)
+	}
+	return fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
 }
 
 // nodeBound is at least the number of nodes that the parser makes of raw: each but the

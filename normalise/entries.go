@@ -4,6 +4,7 @@ package normalise
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -41,7 +42,8 @@ func (v variant) documentV2(d *ocm.Descriptor) (object, error) {
 		return nil, err
 	}
 	c["resources"], c["componentReferences"] = nullIdentity(resources), nullIdentity(references)
-	return object{"meta": object{"schemaVersion": d.Meta.SchemaVersion}, "component": c}, nil
+	schema := cmp.Or(d.Meta.SchemaVersion, ocm.SchemaV2) // what was built in memory is written as v2
+	return object{"meta": object{"schemaVersion": schema}, "component": c}, nil
 }
 
 // entryProvider keeps the text unless it is an object.

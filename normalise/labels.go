@@ -102,12 +102,12 @@ func (v variant) parse(raw ocm.RawJSON) (any, error) {
 }
 
 func (v variant) value(dec *jsontext.Decoder) (any, error) {
-	if dec.StackDepth() > MaxDepth {
-		return nil, fmt.Errorf("value is nested deeper than %d: %w", MaxDepth, ocm.ErrLimit)
-	}
 	token, err := dec.ReadToken()
 	if err != nil {
 		return nil, err
+	}
+	if dec.StackDepth() > MaxDepth {
+		return nil, fmt.Errorf("value is nested deeper than %d: %w", MaxDepth, ocm.ErrLimit)
 	}
 	switch token.Kind() {
 	case '{':
