@@ -7,4 +7,8 @@ require (
 	github.com/opencontainers/image-spec v1.1.1
 )
 
-require github.com/opencontainers/go-digest v1.0.0
+require (
+	github.com/klauspost/compress v1.20.3
+	github.com/opencontainers/go-digest v1.0.0
+	golang.org/x/sys v0.49.0
+)
