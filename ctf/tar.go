@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ctf
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocm"
+	"ocm/blob"
+)
+
+const tarBlock = 512
+
+// tarFiles is a tar archive, read in place.
+type tarFiles struct {
+	f     *os.File
+	idx   *index
+	blobs map[digest.Digest]span
+}
+
+// span is where a blob lies in the archive.
+type span struct{ offset, size int64 }
+
+func newTar(f *os.File) (files, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	in := io.NewSectionReader(f, 0, fi.Size())
+	t := &tarFiles{f: f, blobs: map[digest.Digest]span{}}
+	sc := newScan(in, func() int64 { n, _ := in.Seek(0, io.SeekCurrent); return n })
+	for {
+		m, err := sc.next()
+		switch {
+		case err == io.EOF:
+			if t.idx == nil {
+				return nil, noIndex()
+			}
+			return t, nil
+		case err != nil:
+			return nil, err
+		case m.size > fi.Size()-m.offset:
+			return nil, fmt.Errorf("%q: %d bytes at offset %d, but the archive ends at %d: it is truncated: %w", m.name, m.size, m.offset, fi.Size(), ocm.ErrInvalid)
+		case m.name == indexName:
+			if t.idx, err = sc.index(); err != nil {
+				return nil, err
+			}
+		default:
+			t.blobs[m.digest] = span{m.offset, m.size}
+		}
+	}
+}
+
+func noIndex() error {
+	return fmt.Errorf("%s is missing: not a CTF: %w", indexName, ocm.ErrInvalid)
+}
+
+func (t *tarFiles) load() (*index, error) { return t.idx, nil }
+
+func (t *tarFiles) Close() error { return t.f.Close() }
+
+func (t *tarFiles) stat(d digest.Digest) (int64, error) {
+	s, ok := t.blobs[d]
+	if !ok {
+		return 0, fmt.Errorf("blob %s: %w", d, ocm.ErrNotFound)
+	}
+	return s.size, nil
+}
+
+func (t *tarFiles) open(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
+	s, ok := t.blobs[d]
+	if !ok {
+		return nil, fmt.Errorf("blob %s: %w", d, ocm.ErrNotFound)
+	}
+	return section{io.NewSectionReader(t.f, s.offset, s.size)}, nil
+}
+
+// section is a part of a file that can be read as a file can.
+type section struct{ *io.SectionReader }
+
+func (section) Close() error { return nil }
+
+// held is content in memory.
+type held struct{ *bytes.Reader }
+
+func (held) Close() error { return nil }
+
+// member is an entry of an archive that belongs to the CTF: the index or a blob.
+type member struct {
+	name    string
+	digest  digest.Digest // empty for the index
+	ordinal int           // of all entries
+	offset  int64         // of its first byte, in the unpacked archive
+	size    int64
+}
+
+// scan walks through an archive once and refuses everything that a CTF has no need for. What
+// a reader of tar archives may be talked into is best not discussed with it: links, devices,
+// sparse files (CVE-2025-58183), names that lead elsewhere.
+type scan struct {
+	tr    *tar.Reader
+	pos   func() int64 // of the reader below tr, which tr does not read ahead
+	count int
+	end   int64 // of the last entry's data
+	seen  map[string]bool
+}
+
+func newScan(r io.Reader, pos func() int64) *scan {
+	return &scan{tr: tar.NewReader(r), pos: pos, seen: map[string]bool{}}
+}
+
+// next returns the next member; io.EOF after the last one.
+func (s *scan) next() (member, error) {
+	for {
+		hdr, err := s.tr.Next()
+		if err == io.EOF {
+			if s.pos() < s.end+tarBlock {
+				return member{}, fmt.Errorf("the archive has no end: it is truncated: %w", ocm.ErrInvalid)
+			}
+			return member{}, io.EOF
+		}
+		if err != nil {
+			return member{}, fmt.Errorf("tar entry %d: %w", s.count, invalid(err))
+		}
+		if s.count++; s.count > MaxArchiveEntries {
+			return member{}, fmt.Errorf("more than %d tar entries: %w", MaxArchiveEntries, ocm.ErrLimit)
+		}
+		name, err := checkHeader(hdr)
+		if err != nil {
+			return member{}, err
+		}
+		m := member{name: name, ordinal: s.count - 1, offset: s.pos()}
+		s.end = m.offset
+		if hdr.Typeflag != tar.TypeReg {
+			continue
+		}
+		m.size = hdr.Size
+		s.end += (hdr.Size + tarBlock - 1) / tarBlock * tarBlock
+		var ours bool
+		if m.digest, ours = blobDigest(name); !ours && name != indexName {
+			continue
+		}
+		if s.seen[name] {
+			return member{}, fmt.Errorf("%q is there twice: %w", name, ocm.ErrInvalid)
+		}
+		s.seen[name] = true
+		return m, nil
+	}
+}
+
+// index parses the member that next returned.
+func (s *scan) index() (*index, error) { return parseIndex(s.tr) }
+
+// checkHeader returns the clean name of an entry.
+func checkHeader(hdr *tar.Header) (string, error) {
+	refuse := func(why string) (string, error) {
+		return "", fmt.Errorf("tar entry %.200q: %s: %w", hdr.Name, why, ocm.ErrInvalid)
+	}
+	switch hdr.Typeflag {
+	case tar.TypeReg, tar.TypeDir:
+	case tar.TypeXGlobalHeader:
+		if len(hdr.PAXRecords) == 0 || slices.Equal(slices.Collect(maps.Keys(hdr.PAXRecords)), []string{"comment"}) {
+			return "", nil
+		}
+		return refuse("global attributes are not accepted")
+	default:
+		return refuse(fmt.Sprintf("expected a file or folder, found type %q", hdr.Typeflag))
+	}
+	for key := range hdr.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return refuse("sparse files are not accepted")
+		}
+	}
+	switch {
+	case hdr.Size < 0:
+		return refuse("negative size")
+	case strings.HasPrefix(hdr.Name, "/"):
+		return refuse("absolute name")
+	case strings.ContainsAny(hdr.Name, "\\\x00"):
+		return refuse("odd character in the name")
+	case slices.Contains(strings.Split(hdr.Name, "/"), ".."):
+		return refuse("the name leads out of the archive")
+	}
+	return path.Clean(hdr.Name), nil
+}
+
+// blobDigest tells the digest of a file in the blobs folder. Others do not count.
+func blobDigest(name string) (digest.Digest, bool) {
+	dir, file := path.Split(name)
+	alg, hex, ok := strings.Cut(file, ".")
+	if dir != blobsName+"/" || !ok {
+		return "", false
+	}
+	d := digest.Digest(alg + ":" + hex)
+	return d, blob.CheckDigest(d) == nil
+}
