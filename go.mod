@@ -8,3 +8,9 @@ require (
 )
 
 require github.com/opencontainers/go-digest v1.0.0
+
+require (
+	github.com/klauspost/compress v1.20.3 // indirect
+	go.yaml.in/yaml/v2 v2.4.2 // indirect
+	sigs.k8s.io/yaml v1.6.0 // indirect
+)
