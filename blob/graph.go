@@ -83,16 +83,26 @@ func Children(d ociv1.Descriptor, raw []byte) ([]ociv1.Descriptor, error) {
 }
 
 // Walk calls fn for every node below root and for root itself, children before parents, each
-// digest once. For manifests and indexes raw holds the verified bytes, for other blobs it is
-// nil. It bounds depth and number of nodes.
+// digest once; twice only where the same digest is named as a manifest and as a plain blob, which
+// are two things to store. For manifests and indexes raw holds the verified bytes, for other
+// blobs it is nil. A digest that is named with two sizes is [ocm.ErrInvalid]. It bounds depth
+// and number of nodes.
 func Walk(ctx context.Context, from ocm.Fetcher, root ociv1.Descriptor, fn func(d ociv1.Descriptor, raw []byte) error) error {
-	seen := map[digest.Digest]bool{}
+	type node struct {
+		digest   digest.Digest
+		manifest bool // else its children could be hidden behind a mention as a layer
+	}
+	seen := map[node]int64{}
 	var visit func(d ociv1.Descriptor, depth int) error
 	visit = func(d ociv1.Descriptor, depth int) error {
-		if seen[d.Digest] {
+		n := node{d.Digest, IsManifest(d.MediaType)}
+		if size, ok := seen[n]; ok {
+			if size != d.Size {
+				return fmt.Errorf("%s: %s is named with %d and with %d bytes: %w", root.Digest, d.Digest, size, d.Size, ocm.ErrInvalid)
+			}
 			return nil
 		}
-		seen[d.Digest] = true
+		seen[n] = d.Size
 		switch {
 		case len(seen) > MaxNodes:
 			return fmt.Errorf("%s: more than %d nodes: %w", root.Digest, MaxNodes, ocm.ErrLimit)
