@@ -12,4 +12,8 @@ require (
 	oras.land/oras-go/v2 v2.6.4
 )
 
-require golang.org/x/sync v0.24.0 // indirect
+require (
+	github.com/google/go-containerregistry v0.22.1 // indirect
+	github.com/olareg/olareg v0.1.2 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
