@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"ocm"
+)
+
+// HTTPOptions are the settings for one host. Times of 0 are unlimited, or left to the
+// operating system.
+type HTTPOptions struct {
+	Timeout               time.Duration // of a whole request with its retries; default 30s
+	TCPDialTimeout        time.Duration
+	TCPKeepAlive          time.Duration // negative: no keep-alive
+	TLSHandshakeTimeout   time.Duration
+	ResponseHeaderTimeout time.Duration
+	IdleConnTimeout       time.Duration
+	InsecureSkipVerify    bool
+	MaxRetries            int           // default 5; 0: without end, -1: none
+	MinWait, MaxWait      time.Duration // between retries; default 200ms and 3s
+}
+
+// HTTP holds the settings of the HTTP client.
+type HTTP struct {
+	Default HTTPOptions
+	Hosts   map[string]HTTPOptions // by host:port or host, lower-case; complete with the defaults
+}
+
+// For returns the settings for "host:port" or "host".
+func (h HTTP) For(host string) HTTPOptions {
+	host = strings.ToLower(host)
+	if o, ok := h.Hosts[host]; ok {
+		return o
+	}
+	if i := strings.LastIndexByte(host, ':'); i > 0 && !strings.HasSuffix(host, "]") {
+		if o, ok := h.Hosts[host[:i]]; ok {
+			return o
+		}
+	}
+	return h.Default
+}
+
+// httpFields are the settings on the wire: what is not set is nil.
+type httpFields struct {
+	Timeout               *duration `json:"timeout"`
+	TCPDialTimeout        *duration `json:"tcpDialTimeout"`
+	TCPKeepAlive          *duration `json:"tcpKeepAlive"`
+	TLSHandshakeTimeout   *duration `json:"tlsHandshakeTimeout"`
+	ResponseHeaderTimeout *duration `json:"responseHeaderTimeout"`
+	IdleConnTimeout       *duration `json:"idleConnTimeout"`
+	InsecureSkipVerify    *bool     `json:"insecureSkipVerify"`
+	Retry                 struct {
+		MaxRetries *int      `json:"maxRetries"`
+		MinWait    *duration `json:"minWait"`
+		MaxWait    *duration `json:"maxWait"`
+	} `json:"retry"`
+}
+
+// HTTP returns the settings of the HTTP client, merged field by field; later entries win.
+func (c *Config) HTTP() (HTTP, error) {
+	all := HTTP{
+		Default: HTTPOptions{Timeout: 30 * time.Second, MaxRetries: 5, MinWait: 200 * time.Millisecond, MaxWait: 3 * time.Second},
+		Hosts:   map[string]HTTPOptions{},
+	}
+	hosts := map[string][]httpFields{}
+	for _, s := range c.Of(HTTPType) {
+		var v struct {
+			httpFields
+			Hosts map[string]httpFields `json:"hosts"`
+		}
+		if err := s.Decode(&v); err != nil {
+			return all, err
+		}
+		if err := all.Default.apply(v.httpFields); err != nil {
+			return all, fmt.Errorf("%s: %w", s.Type, err)
+		}
+		for h, f := range v.Hosts {
+			h = strings.ToLower(h)
+			hosts[h] = append(hosts[h], f)
+		}
+	}
+	for h := range maps.Keys(hosts) {
+		o := all.Default
+		for _, f := range hosts[h] {
+			if err := o.apply(f); err != nil {
+				return all, fmt.Errorf("%s: hosts: %s: %w", HTTPType, h, err)
+			}
+		}
+		all.Hosts[h] = o
+	}
+	return all, nil
+}
+
+// apply overwrites what is set.
+func (o *HTTPOptions) apply(f httpFields) error {
+	for _, d := range []struct {
+		name     string
+		to       *time.Duration
+		from     *duration
+		negative bool
+	}{
+		{"timeout", &o.Timeout, f.Timeout, false},
+		{"tcpDialTimeout", &o.TCPDialTimeout, f.TCPDialTimeout, false},
+		{"tcpKeepAlive", &o.TCPKeepAlive, f.TCPKeepAlive, true},
+		{"tlsHandshakeTimeout", &o.TLSHandshakeTimeout, f.TLSHandshakeTimeout, false},
+		{"responseHeaderTimeout", &o.ResponseHeaderTimeout, f.ResponseHeaderTimeout, false},
+		{"idleConnTimeout", &o.IdleConnTimeout, f.IdleConnTimeout, false},
+		{"retry.minWait", &o.MinWait, f.Retry.MinWait, false},
+		{"retry.maxWait", &o.MaxWait, f.Retry.MaxWait, false},
+	} {
+		if d.from == nil {
+			continue
+		}
+		if *d.from < 0 && !d.negative {
+			return fmt.Errorf("%s is %s, expected 0 or more: %w", d.name, time.Duration(*d.from), ocm.ErrInvalid)
+		}
+		*d.to = time.Duration(*d.from)
+	}
+	if f.InsecureSkipVerify != nil {
+		o.InsecureSkipVerify = *f.InsecureSkipVerify
+	}
+	if n := f.Retry.MaxRetries; n != nil {
+		if *n < -1 {
+			return fmt.Errorf("retry.maxRetries is %d, expected -1 (none) or more: %w", *n, ocm.ErrInvalid)
+		}
+		o.MaxRetries = *n
+	}
+	return nil
+}

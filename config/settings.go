@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"ocm"
+)
+
+// Signing returns the configurations of signer and verifier for a signature. Entries
+// without a signature name are the base, those for this name come on top; later ones
+// win. What is not configured is the zero Spec.
+func (c *Config) Signing(name string) (signer, verifier ocm.Spec, err error) {
+	type entry struct {
+		Signature string   `json:"signature"`
+		Signer    ocm.Spec `json:"signer"`
+		Verifier  ocm.Spec `json:"verifier"`
+	}
+	var base, scoped []entry
+	for _, s := range c.Of(SigningType) {
+		var e entry
+		if err := s.Decode(&e); err != nil {
+			return ocm.Spec{}, ocm.Spec{}, err
+		}
+		switch e.Signature {
+		case "":
+			base = append(base, e)
+		case name:
+			scoped = append(scoped, e)
+		}
+	}
+	for _, e := range append(base, scoped...) {
+		if e.Signer.Type != "" {
+			signer = e.Signer
+		}
+		if e.Verifier.Type != "" {
+			verifier = e.Verifier
+		}
+	}
+	return signer, verifier, nil
+}
+
+// Filesystem names folders; empty means the system's default.
+type Filesystem struct {
+	TempFolder       string `json:"tempFolder"`
+	WorkingDirectory string `json:"workingDirectory"`
+}
+
+// Filesystem returns the configured folders; later entries win.
+func (c *Config) Filesystem() (Filesystem, error) {
+	var all Filesystem
+	for _, s := range c.Of(FilesystemType) {
+		var f Filesystem
+		if err := s.Decode(&f); err != nil {
+			return all, err
+		}
+		replace(&all.TempFolder, f.TempFolder)
+		replace(&all.WorkingDirectory, f.WorkingDirectory)
+	}
+	return all, nil
+}
+
+// Values of [Transfer].
+const (
+	CopyLocalBlobs    = "localBlob"
+	CopyAllResources  = "allResources"
+	UploadLocalBlob   = "localBlob"
+	UploadOCIArtifact = "ociArtifact"
+)
+
+// Transfer holds the defaults of transfers.
+type Transfer struct {
+	Recursive  bool
+	CopyMode   string // CopyLocalBlobs (default) or CopyAllResources
+	UploadType string // UploadLocalBlob (default) or UploadOCIArtifact
+}
+
+// Transfer returns the defaults of transfers; later entries win where they say something
+// else than the default.
+func (c *Config) Transfer() (Transfer, error) {
+	all := Transfer{CopyMode: CopyLocalBlobs, UploadType: UploadLocalBlob}
+	for _, s := range c.Of(TransferType) {
+		var t struct {
+			Recursive  int    `json:"recursive"`
+			CopyMode   string `json:"copyMode"`
+			UploadType string `json:"uploadType"`
+		}
+		if err := s.Decode(&t); err != nil {
+			return all, err
+		}
+		if t.Recursive != 0 && t.Recursive != -1 {
+			return all, fmt.Errorf("%s: recursive is %d, expected 0 (no) or -1 (all levels): %w", s.Type, t.Recursive, ocm.ErrInvalid)
+		}
+		if t.CopyMode != "" && t.CopyMode != CopyLocalBlobs && t.CopyMode != CopyAllResources {
+			return all, fmt.Errorf("%s: copyMode %q, expected %s or %s: %w", s.Type, t.CopyMode, CopyLocalBlobs, CopyAllResources, ocm.ErrInvalid)
+		}
+		if t.UploadType != "" && t.UploadType != UploadLocalBlob && t.UploadType != UploadOCIArtifact {
+			return all, fmt.Errorf("%s: uploadType %q, expected %s or %s: %w", s.Type, t.UploadType, UploadLocalBlob, UploadOCIArtifact, ocm.ErrInvalid)
+		}
+		all.Recursive = all.Recursive || t.Recursive != 0
+		if t.CopyMode != CopyLocalBlobs {
+			replace(&all.CopyMode, t.CopyMode)
+		}
+		if t.UploadType != UploadLocalBlob {
+			replace(&all.UploadType, t.UploadType)
+		}
+	}
+	return all, nil
+}
+
+// Plugins says where plugins are and how long an idle one lives.
+type Plugins struct {
+	Locations   []string
+	IdleTimeout time.Duration // default 1h
+}
+
+// Plugins returns the settings of plugins: all locations, and the longest timeout.
+func (c *Config) Plugins() (Plugins, error) {
+	var all Plugins
+	for _, s := range c.Of(PluginType) {
+		var p struct {
+			Locations   []string  `json:"locations"`
+			IdleTimeout *duration `json:"idleTimeout"`
+		}
+		if err := s.Decode(&p); err != nil {
+			return all, err
+		}
+		all.Locations = append(all.Locations, p.Locations...)
+		if p.IdleTimeout != nil {
+			all.IdleTimeout = max(all.IdleTimeout, time.Duration(*p.IdleTimeout))
+		}
+	}
+	if all.IdleTimeout == 0 {
+		all.IdleTimeout = time.Hour
+	}
+	return all, nil
+}
+
+func replace(old *string, by string) {
+	if by != "" {
+		*old = by
+	}
+}
+
+// duration is written as Go writes it: "1m30s".
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = duration(v)
+	return err
+}
