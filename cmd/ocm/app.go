@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"ocm"
+)
+
+// Bounds of --parallel.
+const (
+	defaultParallel = 4
+	maxParallel     = 64
+)
+
+// app is what all commands share: the streams, the surroundings and the global flags.
+type app struct {
+	in     io.Reader
+	out    io.Writer // results, nothing else
+	err    *screen   // log, progress and errors
+	getenv func(string) string
+	args   []string
+
+	global globalFlags
+}
+
+type globalFlags struct {
+	config     []string
+	logFormat  string
+	logLevel   string
+	logOutput  string
+	tempFolder string
+	workingDir string
+	quiet      bool
+	parallel   int
+}
+
+func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&g.config, "config", nil, "read only this configuration `file`; may be repeated, later files win")
+	addEnum(fs, &g.logFormat, "logformat", "", "format of the log", "text", "json")
+	addEnum(fs, &g.logLevel, "loglevel", "", "least severe messages in the log", "info", "debug", "warn", "error")
+	addEnum(fs, &g.logOutput, "logoutput", "", "where the log goes", "stderr", "stdout")
+	fs.StringVar(&g.tempFolder, "temp-folder", "", "`folder` for temporary files (default: the system's)")
+	fs.StringVar(&g.workingDir, "working-directory", "", "base `folder` of relative paths in constructor files (default: that of the file)")
+	fs.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
+	fs.IntVar(&g.parallel, "parallel", defaultParallel, "do at most this `number` of things at once")
+	fs.BoolP("help", "h", false, "show the help of the command")
+}
+
+// check finds mistakes in the global flags before any command begins.
+func (g *globalFlags) check() error {
+	if g.parallel < 1 || g.parallel > maxParallel {
+		return usagef("--parallel %d: expected a number from 1 to %d", g.parallel, maxParallel)
+	}
+	for _, f := range [...]struct{ flag, dir string }{{"--temp-folder", g.tempFolder}, {"--working-directory", g.workingDir}} {
+		if f.dir == "" {
+			continue
+		}
+		if info, err := os.Stat(f.dir); err != nil {
+			return usagef("%s: %w", f.flag, err)
+		} else if !info.IsDir() {
+			return usagef("%s %s: not a folder", f.flag, f.dir)
+		}
+	}
+	return nil
+}
+
+// logger writes to the stream that was asked for.
+func (a *app) logger() *slog.Logger {
+	var w io.Writer = a.err
+	if a.global.logOutput == "stdout" {
+		w = a.out
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.global.logLevel)); err != nil {
+		level = slog.LevelInfo // the flag accepts nothing else; a zero app logs like this
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if a.global.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// session is one run of a command that works on repositories.
+type session struct {
+	app *app
+	env *ocm.Env
+	kit *ocm.Kit
+}
+
+// session reads the configuration and prepares the environment of a command.
+func (a *app) session(ctx context.Context) (*session, error) {
+	env := &ocm.Env{
+		Dir:  a.global.workingDir,
+		Temp: a.global.tempFolder,
+		Now:  time.Now,
+		Log:  a.logger(),
+		Job:  ocm.NewJob(a.global.parallel),
+	}
+	if !a.global.quiet {
+		env.Report = a.err.showProgress(time.Now)
+	}
+	s := &session{app: a, env: env, kit: newKit()}
+	if err := s.configure(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// open opens a repository.
+func (s *session) open(ctx context.Context, typ, location string) (ocm.Repository, error) {
+	spec, err := ocm.RepositorySpec(typ, location)
+	if err != nil {
+		return nil, err
+	}
+	opener, err := s.kit.Repositories.For(typ)
+	if err != nil {
+		return nil, err
+	}
+	return opener(ctx, s.env, spec)
+}
+
+// openVersion opens the version that a reference names; by its digest, where there is one.
+// The caller closes the repository.
+func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repository, ocm.Version, error) {
+	repo, err := s.open(ctx, c.Type, c.Repository)
+	if err != nil {
+		return nil, nil, err
+	}
+	ref := c.Version
+	if c.Digest != "" {
+		ref = c.Digest.String()
+	}
+	v, err := repo.Open(ctx, c.Component, ref)
+	if err == nil {
+		err = checkFound(c, v)
+	}
+	if err != nil {
+		repo.Close()
+		return nil, nil, withHint(err, guessHint(s.app.args, c))
+	}
+	return repo, v, nil
+}
+
+// checkFound makes sure that a version opened by digest is the one that was named.
+func checkFound(c ocm.Coordinates, v ocm.Version) error {
+	if got := v.Manifest().Digest; c.Digest != "" && got != c.Digest {
+		return fmt.Errorf("%s: expected the manifest %s, found %s: %w", c, c.Digest, got, ocm.ErrDigest)
+	}
+	found := v.Descriptor().Component
+	if found.Name != c.Component || c.Version != "" && found.Version != c.Version {
+		return fmt.Errorf("%s: expected %s:%s, found %s:%s: %w", c, c.Component, c.Version, found.Name, found.Version, ocm.ErrDigest)
+	}
+	return nil
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+
+	"ocm"
+)
+
+func descriptor(name, version string, refs ...string) *ocm.Descriptor {
+	d := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: ocm.SchemaV2}}
+	d.Component.Name, d.Component.Version, d.Component.Provider = name, version, "acme.org"
+	for _, ref := range refs {
+		n, v, _ := strings.Cut(ref, ":")
+		d.Component.References = append(d.Component.References,
+			ocm.Reference{Element: ocm.Element{Name: "r", Version: v}, ComponentName: n})
+	}
+	return d
+}
+
+func printed(t *testing.T, fn func(*bytes.Buffer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := fn(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	got := printed(t, func(b *bytes.Buffer) error {
+		return printList(b, "table", []*ocm.Descriptor{
+			descriptor("acme.org/app", "1.1.0"), descriptor("acme.org/app", "1.0.0"), descriptor("acme.org/library", "1.0.0"),
+		}, descriptorTable)
+	})
+	want := "" +
+		" COMPONENT        │ VERSION │ PROVIDER\n" +
+		"──────────────────┼─────────┼──────────\n" +
+		" acme.org/app     │ 1.1.0   │ acme.org\n" +
+		"                  │ 1.0.0   │\n" +
+		" acme.org/library │ 1.0.0   │\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestTree(t *testing.T) {
+	t.Parallel()
+	roots := nest([]*ocm.Descriptor{
+		descriptor("a.org/lib", "1"), descriptor("a.org/left", "1", "a.org/lib:1"), descriptor("a.org/right", "1", "a.org/lib:1"),
+		descriptor("a.org/root", "1", "a.org/left:1", "a.org/right:1", "other.org/x:1"), descriptor("a.org/alone", "1"),
+	})
+	got := printed(t, func(b *bytes.Buffer) error { return printTree(b, roots) })
+	want := "" +
+		" NESTING  │ COMPONENT   │ VERSION │ PROVIDER │ IDENTITY\n" +
+		"──────────┼─────────────┼─────────┼──────────┼────────────────────────────\n" +
+		" ├─       │ a.org/root  │ 1       │ acme.org │ name=a.org/root,version=1\n" +
+		" │  ├─    │ a.org/left  │ 1       │ acme.org │ name=a.org/left,version=1\n" +
+		" │  │  └─ │ a.org/lib   │ 1       │ acme.org │ name=a.org/lib,version=1\n" +
+		" │  └─    │ a.org/right │ 1       │ acme.org │ name=a.org/right,version=1\n" +
+		" │     └─ │ a.org/lib   │ 1       │ acme.org │ name=a.org/lib,version=1\n" +
+		" └─       │ a.org/alone │ 1       │ acme.org │ name=a.org/alone,version=1\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if n := len(flatten(roots)); n != 5 {
+		t.Errorf("flatten: got %d versions, want each of 5 once", n)
+	}
+}
+
+// A chain of 40 diamonds has 2^40 paths; the tree must not draw them all.
+func TestTreeOfDiamondsStaysSmall(t *testing.T) {
+	t.Parallel()
+	below := &node{descriptor: descriptor("a.org/leaf", "1")}
+	for range 40 {
+		below = &node{descriptor: descriptor("a.org/n", "1"), children: []*node{below, below}}
+	}
+	got := printed(t, func(b *bytes.Buffer) error { return printTree(b, []*node{below}) })
+	if lines := strings.Count(got, "\n"); lines > 100 {
+		t.Errorf("%d lines", lines)
+	}
+	if !strings.Contains(got, "see above") {
+		t.Error("a subtree was left out without a word")
+	}
+}
+
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	list := []*ocm.Descriptor{descriptor("acme.org/app", "1.0"), descriptor("acme.org/<lib>", "2")}
+	tests := map[string][]string{
+		"json":   {"[\n  {\n    \"meta\": {", `"name": "acme.org/<lib>"`},
+		"ndjson": {`{"meta":{"schemaVersion":"v2"},"component":{"name":"acme.org/app"`, "}\n{"},
+		"yaml":   {"- component:\n", `version: "1.0"`},
+	}
+	for format, wants := range tests {
+		got := printed(t, func(b *bytes.Buffer) error { return printList(b, format, list, descriptorTable) })
+		for _, want := range wants {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %q is not in\n%s", format, want, got)
+			}
+		}
+	}
+	for format, want := range map[string]string{"json": "[]\n", "yaml": "[]\n", "ndjson": ""} {
+		if got := printed(t, func(b *bytes.Buffer) error { return printList[*ocm.Descriptor](b, format, nil, nil) }); got != want {
+			t.Errorf("empty list as %s: got %q, want %q", format, got, want)
+		}
+	}
+}
+
+func TestOutputErrorsAreErrors(t *testing.T) {
+	t.Parallel()
+	list := []*ocm.Descriptor{descriptor("acme.org/app", "1.0")}
+	for _, format := range []string{"table", "json", "ndjson", "yaml"} {
+		if err := printList(fullDisk{}, format, list, descriptorTable); !errors.Is(err, errFull) {
+			t.Errorf("%s: got %v", format, err)
+		}
+	}
+	if err := printTree(fullDisk{}, nest(list)); !errors.Is(err, errFull) {
+		t.Errorf("tree: got %v", err)
+	}
+}
+
+var errFull = errors.New("disk full")
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
+
+// Names from a repository must not steer the terminal.
+func TestHostileTextIsEscaped(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		in      string
+		message bool
+		want    string
+	}{
+		{"plain äö€ │", false, "plain äö€ │"},
+		{"a\x1b[31mb", false, `a\x1b[31mb`},
+		{"a\nb", false, `a\nb`},
+		{"a\nb\tc\r", true, "a\nb\tc\\r"},
+		{"a\u202eb", false, `a\u202eb`},
+		{"a\u200bb\u0085c", false, `a\u200bb\u0085c`},
+		{"a\xffb", false, `a\ufffdb`},
+		{strings.Repeat("x", 300), false, strings.Repeat("x", 199) + "…"},
+	}
+	for _, tt := range tests {
+		if got := clean(tt.in, tt.message); got != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.in, got, tt.want)
+		}
+	}
+	d := descriptor("acme.org/\x1b]0;x\aapp", "1\n2")
+	got := printed(t, func(b *bytes.Buffer) error { return printTree(b, nest([]*ocm.Descriptor{d})) })
+	if strings.ContainsAny(got, "\x1b\a") || strings.Count(got, "\n") != 3 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{-1: "", 0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 5 << 20: "5.0 MiB", 1 << 62: "4096.0 PiB"} {
+		if got := size(n); got != want {
+			t.Errorf("%d: got %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestSelectVersions(t *testing.T) {
+	t.Parallel()
+	all := []string{"1.0.0", "v2.1", "latest", "1.10.0", "1.2.0", "2.1.0-rc.1", "1.2.0+b", ""}
+	tests := []struct {
+		constraint string
+		latest     bool
+		want       []string
+	}{
+		{"", false, []string{"v2.1", "2.1.0-rc.1", "1.10.0", "1.2.0+b", "1.2.0", "1.0.0"}},
+		{"", true, []string{"v2.1"}},
+		{">=1.0.0, <2.0.0", false, []string{"1.10.0", "1.2.0+b", "1.2.0", "1.0.0"}},
+		{"~1.2", true, []string{"1.2.0+b"}},
+		{">5", true, []string{}},
+	}
+	for _, tt := range tests {
+		got, err := selectVersions(all, tt.constraint, tt.latest)
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%q latest %v: got %q, %v; want %q", tt.constraint, tt.latest, got, err, tt.want)
+		}
+	}
+	if _, err := selectVersions(all, "abc", false); !isUsage(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSelectResource(t *testing.T) {
+	t.Parallel()
+	d := descriptor("acme.org/app", "1.0.0")
+	for _, arch := range []string{"amd64", "arm64"} {
+		d.Component.Resources = append(d.Component.Resources, ocm.Resource{
+			Element: ocm.Element{Name: "tool", Version: "1.0.0", ExtraIdentity: ocm.Identity{"architecture": arch}}})
+	}
+	if r, err := selectResource(d, ocm.Identity{"architecture": "arm64"}); err != nil || r.ExtraIdentity["architecture"] != "arm64" {
+		t.Errorf("got %v, %v", r, err)
+	}
+	if _, err := selectResource(d, ocm.Identity{"name": "tool"}); !isUsage(err) || !strings.Contains(err.Error(), "architecture=amd64") {
+		t.Errorf("two match: got %v", err)
+	}
+	if _, err := selectResource(d, ocm.Identity{"name": "other"}); !errors.Is(err, ocm.ErrNotFound) {
+		t.Errorf("none matches: got %v", err)
+	}
+}
+
+// A resource's name comes from somebody else: without --output it must stay in the folder
+// (as in CVE-2026-40090).
+func TestCVE_2026_40090_NameOfResourceIsNoPath(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"../x", "/etc/passwd", "a/b", `a\b`, "..", "", "-"} {
+		if err := checkOutput(name, true); !errors.Is(err, ocm.ErrInvalid) {
+			t.Errorf("%q: got %v", name, err)
+		}
+	}
+	for _, name := range []string{"x", "x.tgz"} {
+		if err := checkOutput(name, true); err != nil {
+			t.Errorf("%q: got %v", name, err)
+		}
+	}
+	if err := checkOutput("../x", false); err != nil {
+		t.Errorf("a path that the user gave: %v", err)
+	}
+}
+
+func TestVersionOf(t *testing.T) {
+	t.Parallel()
+	v := versionOf(&debug.BuildInfo{GoVersion: "go1.26", Main: debug.Module{Version: "v1.2.3-rc.1+dirty"},
+		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.time", Value: "2026-01-02T03:04:05Z"}}})
+	want := versionInfo{"1", "2", "3", "rc.1", "dirty", "v1.2.3-rc.1+dirty", "abc", "2026-01-02T03:04:05Z", "go1.26",
+		runtime.Compiler, runtime.GOOS + "/" + runtime.GOARCH}
+	if v != want {
+		t.Errorf("got %+v", v)
+	}
+	raw, err := json.Marshal(versionOf(&debug.BuildInfo{GoVersion: "go1.26"}))
+	if err != nil || !strings.HasPrefix(string(raw), `{"major":"0","minor":"0","patch":"0","gitVersion":"(devel)","goVersion":"go1.26","compiler":`) {
+		t.Errorf("got %s, %v", raw, err)
+	}
+}

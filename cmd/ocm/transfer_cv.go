@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ocm"
+)
+
+const transferLong = `Copy a component version to another repository: registry or archive, in any
+direction. Signatures stay good: nothing that they cover changes.
+
+Content that lies in the source repository is always copied; --copy-resources copies also
+content that is only referred to, such as images in other registries, so that the target
+needs nobody else. --recursive follows references to other component versions.
+
+Without a version in the reference all versions of the component are copied, or those
+that --semver-constraint and --latest select; only the name of an archive means
+everything in it.
+
+A version becomes visible in the target when all its content is there and was compared
+with its digests. After an interruption the same command finishes the work; what is there
+already is not copied again.`
+
+const transferExample = `  # to a registry, with all that is needed to install it there
+  ocm transfer cv ./archive//acme.org/app:1.0.0 ghcr.io/acme --recursive --copy-resources
+
+  # from a registry into a folder that can be carried away; first only the plan
+  ocm transfer cv ghcr.io/acme//acme.org/app:1.0.0 ./airgap -r --copy-resources --dry-run
+  ocm transfer cv ghcr.io/acme//acme.org/app:1.0.0 ./airgap -r --copy-resources
+
+  # the newest version of a component
+  ocm transfer cv ./archive//acme.org/app ./airgap --latest`
+
+type transferOptions struct {
+	recursive      depth
+	copyResources  bool
+	copyLocal      bool
+	copySources    bool
+	omitTypes      []string
+	uploadAs       string
+	constraint     string
+	latest         bool
+	overwrite      bool
+	noUpdate       bool
+	stopOnExisting bool
+	lookup         []string
+	dryRun         bool
+	output         string
+}
+
+func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
+	addDepth(fs, &o.recursive)
+	fs.BoolVarP(&o.copyResources, "copy-resources", "V", false, "copy also resources that are only referred to")
+	fs.BoolVarP(&o.copyLocal, "copy-local-resources", "L", false, "copy also resources that are only referred to, if their relation is local")
+	fs.BoolVar(&o.copySources, "copy-sources", false, "copy also sources that are only referred to")
+	fs.StringSliceVarP(&o.omitTypes, "omit-access-types", "N", nil, "leave content with these `types` of access where it is")
+	addEnum(fs, &o.uploadAs, "upload-as", "u", "store images in the component's repository, or in one of their own", "localBlob", "ociArtifact")
+	addSelection(fs, &o.constraint, &o.latest)
+	fs.BoolVarP(&o.overwrite, "overwrite", "f", false, "replace a version of the target that differs in what is signed")
+	fs.BoolVar(&o.noUpdate, "no-update", false, "leave versions that the target has as they are")
+	fs.BoolVarP(&o.stopOnExisting, "stop-on-existing", "E", false, "do not follow references of versions that the target has")
+	fs.StringArrayVar(&o.lookup, "lookup", nil, "another `repository` to look for referenced versions in; may be repeated")
+	fs.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, write nothing")
+	addEnum(fs, &o.output, "output", "o", "output format", "table", "yaml", "json", "ndjson")
+	boundAlias(fs, &g.parallel)
+}
+
+// transferRequest is what "ocm transfer cv" asks for.
+type transferRequest struct {
+	from               ocm.Coordinates // without version: all that meet constraint and latest
+	constraint         string
+	latest             bool
+	targetType, target string
+	recursive          bool
+	copyResources      bool
+	copyLocal          bool
+	copySources        bool
+	omitTypes          []string
+	uploadAs           string // localBlob or ociArtifact
+	explicit           explicitFlags
+	overwrite          bool
+	noUpdate           bool
+	stopOnExisting     bool
+	lookup             []repositoryName
+	dryRun             bool
+}
+
+// explicitFlags tells which flags were given; the configuration decides about the others.
+type explicitFlags struct{ recursive, copyResources, uploadAs bool }
+
+// move is one thing that was transferred, or would be.
+type move struct {
+	Component string `json:"component"`
+	Version   string `json:"version"`
+	Element   string `json:"element"` // "resource NAME", "source NAME", "descriptor"
+	Action    string `json:"action"`
+	Bytes     int64  `json:"bytes"` // -1: not known
+}
+
+func newTransferCV(a *app) *cobra.Command {
+	var o transferOptions
+	cmd := componentVersion(&cobra.Command{
+		Use:     "component-version <reference> <target repository> [flags]",
+		Short:   "Copy a component version to another repository",
+		Long:    transferLong,
+		Example: transferExample,
+		Args:    arguments("<reference>", "<target repository>"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			given := cmd.Flags().Changed
+			return runTransferCV(cmd.Context(), a, o, args,
+				explicitFlags{given("recursive"), given("copy-resources"), given("upload-as")})
+		},
+	})
+	o.AddFlags(cmd.Flags(), &a.global)
+	return cmd
+}
+
+func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string, explicit explicitFlags) error {
+	r, err := o.request(args[0], args[1])
+	if err != nil {
+		return err
+	}
+	r.explicit = explicit
+	s, err := a.session(ctx)
+	if err != nil {
+		return err
+	}
+	moves, err := s.transfer(ctx, r)
+	if err != nil {
+		return withHint(err, transferHint(err, r))
+	}
+	a.err.stopProgress()
+	return printList(a.out, o.output, moves, moveTable)
+}
+
+func (o *transferOptions) request(reference, target string) (transferRequest, error) {
+	r := transferRequest{constraint: o.constraint, latest: o.latest, recursive: o.recursive != 0,
+		copyResources: o.copyResources, copyLocal: o.copyLocal, copySources: o.copySources, omitTypes: o.omitTypes,
+		uploadAs: o.uploadAs, overwrite: o.overwrite, noUpdate: o.noUpdate, stopOnExisting: o.stopOnExisting, dryRun: o.dryRun}
+	var err error
+	if r.from, err = parseSelection(reference, o.constraint, o.latest); err != nil {
+		return r, err
+	}
+	if r.targetType, r.target, err = ocm.ParseRepository(target); err != nil {
+		if strings.Contains(target, "//") {
+			err = withHint(err, "the target is a repository, without component and version")
+		}
+		return r, usage(err)
+	}
+	if o.overwrite && o.noUpdate {
+		return r, usagef("--overwrite and --no-update contradict each other")
+	}
+	r.lookup, err = parseRepositories(o.lookup)
+	return r, err
+}
+
+func moveTable(list []move) *table {
+	t := newTable("COMPONENT*", "VERSION*", "ELEMENT", "ACTION", "SIZE")
+	for _, m := range list {
+		t.add(m.Component, m.Version, m.Element, m.Action, size(m.Bytes))
+	}
+	return t
+}
+
+func transferHint(err error, r transferRequest) string {
+	if anyOf(ocm.ErrExists)(err) {
+		return "the target has this version with other content; --overwrite replaces it, --no-update leaves it"
+	}
+	return ""
+}

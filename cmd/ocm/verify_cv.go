@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ocm"
+)
+
+const verifyLong = `Verify a component version: that its signatures are good, and that everything they
+cover is what it was. Digests of descriptors and of the content of all resources are
+computed again, also for all versions that are referenced. Nothing is trusted because
+somebody wrote it down.
+
+All signatures are verified, or those that --signature names; a version without any fails.
+The public key comes from --public-key, or from the configuration: credentials of the
+consumer {type: RSA/v1alpha1, algorithm: RSASSA-PSS, signature: NAME}. What cannot be
+checked is a failure, never a warning.
+
+--shallow checks the signatures against this descriptor only and reads no content.`
+
+const verifyExample = `  ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub
+
+  # one of several signatures, and what was checked, for a script
+  ocm verify cv ./archive//acme.org/app:1.0.0 --signature release --public-key rsa.pub -o json
+
+  # only the signature, without reading content
+  ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub --shallow`
+
+type verifyOptions struct {
+	signatures []string
+	publicKeys []string
+	caCert     string
+	issuer     string
+	spec       string
+	shallow    bool
+	output     string
+}
+
+func (o *verifyOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
+	fs.StringArrayVarP(&o.signatures, "signature", "s", nil, "verify the signature of this `name`; may be repeated (default: all)")
+	fs.StringArrayVarP(&o.publicKeys, "public-key", "k", nil, "`[NAME=]file` with the public key, of signature NAME; may be repeated")
+	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with the authorities that certificates in signatures must lead to")
+	fs.StringVarP(&o.issuer, "issuer", "I", "", "distinguished `name` that the certificate must have")
+	fs.StringVar(&o.spec, "verifier-spec", "", "`file` with the configuration of the verifier")
+	fs.BoolVar(&o.shallow, "shallow", false, "check neither content nor referenced versions")
+	addEnum(fs, &o.output, "output", "o", "output format", "table", "json", "yaml")
+	alias(fs, "shallow", "local", "L")
+	boundAlias(fs, &g.parallel)
+}
+
+// verifyRequest is what "ocm verify cv" asks for.
+type verifyRequest struct {
+	at         ocm.Coordinates
+	signatures []string // empty: all there are, at least one
+	publicKeys []keyFile
+	caCert     string // files; empty: from the configuration
+	spec       string
+	issuer     string
+	shallow    bool
+}
+
+// verdict is one thing that was verified.
+type verdict struct {
+	Component string     `json:"component"`
+	Version   string     `json:"version"`
+	Element   string     `json:"element"` // "signature NAME", "descriptor", "resource NAME"
+	Method    string     `json:"method"`  // algorithm, or normalisation
+	Digest    ocm.Digest `json:"digest"`
+}
+
+func newVerifyCV(a *app) *cobra.Command {
+	var o verifyOptions
+	cmd := componentVersion(&cobra.Command{
+		Use:     "component-version <reference> [flags]",
+		Short:   "Verify a component version and all it consists of",
+		Long:    verifyLong,
+		Example: verifyExample,
+		Args:    arguments("<reference>"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runVerifyCV(cmd.Context(), a, o, args[0])
+		},
+	})
+	o.AddFlags(cmd.Flags(), &a.global)
+	return cmd
+}
+
+func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string) error {
+	at, err := parseVersion(reference)
+	if err != nil {
+		return err
+	}
+	keys, err := parseKeyFiles(o.publicKeys)
+	if err != nil {
+		return err
+	}
+	s, err := a.session(ctx)
+	if err != nil {
+		return err
+	}
+	verdicts, err := s.verify(ctx, verifyRequest{at: at, signatures: o.signatures, publicKeys: keys,
+		caCert: o.caCert, spec: o.spec, issuer: o.issuer, shallow: o.shallow})
+	if err != nil {
+		return withHint(err, verifyHint(err, o))
+	}
+	a.err.stopProgress()
+	return printList(a.out, o.output, verdicts, verdictTable)
+}
+
+func verdictTable(list []verdict) *table {
+	t := newTable("COMPONENT*", "VERSION*", "VERIFIED", "BY", "DIGEST")
+	for _, v := range list {
+		t.add(v.Component, v.Version, v.Element, v.Method, v.Digest.Value)
+	}
+	return t
+}
+
+func verifyHint(err error, o verifyOptions) string {
+	if len(o.publicKeys) == 0 && anyOf(errNoKey)(err) {
+		return "give the key with --public-key, or configure it for the name of the signature"
+	}
+	return ""
+}
