@@ -34,14 +34,13 @@ func Kit() *ocm.Kit {
 	k.Access.Add(access.OCIArtifact, versioned("v1", "ociArtifact", "OCIArtifact", "ociImage", "OCIImage", "ociRegistry")...)
 	k.Access.Add(access.None, versioned("v1", "none", "None")...)
 
-	k.Inputs.Add(input.File, versioned("v1", "file", "File")...)
-	k.Inputs.Add(input.Dir, versioned("v1", "dir", "Dir")...)
-	k.Inputs.Add(input.UTF8, versioned("v1", "utf8", "UTF8")...)
-	k.Inputs.Add(input.Binary, versioned("v1", "binary", "Binary")...)
+	for _, in := range input.All() {
+		k.Inputs.Add(in.Opener, in.Names...)
+	}
 
 	rsaHandler := rsa.Handler{}
-	k.Signers.Add(rsaHandler, append(rsa.Algorithms(), versioned("v1alpha1", "RSASigningConfiguration")...)...)
-	k.Verifiers.Add(rsaHandler, rsa.Algorithms()...)
+	k.Signers.Add(rsaHandler, append(versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
+	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)

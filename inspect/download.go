@@ -137,7 +137,7 @@ func extract(ctx context.Context, raw *os.File, mediaType, path string, perm os.
 	if !isTar(mediaType) && !isGzip(mediaType) {
 		return false, publish(raw, path, perm)
 	}
-	plain, err := blob.Gunzip(raw)
+	plain, _, err := blob.Gunzip(raw)
 	if err != nil {
 		return false, err
 	}
