@@ -66,9 +66,9 @@ func (a *app) exit(err error) int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(a.err, "Error: interrupted; nothing half done is visible, the same command finishes the work")
-		return exitCode(err)
+	if errors.Is(err, context.Canceled) && exitCode(err) == 1 {
+		fmt.Fprintln(a.err, "Error: interrupted; what was begun is not visible, and the same command goes on from there")
+		return 1
 	}
 	fmt.Fprintf(a.err, "Error: %s\n", clean(err.Error(), true))
 	if h := hint(err); h != "" {

@@ -47,7 +47,26 @@ func TestTable(t *testing.T) {
 		"──────────────────┼─────────┼──────────\n" +
 		" acme.org/app     │ 1.1.0   │ acme.org\n" +
 		"                  │ 1.0.0   │\n" +
-		" acme.org/library │ 1.0.0   │\n"
+		" acme.org/library │ 1.0.0   │ acme.org\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestTableOfMoves(t *testing.T) {
+	t.Parallel()
+	got := printed(t, func(b *bytes.Buffer) error {
+		return moveTable([]moved{
+			{Component: "a.org/lib:1", State: "absent"},
+			{Component: "a.org/app:1", State: "absent", Moves: []move{{"resource", "x", "localBlob", "copy"}, {"source", "y", "git", "keep"}}},
+		}).write(b)
+	})
+	want := "" +
+		" COMPONENT   │ TARGET │ ELEMENT    │ ACCESS    │ ACTION\n" +
+		"─────────────┼────────┼────────────┼───────────┼────────\n" +
+		" a.org/lib:1 │ absent │            │           │\n" +
+		" a.org/app:1 │ absent │ resource x │ localBlob │ copy\n" +
+		"             │        │ source y   │ git       │ keep\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

@@ -19,7 +19,7 @@ const maxCell = 200
 //	 acme.org/app │ 1.0.0
 type table struct {
 	titles []string
-	merged []bool // cells equal to the one above stay blank
+	merged []bool // a cell equal to the one above stays blank, as long as those left of it do
 	rows   [][]string
 }
 
@@ -61,9 +61,10 @@ func (t *table) write(w io.Writer) error {
 	}
 	b.WriteByte('\n')
 	for i, row := range t.rows {
-		shown := make([]string, len(row))
+		shown, same := make([]string, len(row)), i > 0
 		for j, cell := range row {
-			if i == 0 || !t.merged[j] || cell != t.rows[i-1][j] {
+			same = same && (!t.merged[j] || cell == t.rows[i-1][j])
+			if !same || !t.merged[j] {
 				shown[j] = cell
 			}
 		}

@@ -94,13 +94,19 @@ type transferRequest struct {
 // explicitFlags tells which flags were given; the configuration decides about the others.
 type explicitFlags struct{ recursive, copyResources, uploadAs bool }
 
-// move is one thing that was transferred, or would be.
+// moved is what happened, or would happen, to one component version.
+type moved struct {
+	Component string `json:"component"` // name:version
+	State     string `json:"state"`     // of the target before: absent, identical, merge, overwrite or keep
+	Moves     []move `json:"moves"`
+}
+
+// move is what happens with one resource or source.
 type move struct {
-	Component string `json:"component"`
-	Version   string `json:"version"`
-	Element   string `json:"element"` // "resource NAME", "source NAME", "descriptor"
-	Action    string `json:"action"`
-	Bytes     int64  `json:"bytes"` // -1: not known
+	Kind    string `json:"kind"` // resource or source
+	Element string `json:"element"`
+	Access  string `json:"access"` // its type at the source
+	Action  string `json:"action"` // copy or keep
 }
 
 func newTransferCV(a *app) *cobra.Command {
@@ -160,10 +166,15 @@ func (o *transferOptions) request(reference, target string) (transferRequest, er
 	return r, err
 }
 
-func moveTable(list []move) *table {
-	t := newTable("COMPONENT*", "VERSION*", "ELEMENT", "ACTION", "SIZE")
+func moveTable(list []moved) *table {
+	t := newTable("COMPONENT*", "TARGET*", "ELEMENT", "ACCESS", "ACTION")
 	for _, m := range list {
-		t.add(m.Component, m.Version, m.Element, m.Action, size(m.Bytes))
+		if len(m.Moves) == 0 {
+			t.add(m.Component, m.State, "", "", "")
+		}
+		for _, e := range m.Moves {
+			t.add(m.Component, m.State, e.Kind+" "+e.Element, e.Access, e.Action)
+		}
 	}
 	return t
 }

@@ -42,14 +42,15 @@ func (s *session) sign(context.Context, signRequest) (ocm.Signature, error) {
 	return ocm.Signature{}, notBuiltIn("sign")
 }
 
-// verify verifies signatures and what they cover. It returns an error unless everything
-// that was asked for is good.
-func (s *session) verify(context.Context, verifyRequest) ([]verdict, error) {
+// verify verifies signatures and what they cover. It returns every check that was made, and
+// an error unless everything that was asked for is good.
+func (s *session) verify(context.Context, verifyRequest) ([]check, error) {
 	return nil, notBuiltIn("verify")
 }
 
-// transfer copies versions, or only plans to, and returns what was or would be done.
-func (s *session) transfer(context.Context, transferRequest) ([]move, error) {
+// transfer copies versions, or only plans to with r.dryRun, and returns what was or would
+// be done, referenced versions first.
+func (s *session) transfer(context.Context, transferRequest) ([]moved, error) {
 	return nil, notBuiltIn("transfer")
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -64,13 +65,13 @@ type verifyRequest struct {
 	shallow    bool
 }
 
-// verdict is one thing that was verified.
-type verdict struct {
-	Component string     `json:"component"`
-	Version   string     `json:"version"`
-	Element   string     `json:"element"` // "signature NAME", "descriptor", "resource NAME"
-	Method    string     `json:"method"`  // algorithm, or normalisation
-	Digest    ocm.Digest `json:"digest"`
+// check is one step of a verification.
+type check struct {
+	Component string `json:"component"`        // name:version
+	Object    string `json:"object"`           // "resource image", "reference lib", "signature release"
+	Check     string `json:"check"`            // what was compared
+	Verdict   string `json:"verdict"`          // ok, failed, excluded or skipped
+	Detail    string `json:"detail,omitempty"` // the digest that was confirmed, or the error
 }
 
 func newVerifyCV(a *app) *cobra.Command {
@@ -102,19 +103,20 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 	if err != nil {
 		return err
 	}
-	verdicts, err := s.verify(ctx, verifyRequest{at: at, signatures: o.signatures, publicKeys: keys,
+	checks, err := s.verify(ctx, verifyRequest{at: at, signatures: o.signatures, publicKeys: keys,
 		caCert: o.caCert, spec: o.spec, issuer: o.issuer, shallow: o.shallow})
-	if err != nil {
+	a.err.stopProgress()
+	if err != nil && len(checks) == 0 {
 		return withHint(err, verifyHint(err, o))
 	}
-	a.err.stopProgress()
-	return printList(a.out, o.output, verdicts, verdictTable)
+	// What failed, and what did not, is a result too; the exit status is that of the failure.
+	return errors.Join(withHint(err, verifyHint(err, o)), printList(a.out, o.output, checks, checkTable))
 }
 
-func verdictTable(list []verdict) *table {
-	t := newTable("COMPONENT*", "VERSION*", "VERIFIED", "BY", "DIGEST")
-	for _, v := range list {
-		t.add(v.Component, v.Version, v.Element, v.Method, v.Digest.Value)
+func checkTable(list []check) *table {
+	t := newTable("COMPONENT*", "OBJECT", "CHECK", "VERDICT", "DETAIL")
+	for _, c := range list {
+		t.add(c.Component, c.Object, c.Check, c.Verdict, c.Detail)
 	}
 	return t
 }
