@@ -75,9 +75,10 @@ type Source struct {
 }
 
 // Parse reads a constructor file: one component or a list of them under "components", YAML or
-// JSON, with environment variables substituted by getenv (nil: no substitution).
-// Unknown and duplicate members are refused, so that a typing mistake is not silently ignored.
-func Parse(raw []byte, getenv func(string) (string, bool)) (*File, error) {
+// JSON, with variables substituted by getenv (nil: no substitution). Components without a
+// version get defaultVersion. Unknown and duplicate members are refused, so that a typing mistake
+// is not silently ignored.
+func Parse(raw []byte, getenv func(string) (string, bool), defaultVersion string) (*File, error) {
 	if len(raw) > MaxFile {
 		return nil, fmt.Errorf("constructor file has %d bytes, accepted are %d: %w", len(raw), MaxFile, ocm.ErrLimit)
 	}
@@ -114,6 +115,7 @@ func Parse(raw []byte, getenv func(string) (string, bool)) (*File, error) {
 		c := &f.Components[i]
 		c.References = append(c.References, c.OldReferences...)
 		c.OldReferences = nil
+		def(&c.Version, defaultVersion)
 		if err := c.check(); err != nil {
 			errs = append(errs, fmt.Errorf("component %s: %w", c.Name, err))
 		}

@@ -51,6 +51,8 @@ type Graph struct {
 type Options struct {
 	Recursive bool // follow references
 	Trust     bool // do not compare reference digests: for looking at a graph, never for using it
+	// Follow says whether the references of a version are followed; nil: always.
+	Follow func(ctx context.Context, v ocm.Version) (bool, error)
 }
 
 // Walk loads the closure of roots. Versions are loaded in parallel as far as job allows.
@@ -95,6 +97,13 @@ func (w *walker) load(ctx context.Context, generation []*Node) error {
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(w.job.Parallel())
 		for _, parent := range generation {
+			if follow, err := w.follow(ctx, parent); err != nil || !follow {
+				_ = g.Wait() // the first error is the one to tell
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			refs := parent.Descriptor().Component.References
 			parent.Children = make([]*Node, len(refs))
 			for i := range refs {
@@ -122,6 +131,13 @@ func (w *walker) load(ctx context.Context, generation []*Node) error {
 		generation = next
 	}
 	return nil
+}
+
+func (w *walker) follow(ctx context.Context, n *Node) (bool, error) {
+	if w.o.Follow == nil {
+		return true, nil
+	}
+	return w.o.Follow(ctx, n.Version)
 }
 
 func (w *walker) open(ctx context.Context, parent *Node, ref *ocm.Reference, n *Node) error {

@@ -23,6 +23,7 @@ import (
 // Options say what to move. The zero value moves descriptors and the blobs beside them.
 type Options struct {
 	CopyResources bool     // bring resources that live elsewhere into the target
+	CopyLocal     bool     // the same, but only resources of relation "local"
 	CopySources   bool     // sources that live elsewhere, too
 	OmitAccess    []string // access types that stay as they are even so
 	Overwrite     bool     // replace a target version whose signed content differs
@@ -103,7 +104,9 @@ func NewPlan(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, ta
 func (p *Plan) moves(vp *VersionPlan) error {
 	c := &vp.node.Descriptor().Component
 	for i := range c.Resources {
-		if err := p.move(vp, "resource", &c.Resources[i].Element, c.Resources[i].Access, p.o.CopyResources, i); err != nil {
+		r := &c.Resources[i]
+		all := p.o.CopyResources || p.o.CopyLocal && r.Relation == ocm.RelationLocal
+		if err := p.move(vp, "resource", &r.Element, r.Access, all, i); err != nil {
 			return err
 		}
 	}

@@ -114,7 +114,7 @@ func runAddCV(ctx context.Context, a *app, o addOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}

@@ -8,11 +8,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"ocm"
+	"ocm/builtin"
+	"ocm/config"
 )
 
 // Bounds of --parallel.
@@ -28,6 +31,7 @@ type app struct {
 	err    *screen   // log, progress and errors
 	getenv func(string) string
 	args   []string
+	atExit []func()
 
 	global globalFlags
 }
@@ -92,13 +96,19 @@ func (a *app) logger() *slog.Logger {
 
 // session is one run of a command that works on repositories.
 type session struct {
-	app *app
-	env *ocm.Env
-	kit *ocm.Kit
+	app       *app
+	env       *ocm.Env
+	kit       *ocm.Kit
+	config    *config.Config
+	resolvers *config.Resolvers // nil: none
+	keys      *keyWatch         // what env.Credentials is
+
+	mu    sync.Mutex
+	repos map[string]ocm.Repository // opened so far, by specification
 }
 
 // session reads the configuration and prepares the environment of a command.
-func (a *app) session(ctx context.Context) (*session, error) {
+func (a *app) session() (*session, error) {
 	env := &ocm.Env{
 		Dir:  a.global.workingDir,
 		Temp: a.global.tempFolder,
@@ -109,28 +119,47 @@ func (a *app) session(ctx context.Context) (*session, error) {
 	if !a.global.quiet {
 		env.Report = a.err.showProgress(time.Now)
 	}
-	s := &session{app: a, env: env, kit: newKit()}
-	if err := s.configure(ctx); err != nil {
-		return nil, err
-	}
-	return s, nil
+	s := &session{app: a, env: env, kit: builtin.Kit(), repos: map[string]ocm.Repository{}}
+	a.atExit = append(a.atExit, s.close)
+	return s, s.configure()
 }
 
-// open opens a repository.
+// close closes the repositories that were opened.
+func (s *session) close() {
+	for _, r := range s.repos {
+		if err := r.Close(); err != nil {
+			s.env.Log.Warn("closing", "repository", r.String(), "error", err)
+		}
+	}
+}
+
+// open opens a repository, each once; the session closes it.
 func (s *session) open(ctx context.Context, typ, location string) (ocm.Repository, error) {
 	spec, err := ocm.RepositorySpec(typ, location)
 	if err != nil {
 		return nil, err
 	}
-	opener, err := s.kit.Repositories.For(typ)
+	return s.openSpec(ctx, spec)
+}
+
+func (s *session) openSpec(ctx context.Context, spec ocm.Spec) (ocm.Repository, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.repos[string(spec.Raw)]; r != nil {
+		return r, nil
+	}
+	opener, err := s.kit.Repositories.For(spec.Type)
 	if err != nil {
 		return nil, err
 	}
-	return opener(ctx, s.env, spec)
+	r, err := opener(ctx, s.env, spec)
+	if err == nil {
+		s.repos[string(spec.Raw)] = r
+	}
+	return r, err
 }
 
 // openVersion opens the version that a reference names; by its digest, where there is one.
-// The caller closes the repository.
 func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repository, ocm.Version, error) {
 	repo, err := s.open(ctx, c.Type, c.Repository)
 	if err != nil {
@@ -145,7 +174,6 @@ func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repos
 		err = checkFound(c, v)
 	}
 	if err != nil {
-		repo.Close()
 		return nil, nil, withHint(err, guessHint(s.app.args, c))
 	}
 	return repo, v, nil

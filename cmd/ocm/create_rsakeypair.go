@@ -3,10 +3,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ocm"
+	"ocm/sign/rsa"
 )
 
 // Sizes of RSA keys in bits.
@@ -81,7 +78,7 @@ func runCreateRSAKeyPair(a *app, o rsaKeyPairOptions, args []string) error {
 			return withHint(fmt.Errorf("%s: %w", path, ocm.ErrExists), "choose other names, or overwrite the files with --force")
 		}
 	}
-	privatePEM, publicPEM, err := generateKeyPair(o.bits)
+	privatePEM, publicPEM, err := rsa.GenerateKeyPair(o.bits)
 	if err != nil {
 		return err
 	}
@@ -107,24 +104,6 @@ func keyNames(args []string) (private, public string) {
 		return args[0], strings.TrimSuffix(args[0], ".priv") + ".pub"
 	}
 	return args[0], args[1]
-}
-
-// generateKeyPair makes the PEM forms of a new key.
-func generateKeyPair(bits int) (privatePEM, publicPEM []byte, err error) {
-	key, err := rsa.GenerateKey(rand.Reader, bits)
-	if err != nil {
-		return nil, nil, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
-		pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), nil
 }
 
 // writeKey writes a whole file or none. The file never has more permissions than it

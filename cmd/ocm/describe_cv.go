@@ -49,7 +49,7 @@ func runDescribeCV(ctx context.Context, a *app, o describeOptions, reference str
 	if err != nil {
 		return err
 	}
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,6 @@ func runDescribeCV(ctx context.Context, a *app, o describeOptions, reference str
 	if err != nil {
 		return err
 	}
-	defer repo.Close()
 	a.err.stopProgress()
 	if o.output != "text" {
 		return printList(a.out, o.output, []*ocm.Descriptor{v.Descriptor()}, descriptorTable)

@@ -76,15 +76,14 @@ func runDownloadResource(ctx context.Context, a *app, o downloadOptions, referen
 	if err != nil {
 		return err
 	}
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}
-	repo, v, err := s.openVersion(ctx, r.at)
+	_, v, err := s.openVersion(ctx, r.at)
 	if err != nil {
 		return err
 	}
-	defer repo.Close()
 	res, err := selectResource(v.Descriptor(), r.identity)
 	if err != nil {
 		return err

@@ -63,6 +63,9 @@ func exitCode(err error) int {
 // status to exit with.
 func (a *app) exit(err error) int {
 	a.err.stopProgress()
+	for _, f := range a.atExit {
+		f()
+	}
 	if err == nil {
 		return 0
 	}

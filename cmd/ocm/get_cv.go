@@ -76,7 +76,7 @@ func runGetCV(ctx context.Context, a *app, o getOptions, reference string) error
 	if err != nil {
 		return err
 	}
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,7 @@ func parseSelection(reference, constraint string, latest bool) (ocm.Coordinates,
 // found is a component version and where it was found.
 type found struct {
 	at         ocm.Coordinates
+	version    ocm.Version
 	descriptor *ocm.Descriptor
 }
 
@@ -132,7 +133,6 @@ func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string
 	if err != nil {
 		return nil, err
 	}
-	defer repo.Close()
 	components, err := componentsOf(ctx, repo, c)
 	if err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func findVersions(ctx context.Context, repo ocm.Repository, c ocm.Coordinates, c
 			return nil, err
 		}
 		at.Version, at.Digest = v.Descriptor().Component.Version, v.Manifest().Digest
-		list = append(list, found{at, v.Descriptor()})
+		list = append(list, found{at, v, v.Descriptor()})
 	}
 	return list, nil
 }

@@ -78,7 +78,7 @@ func runHashCV(ctx context.Context, a *app, o hashOptions, reference string) err
 	if o.output == "norm" && o.recursive != 0 {
 		return usagef("-o norm writes the bytes of one version: leave out --recursive")
 	}
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ import (
 )
 
 // wired tells scripts whether the verbs are built in.
-const wired = false
+const wired = true
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"ocm": main})

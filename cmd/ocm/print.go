@@ -3,13 +3,13 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"sigs.k8s.io/yaml"
 
 	"ocm"
@@ -37,23 +37,21 @@ func printList[T any](w io.Writer, format string, list []T, asTable func([]T) *t
 
 // printValue writes one value as yaml, json or ndjson.
 func printValue(w io.Writer, format string, v any) error {
-	var raw bytes.Buffer
-	enc := json.NewEncoder(&raw)
-	enc.SetEscapeHTML(false)
+	options := []jsonv2.Options{jsonv2.Deterministic(true)}
 	if format == "json" {
-		enc.SetIndent("", "  ")
+		options = append(options, jsontext.WithIndent("  "))
 	}
-	if err := enc.Encode(v); err != nil {
+	text, err := jsonv2.Marshal(v, options...)
+	if err != nil {
 		return err
 	}
-	text := raw.Bytes()
+	text = append(text, '\n')
 	if format == "yaml" {
-		var err error
 		if text, err = yaml.JSONToYAML(text); err != nil {
 			return err
 		}
 	}
-	_, err := w.Write(text)
+	_, err = w.Write(text)
 	return err
 }
 

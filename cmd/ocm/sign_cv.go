@@ -109,7 +109,7 @@ func runSignCV(ctx context.Context, a *app, o signOptions, reference string, exp
 	if o.signature == "" {
 		return usagef("--signature: the name is empty")
 	}
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}

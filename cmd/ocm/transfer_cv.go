@@ -60,7 +60,7 @@ func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	fs.BoolVarP(&o.copyLocal, "copy-local-resources", "L", false, "copy also resources that are only referred to, if their relation is local")
 	fs.BoolVar(&o.copySources, "copy-sources", false, "copy also sources that are only referred to")
 	fs.StringSliceVarP(&o.omitTypes, "omit-access-types", "N", nil, "leave content with these `types` of access where it is")
-	addEnum(fs, &o.uploadAs, "upload-as", "u", "store images in the component's repository, or in one of their own", "localBlob", "ociArtifact")
+	addEnum(fs, &o.uploadAs, "upload-as", "u", "how images are stored: beside their component", "localBlob")
 	addSelection(fs, &o.constraint, &o.latest)
 	fs.BoolVarP(&o.overwrite, "overwrite", "f", false, "replace a version of the target that differs in what is signed")
 	fs.BoolVar(&o.noUpdate, "no-update", false, "leave versions that the target has as they are")
@@ -133,7 +133,7 @@ func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string
 		return err
 	}
 	r.explicit = explicit
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}

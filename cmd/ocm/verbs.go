@@ -6,68 +6,320 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 
 	"ocm"
+	"ocm/construct"
+	"ocm/graph"
+	"ocm/inspect"
+	"ocm/normalise"
+	"ocm/transfer"
 )
 
 // What the commands ask of the packages below. Each method is one verb: it gets checked
 // options and returns what is to be printed.
 
-// newKit is what this program was built with.
-func newKit() *ocm.Kit {
-	return &ocm.Kit{
-		Repositories: ocm.NewRegistry[ocm.RepositoryOpener]("repository"),
-		Access:       ocm.NewRegistry[ocm.Opener]("access"),
-		Inputs:       ocm.NewRegistry[ocm.Opener]("input"),
-		Signers:      ocm.NewRegistry[ocm.Signer]("signer"),
-		Verifiers:    ocm.NewRegistry[ocm.Verifier]("verifier"),
+// add constructs component versions and returns their descriptors in the order of the file.
+func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, error) {
+	raw, err := os.ReadFile(r.constructor)
+	if err != nil {
+		return nil, fmt.Errorf("constructor: %w", err)
 	}
+	file, err := construct.Parse(raw, func(name string) (string, bool) {
+		if v, ok := r.variables[name]; ok {
+			return v, true
+		}
+		return os.LookupEnv(name)
+	}, r.version)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.constructor, err)
+	}
+	if s.env.Dir == "" {
+		s.env.Dir = filepath.Dir(r.constructor)
+	}
+	target, err := s.open(ctx, r.repositoryType, r.repository)
+	if err != nil {
+		return nil, err
+	}
+	o := construct.Options{Conflict: construct.Conflict(r.conflict), SkipDigest: r.skipReferences, Find: s.finder(nil, "", r.lookup)}
+	if r.copyExternal {
+		o.CopyExternal = func(ctx context.Context, v ocm.Version) error {
+			return s.copyInto(ctx, target, v, o.Find)
+		}
+	}
+	versions, err := construct.Run(ctx, s.kit, s.env, target, file, o)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*ocm.Descriptor, len(versions))
+	for i, v := range versions {
+		out[i] = v.Descriptor()
+	}
+	return out, nil
 }
 
-// configure reads the configuration files and completes the environment.
-func (s *session) configure(context.Context) error { return nil }
-
-// add constructs component versions and returns their descriptors in the order of the file.
-func (s *session) add(context.Context, addRequest) ([]*ocm.Descriptor, error) {
-	return nil, notBuiltIn("add")
+// copyInto transfers a referenced version with all that it references.
+func (s *session) copyInto(ctx context.Context, target ocm.Repository, v ocm.Version, find graph.Find) error {
+	g, err := graph.Walk(ctx, s.env.Job, find, []ocm.Version{v}, graph.Options{Recursive: true})
+	if err != nil {
+		return err
+	}
+	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = plan.Run(ctx)
+	return err
 }
 
 // load opens the version that c names with all versions that it references.
-func (s *session) load(context.Context, ocm.Coordinates) (*node, error) {
-	return nil, notBuiltIn("following references")
+func (s *session) load(ctx context.Context, c ocm.Coordinates) (*node, error) {
+	repo, v, err := s.openVersion(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	g, err := graph.Walk(ctx, s.env.Job, s.finder(repo, c.Component, nil), []ocm.Version{v}, graph.Options{Recursive: true, Trust: true})
+	if err != nil {
+		return nil, err
+	}
+	return nodesOf(g)[g.Roots[0]], nil
+}
+
+// nodesOf makes what is printed of a graph; a version that is referenced twice is one node.
+func nodesOf(g *graph.Graph) map[*graph.Node]*node {
+	out := make(map[*graph.Node]*node, len(g.Nodes))
+	for _, n := range g.Nodes { // children first
+		m := &node{descriptor: n.Descriptor()}
+		for _, child := range n.Children {
+			m.children = append(m.children, out[child])
+		}
+		out[n] = m
+	}
+	return out
 }
 
 // sign signs a version and returns the signature; it is stored unless r.dryRun.
-func (s *session) sign(context.Context, signRequest) (ocm.Signature, error) {
-	return ocm.Signature{}, notBuiltIn("sign")
+func (s *session) sign(ctx context.Context, r signRequest) (ocm.Signature, error) {
+	signer, _, err := s.config.Signing(r.signature)
+	if err != nil {
+		return ocm.Signature{}, err
+	}
+	o := graph.SignOptions{Name: r.signature, Algorithm: r.algorithm, Hash: r.hash, Normalisation: r.normalisation, Force: r.force, DryRun: r.dryRun}
+	if !r.explicit {
+		o.Spec = signer
+	}
+	if err := s.keysOfSign(r); err != nil {
+		return ocm.Signature{}, err
+	}
+	repo, v, err := s.openVersion(ctx, r.at)
+	if err != nil {
+		return ocm.Signature{}, err
+	}
+	find := s.finder(repo, r.at.Component, nil)
+	if r.recursive {
+		if err := s.signChildren(ctx, repo, v, find, o); err != nil {
+			return ocm.Signature{}, err
+		}
+	}
+	if o.Normalisation == normalise.V3 {
+		for _, q := range normalise.Quirks(v.Descriptor()) {
+			s.env.Log.Warn("existing tools will not agree on this signature: " + q)
+		}
+	}
+	sig, err := graph.Sign(ctx, s.kit, s.env, find, repo, r.at.Component, v.Descriptor().Component.Version, o)
+	if err != nil {
+		return ocm.Signature{}, s.keyError(err)
+	}
+	return *sig, nil
+}
+
+// signChildren signs what v references, children first. Those that have a signature of this
+// name are left alone, unless it is to be replaced.
+func (s *session) signChildren(ctx context.Context, repo ocm.Repository, v ocm.Version, find graph.Find, o graph.SignOptions) error {
+	g, err := graph.Walk(ctx, s.env.Job, find, []ocm.Version{v}, graph.Options{Recursive: true})
+	if err != nil {
+		return err
+	}
+	for _, n := range g.Nodes {
+		if n == g.Roots[0] {
+			continue
+		}
+		c := &n.Descriptor().Component
+		_, err := graph.Sign(ctx, s.kit, s.env, find, repo, c.Name, c.Version, o)
+		if errors.Is(err, ocm.ErrExists) && !o.Force {
+			s.env.Log.Info("has a signature of this name already", "component", n.Key(), "signature", o.Name)
+			continue
+		}
+		if err != nil {
+			return s.keyError(err)
+		}
+	}
+	return nil
 }
 
 // verify verifies signatures and what they cover. It returns every check that was made, and
 // an error unless everything that was asked for is good.
-func (s *session) verify(context.Context, verifyRequest) ([]check, error) {
-	return nil, notBuiltIn("verify")
+func (s *session) verify(ctx context.Context, r verifyRequest) ([]check, error) {
+	spec, err := s.verifierSpec(r.spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.keysOfVerify(r); err != nil {
+		return nil, err
+	}
+	repo, v, err := s.openVersion(ctx, r.at)
+	if err != nil {
+		return nil, err
+	}
+	report, err := graph.Verify(ctx, s.kit, s.env, s.finder(repo, r.at.Component, nil), v,
+		graph.VerifyOptions{Signatures: r.signatures, Spec: spec, Shallow: r.shallow})
+	if err != nil {
+		return nil, s.keyError(err)
+	}
+	checks := make([]check, len(report.Steps))
+	for i, st := range report.Steps {
+		checks[i] = check{st.Component, st.Object, st.Check, st.Verdict, st.Detail}
+	}
+	return checks, s.keyError(report.Err())
+}
+
+// verifierSpec tells how signatures are judged: by the file that was given, else as configured
+// for the name of the signature.
+func (s *session) verifierSpec(file string) (func(string) ocm.Spec, error) {
+	if file == "" {
+		return func(name string) ocm.Spec {
+			_, verifier, err := s.config.Signing(name)
+			if err != nil {
+				s.env.Log.Warn("configuration of the verifier is left out", "signature", name, "error", err)
+			}
+			return verifier
+		}, nil
+	}
+	spec, err := readSpec(file)
+	return func(string) ocm.Spec { return spec }, err
 }
 
 // transfer copies versions, or only plans to with r.dryRun, and returns what was or would
 // be done, referenced versions first.
-func (s *session) transfer(context.Context, transferRequest) ([]moved, error) {
-	return nil, notBuiltIn("transfer")
+func (s *session) transfer(ctx context.Context, r transferRequest) ([]moved, error) {
+	if err := s.transferDefaults(&r); err != nil {
+		return nil, err
+	}
+	selected, err := s.find(ctx, r.from, r.constraint, r.latest)
+	if err != nil {
+		return nil, withHint(err, guessHint(s.app.args, r.from))
+	}
+	source, err := s.open(ctx, r.from.Type, r.from.Repository)
+	if err != nil {
+		return nil, err
+	}
+	target, err := s.open(ctx, r.targetType, r.target)
+	if err != nil {
+		return nil, err
+	}
+	var roots []ocm.Version
+	for _, f := range selected {
+		roots = append(roots, f.version)
+	}
+	walk := graph.Options{Recursive: r.recursive}
+	if r.stopOnExisting {
+		walk.Follow = func(ctx context.Context, v ocm.Version) (bool, error) {
+			c := &v.Descriptor().Component
+			_, err := target.Open(ctx, c.Name, c.Version)
+			if errors.Is(err, ocm.ErrNotFound) {
+				return true, nil
+			}
+			return false, err
+		}
+	}
+	g, err := graph.Walk(ctx, s.env.Job, s.finder(source, r.from.Component, r.lookup), roots, walk)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
+		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
+		Overwrite: r.overwrite, KeepExisting: r.noUpdate,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !r.dryRun {
+		if _, err := plan.Run(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return movedOf(plan), nil
+}
+
+func movedOf(p *transfer.Plan) []moved {
+	out := make([]moved, len(p.Versions))
+	for i, v := range p.Versions {
+		out[i] = moved{Component: v.Component, State: v.State, Moves: make([]move, len(v.Moves))}
+		for k, m := range v.Moves {
+			out[i].Moves[k] = move{m.Kind, m.Element, m.Access, m.Action}
+		}
+	}
+	return out
 }
 
 // hash normalises a version, with r.recursive also what it references.
-func (s *session) hash(context.Context, hashRequest) ([]hashed, error) {
-	return nil, notBuiltIn("hash")
+func (s *session) hash(ctx context.Context, r hashRequest) ([]hashed, error) {
+	repo, v, err := s.openVersion(ctx, r.at)
+	if err != nil {
+		return nil, err
+	}
+	find := s.finder(repo, r.at.Component, nil)
+	g, err := graph.Walk(ctx, s.env.Job, find, []ocm.Version{v}, graph.Options{Recursive: r.recursive})
+	if err != nil {
+		return nil, err
+	}
+	var out []hashed
+	for i := range g.Nodes {
+		n := g.Nodes[len(g.Nodes)-1-i] // the root first
+		d, err := graph.Complete(ctx, s.kit, s.env, find, n.Version, true)
+		if err != nil {
+			return nil, err
+		}
+		h := hashed{Component: d.Component.Name, Version: d.Component.Version}
+		if h.Normalised, err = normalise.Normalise(d, r.normalisation); err != nil {
+			return nil, err
+		}
+		if h.Digest, err = normalise.Digest(d, r.hash, r.normalisation); err != nil {
+			return nil, err
+		}
+		out = append(out, h)
+	}
+	return out, nil
 }
 
-// download writes the content of a resource to r.output ("-": stdout of the app) and
-// returns the path that was written. Nothing stays there unless the digest is right.
-func (s *session) download(context.Context, ocm.Version, ocm.Resource, downloadRequest) (string, error) {
-	return "", notBuiltIn("download")
-}
-
-// errNoKey is in the errors of sign and verify where no key was configured.
-var errNoKey = errors.New("no key")
-
-func notBuiltIn(what string) error {
-	return fmt.Errorf("%s is not built into this program: %w", what, errors.ErrUnsupported)
+// download writes the content of a resource to r.output ("-": stdout of the app, the bytes as
+// they are) and returns the path that was written. Nothing stays there unless the digest is right.
+func (s *session) download(ctx context.Context, v ocm.Version, res ocm.Resource, r downloadRequest) (string, error) {
+	policy := inspect.ExtractNone
+	if r.extract {
+		policy = inspect.ExtractAuto
+	}
+	if r.output != "-" {
+		_, err := inspect.Download(ctx, s.kit, s.env, v, &res, r.output, policy)
+		return r.output, err
+	}
+	// Nothing may reach a pipe before all of it was compared.
+	dir, err := os.MkdirTemp(s.env.TempDir(), "ocm-download-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "content")
+	if _, err := inspect.Download(ctx, s.kit, s.env, v, &res, path, inspect.ExtractNone); err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	_, err = io.Copy(s.app.out, f)
+	return r.output, err
 }

@@ -99,7 +99,7 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 	if err != nil {
 		return err
 	}
-	s, err := a.session(ctx)
+	s, err := a.session()
 	if err != nil {
 		return err
 	}

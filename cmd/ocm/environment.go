@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"sigs.k8s.io/yaml"
+
+	"ocm"
+	"ocm/config"
+	"ocm/credentials"
+	"ocm/graph"
+	"ocm/sign/pgp"
+	"ocm/sign/rsa"
+)
+
+// configure reads the configuration files and completes the environment.
+func (s *session) configure() error {
+	files, must := s.app.global.config, true
+	if len(files) == 0 {
+		home, _ := os.UserHomeDir() // without one there is nothing to be found in it
+		cwd, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		exe, _ := os.Executable()
+		files, must = config.Lookup(s.app.getenv, home, cwd, filepath.Dir(exe)), false
+	}
+	var err error
+	if s.config, err = config.Load(files, must, s.env.Log); err != nil {
+		return err
+	}
+	folders, err := s.config.Filesystem()
+	if err != nil {
+		return err
+	}
+	if s.env.Dir == "" {
+		s.env.Dir = folders.WorkingDirectory
+	}
+	if s.env.Temp == "" {
+		s.env.Temp = folders.TempFolder
+	}
+	if s.resolvers, err = s.config.Resolvers(); err != nil {
+		return err
+	}
+	secrets, err := credentials.New(s.config.Credentials(), credentials.Options{Getenv: s.app.getenv, Log: s.env.Log})
+	if err != nil {
+		return err
+	}
+	s.keys = &keyWatch{Credentials: secrets}
+	s.env.Credentials = s.keys
+	return nil
+}
+
+// transferDefaults takes from the configuration what no flag says.
+func (s *session) transferDefaults(r *transferRequest) error {
+	d, err := s.config.Transfer()
+	if err != nil {
+		return err
+	}
+	if !r.explicit.recursive {
+		r.recursive = d.Recursive
+	}
+	if !r.explicit.copyResources {
+		r.copyResources = d.CopyMode == config.CopyAllResources
+	}
+	if d.UploadType == config.UploadOCIArtifact {
+		return fmt.Errorf("configuration: uploadType %s: images cannot be published in repositories of their own yet: %w", d.UploadType, errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// finder looks for referenced versions: a version of the component that was named in the
+// repository that was named, others where the configuration says, then in that repository too,
+// then in those that --lookup names.
+func (s *session) finder(own ocm.Repository, component string, lookup []repositoryName) graph.Find {
+	return func(ctx context.Context, name, version string) (ocm.Version, error) {
+		notFound := fmt.Errorf("%s:%s: in no repository that was named or configured: %w", name, version, ocm.ErrNotFound)
+		try := func(repo ocm.Repository, err error) (ocm.Version, error) {
+			if err != nil {
+				return nil, err
+			}
+			return repo.Open(ctx, name, version)
+		}
+		var places []func() (ocm.Version, error)
+		inOwn := func() (ocm.Version, error) { return try(own, nil) }
+		if own != nil && name == component {
+			places = append(places, inOwn)
+		}
+		if s.resolvers != nil {
+			for _, spec := range s.resolvers.Match(name, version) {
+				places = append(places, func() (ocm.Version, error) { return try(s.openSpec(ctx, spec)) })
+			}
+		}
+		if own != nil && name != component {
+			places = append(places, inOwn)
+		}
+		for _, l := range lookup {
+			places = append(places, func() (ocm.Version, error) { return try(s.open(ctx, l.typ, l.location)) })
+		}
+		for _, place := range places {
+			v, err := place()
+			if !errors.Is(err, ocm.ErrNotFound) {
+				return v, err
+			}
+			notFound = err
+		}
+		return nil, notFound
+	}
+}
+
+// keyWatch remembers whether a key was asked for and not found, for the hint.
+type keyWatch struct {
+	ocm.Credentials
+	missing atomic.Bool
+}
+
+func (k *keyWatch) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
+	secret, err := k.Credentials.Resolve(ctx, id)
+	if t := id["type"]; (t == rsa.IdentityType || t == pgp.IdentityType) && errors.Is(err, ocm.ErrNotFound) {
+		k.missing.Store(true)
+	}
+	return secret, err
+}
+
+// errNoKey is in the errors of sign and verify where no key was configured.
+var errNoKey = errors.New("no key was found")
+
+func (s *session) keyError(err error) error {
+	if err != nil && s.keys.missing.Load() {
+		return fmt.Errorf("%w (%w)", err, errNoKey)
+	}
+	return err
+}
+
+// keysOfSign lays the keys of flags above the configured ones.
+func (s *session) keysOfSign(r signRequest) error {
+	if r.privateKey == "" {
+		return nil
+	}
+	k := keySet{}
+	if err := k.add(r.signature, "privateKey", r.privateKey); err != nil {
+		return err
+	}
+	if r.publicKey != "" {
+		if err := k.add(r.signature, "publicKey", r.publicKey); err != nil {
+			return err
+		}
+	}
+	s.useKeys(k, r.caCert, r.issuer)
+	return nil
+}
+
+// keysOfVerify does the same for public keys and authorities.
+func (s *session) keysOfVerify(r verifyRequest) error {
+	k := keySet{}
+	for _, f := range r.publicKeys {
+		if err := k.add(f.signature, "publicKey", f.path); err != nil {
+			return err
+		}
+	}
+	if len(k) == 0 && r.caCert != "" {
+		k[keyOwner{rsa.IdentityType, ""}] = ocm.Secret{}
+	}
+	s.useKeys(k, r.caCert, r.issuer)
+	return nil
+}
+
+// keyOwner is who a key is for; an empty signature means all.
+type keyOwner struct{ identity, signature string }
+
+type keySet map[keyOwner]ocm.Secret
+
+// maxKeyFile bounds key files, in bytes.
+const maxKeyFile = 1 << 20
+
+// add reads a key file; what is in it tells the kind of key.
+func (k keySet) add(signature, property, path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxKeyFile {
+		err = fmt.Errorf("has %d bytes, accepted are %d: %w", info.Size(), maxKeyFile, ocm.ErrLimit)
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return fmt.Errorf("key file %s: %w", path, err)
+	}
+	owner, property := keyOwner{rsa.IdentityType, signature}, property+"PEM"
+	if bytes.Contains(text, []byte("-----BEGIN PGP")) {
+		owner.identity, property = pgp.IdentityType, property[:len(property)-len("PEM")]+"PGP"
+	}
+	if k[owner] == nil {
+		k[owner] = ocm.Secret{}
+	}
+	k[owner][property] = string(text)
+	return nil
+}
+
+func (s *session) useKeys(k keySet, caCert, issuer string) {
+	var entries []credentials.Entry
+	for owner, secret := range k {
+		if owner.identity == rsa.IdentityType {
+			if caCert != "" {
+				secret["caCertPEMFile"] = caCert
+			}
+			if issuer != "" {
+				secret["issuer"] = issuer
+			}
+		}
+		id := ocm.Identity{"type": owner.identity}
+		if owner.signature != "" {
+			id["signature"] = owner.signature
+		}
+		entries = append(entries, credentials.Entry{Identity: id, Secret: secret})
+	}
+	s.keys.Credentials = credentials.Overlay(credentials.Static(entries...), s.keys.Credentials)
+}
+
+// readSpec reads a typed specification from a YAML or JSON file.
+func readSpec(path string) (ocm.Spec, error) {
+	var spec ocm.Spec
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return spec, err
+	}
+	raw, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return spec, fmt.Errorf("%s: %v: %w", path, err, ocm.ErrInvalid)
+	}
+	if err := spec.UnmarshalJSON(raw); err != nil {
+		return spec, fmt.Errorf("%s: %v: %w", path, err, ocm.ErrInvalid)
+	}
+	return spec, nil
+}
