@@ -137,7 +137,7 @@ type Label struct {
 	Name    string     `json:"name"`
 	Value   RawJSON    `json:"value"`
 	Version string     `json:"version,omitempty"`
-	Signing bool       `json:"signing,omitempty"`
+	Signing bool       `json:"signing,omitzero"`
 	Merge   *MergeSpec `json:"merge,omitempty"`
 	Unknown RawJSON    `json:",embed"`
 }

@@ -144,7 +144,7 @@ func artifactRoot(ctx context.Context, c ocm.Content, deep bool) (ociv1.Descript
 
 // hashBytes hashes the stream; bytes that are addressed by a digest are compared with that too.
 func hashBytes(ctx context.Context, c ocm.Content, h hash.Hash, algorithm digest.Algorithm) (string, error) {
-	if c.Root.Digest.Algorithm() == algorithm && c.Root.Digest != "" {
+	if c.Root.Digest != "" && c.Root.Digest.Algorithm() == algorithm {
 		r, err := blob.Open(ctx, c.From, c.Root)
 		if err != nil {
 			return "", err
