@@ -81,6 +81,19 @@ func sparse(t *testing.T) []byte {
 	return b.Bytes()
 }
 
+// Those of YAML hold before its tree is built, and before it is expanded.
+func TestLimitsOfYAMLComeFirst(t *testing.T) {
+	t.Parallel()
+	for doc, text := range map[string]string{
+		"x: [1" + strings.Repeat(",1", descriptor.MaxValues) + "]":                                      "YAML: up to 5",
+		"x: " + strings.Repeat("[", descriptor.MaxDepth+9) + strings.Repeat("]", descriptor.MaxDepth+9): "YAML: x[0]",
+	} {
+		if _, err := descriptor.Decode("", []byte(minimalYAML+doc)); !errors.Is(err, ocm.ErrLimit) || !strings.Contains(err.Error(), text) {
+			t.Errorf("expected %q, found %.300v", text, err)
+		}
+	}
+}
+
 func TestLimitsAreReachable(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("[", descriptor.MaxDepth-1) + strings.Repeat("]", descriptor.MaxDepth-1)

@@ -141,9 +141,9 @@ func firstError(err error) error {
 	return fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
 }
 
-// nodeBound is at least the number of nodes that the parser makes of raw: each but the
-// first begins after one of these. The parser builds its whole tree first, and needs
-// a hundred times the memory of the shortest nodes for it.
+// nodeBound is at least the number of values that the parser finds in raw: each but the
+// first, not counting keys, stands after one of these. The parser builds its whole
+// tree first, and needs a hundred times the memory of the shortest values for it.
 func nodeBound(raw []byte) int {
 	n := 1
 	for i, c := range raw {
@@ -151,7 +151,7 @@ func nodeBound(raw []byte) int {
 		case '\n', '\r', ',', '[', '{':
 			n++
 		case ' ', '\t':
-			if i > 0 && (raw[i-1] == '-' || raw[i-1] == '?' || raw[i-1] == ':') {
+			if i > 0 && (raw[i-1] == '-' || raw[i-1] == '?') {
 				n++
 			}
 		case 0x85, 0xa8, 0xa9: // last byte of the line breaks U+0085, U+2028, U+2029
@@ -168,7 +168,7 @@ type bounded struct{ bytes.Buffer }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > MaxBytes {
-		return 0, fmt.Errorf("YAML: more than %d bytes when its aliases are expanded: %w", MaxBytes, ocm.ErrLimit)
+		return 0, fmt.Errorf("YAML: more than %d bytes as JSON, aliases expanded: %w", MaxBytes, ocm.ErrLimit)
 	}
 	return b.Buffer.Write(p)
 }

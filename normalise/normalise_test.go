@@ -357,6 +357,39 @@ func TestSchemaV3(t *testing.T) {
 	}
 }
 
+// The digest of a resource without content is not covered, whatever it says.
+func TestAccessNone(t *testing.T) {
+	t.Parallel()
+	for kind, covered := range map[string]bool{"none": false, "None": false, "NONE": true, "none/v1": true, "": true} {
+		d := decode(t, document(`"type":"localBlob"`, `"type":"`+kind+`"`))
+		for _, a := range algorithms {
+			if got := strings.Contains(normal(t, d, a), `"aa"`); got != covered {
+				t.Errorf("%s, access %q: covered: %v", a, kind, got)
+			}
+		}
+	}
+}
+
+// All labels of references are covered, with merge rules by the older tool only.
+func TestReferenceLabels(t *testing.T) {
+	t.Parallel()
+	d := decode(t, document(`"componentName"`, `"labels":[{"name":"rl","version":"v1","value":1,"merge":{"algorithm":"default","config":{"overwrite":"none"}}}],"componentName"`))
+	for a, want := range map[string]string{
+		normalise.V1: `"componentReferences":[[{"componentName"`,
+		normalise.V2: `"labels":[{"merge":{"algorithm":"default","config":{"overwrite":"none"}},"name":"rl","value":1,"version":"v1"}]`,
+		normalise.V3: `"labels":[{"merge":{"algorithm":"default","config":{"overwrite":"none"}},"name":"rl","value":1,"version":"v1"}]`,
+		normalise.V4: `"labels":[{"name":"rl","value":1}]`,
+	} {
+		got := normal(t, d, a)
+		if !strings.Contains(got, want) || a == normalise.V1 && strings.Contains(got, `"rl"`) {
+			t.Errorf("%s: %s", a, got)
+		}
+	}
+	if q := normalise.Quirks(d); len(q) != 2 {
+		t.Error(q)
+	}
+}
+
 func Example() {
 	d := &ocm.Descriptor{
 		Meta:      ocm.Meta{SchemaVersion: ocm.SchemaV2},
