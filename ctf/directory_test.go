@@ -421,3 +421,8 @@ func TestOpen_errors(t *testing.T) {
 		wantErr(t, err, want, path)
 	}
 }
+
+func digestOf(r io.Reader) (string, error) {
+	d, err := digest.FromReader(r)
+	return d.String(), err
+}

@@ -18,7 +18,7 @@ import (
 const tempPrefix = ".ocm-"
 
 // lockWait is the longest pause between two looks at a lock that another process holds.
-const lockWait = 20 * time.Millisecond
+const lockWait = 5 * time.Millisecond
 
 // writer is the part of a directory that only writers need.
 type writer struct {

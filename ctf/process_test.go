@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package ctf_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+	"ocm/ctf"
+	"ocm/oci"
+)
+
+// TestMain lets the test binary play another process: what it does is said by its environment.
+func TestMain(m *testing.M) {
+	role, dir, name := os.Getenv("CTF_TEST_ROLE"), os.Getenv("CTF_TEST_DIR"), os.Getenv("CTF_TEST_NAME")
+	if role == "" {
+		os.Exit(m.Run())
+	}
+	if err := play(role, dir, name); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func play(role, dir, name string) error {
+	if role == "nobody" { // root may do everything
+		if err := syscall.Setuid(65534); err != nil {
+			return err
+		}
+	}
+	s, err := ctf.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	ctx := context.Background()
+	switch role {
+	case "tags":
+		for i := range 100 {
+			d, raw := manifest(fmt.Sprint(name, i))
+			if err := s.Repo("r").PutManifest(ctx, d, raw, fmt.Sprintf("%s.%d", name, i), oci.Absent()); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "forever":
+		fmt.Println("ready")
+		for i := 0; ; i++ {
+			text := strings.Repeat(fmt.Sprint(name, i, " "), 200_000)
+			if _, err := s.Repo("r").Push(ctx, ociv1.Descriptor{}, strings.NewReader(text)); err != nil {
+				return err
+			}
+			d, raw := manifest(fmt.Sprint(name, i))
+			if err := s.Repo("r").PutManifest(ctx, d, raw, fmt.Sprintf("%s.%d", name, i), oci.Absent()); err != nil {
+				return err
+			}
+		}
+	case "limited":
+		signal.Ignore(syscall.SIGXFSZ)
+		limit := syscall.Rlimit{Cur: 10_000, Max: 10_000}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+			return err
+		}
+		_, err := s.Repo("r").Push(ctx, ociv1.Descriptor{}, io.LimitReader(zeros{}, 5<<20))
+		fmt.Println(err)
+	}
+	d, raw := manifest(name)
+	return s.Repo("r").PutManifest(ctx, d, raw, name, oci.Absent())
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+func process(t *testing.T, role, dir, name string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "CTF_TEST_ROLE="+role, "CTF_TEST_DIR="+dir, "CTF_TEST_NAME="+name)
+	return cmd
+}
+
+func TestProcesses_loseNothing(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{2, 8} {
+		dir := filepath.Join(t.TempDir(), "ctf")
+		cmds := make([]*exec.Cmd, n)
+		outs := make([]bytes.Buffer, n)
+		for i := range cmds {
+			cmds[i] = process(t, "tags", dir, fmt.Sprint("p", i))
+			cmds[i].Stdout = &outs[i]
+			if err := cmds[i].Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, cmd := range cmds {
+			if err := cmd.Wait(); err != nil {
+				t.Fatalf("process %d: %v\n%s", i, err, &outs[i])
+			}
+		}
+		r := open(t, dir).Repo("r")
+		count := 0
+		for tag, err := range r.Tags(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Resolve(t.Context(), tag); err != nil {
+				t.Fatal(err)
+			}
+			count++
+		}
+		if count != n*100 {
+			t.Errorf("%d processes: expected %d tags, found %d", n, n*100, count)
+		}
+		wantNoTemps(t, dir)
+	}
+}
+
+// A process that is killed while it pushes blobs and writes the index, at moments that nobody
+// chose, leaves a CTF that reads, verifies, and can be written.
+func TestProcesses_killed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ctf")
+	tags := 0
+	for i := range 12 {
+		cmd := process(t, "forever", dir, fmt.Sprint("p", i))
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		bufio.NewReader(out).ReadString('\n')
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait()
+
+		s := open(t, dir)
+		r := s.Repo("r")
+		found := 0
+		for name, err := range r.Tags(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found++
+			d, err := r.Resolve(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if there, err := r.Exists(t.Context(), d); !there || err != nil {
+				t.Fatalf("%s: %v, %v", name, there, err)
+			}
+			rc, err := r.Fetch(t.Context(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if raw, err := io.ReadAll(rc); err != nil || d.Digest.Algorithm().FromBytes(raw) != d.Digest {
+				t.Fatalf("%s: the manifest is not whole: %v", name, err)
+			}
+			rc.Close()
+		}
+		if found < tags {
+			t.Fatalf("expected at least the %d tags from before, found %d", tags, found)
+		}
+		tags = found
+		tag(t, s, "after", "1.0.0", fmt.Sprint(i))
+		blobs, _ := filepath.Glob(filepath.Join(dir, "blobs", "sha256.*"))
+		for _, file := range blobs {
+			verifyFile(t, file)
+		}
+	}
+	if tags == 0 {
+		t.Error("no process got as far as a tag")
+	}
+}
+
+func verifyFile(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d, err := digestOf(f)
+	if want := strings.Replace(filepath.Base(path), ".", ":", 1); err != nil || d != want {
+		t.Errorf("%s: found content %s, %v", path, d, err)
+	}
+}
+
+// A disk that is full half way (here: a limit of the process, which does the same to a write)
+// leaves nothing half-written.
+func TestProcesses_fullDisk(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ctf")
+	s := open(t, dir)
+	for i := range 60 { // the index grows above the limit
+		tag(t, s, "r", fmt.Sprintf("1.0.%d", i), fmt.Sprint(i))
+	}
+	before, _ := os.ReadFile(filepath.Join(dir, "artifact-index.json"))
+	out, err := process(t, "limited", dir, "new").Output()
+	if err == nil || strings.Count(string(out), "file too large") != 2 || !strings.Contains(string(out), dir) {
+		t.Errorf("expected two refused writes, found %v\n%s", err, out)
+	}
+	after, err := os.ReadFile(filepath.Join(dir, "artifact-index.json"))
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the index was changed: %v", err)
+	}
+	wantNoTemps(t, dir)
+	tag(t, s, "r", "new", "new")
+}
+
+func TestProcesses_readOnlyFolder(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs the right to become another user")
+	}
+	base, err := os.MkdirTemp("", "ctf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	os.Chmod(base, 0o755)
+	dir := filepath.Join(base, "ctf")
+	tag(t, open(t, dir), "r", "1.0.0", "")
+	for _, path := range []string{dir, filepath.Join(base, "new")} {
+		out, err := process(t, "nobody", path, "2.0.0").Output()
+		if err == nil || !strings.Contains(string(out), ocm.ErrDenied.Error()) || !strings.Contains(string(out), path) || !strings.Contains(string(out), "owner and mode") {
+			t.Errorf("expected an error that says what to do, found %v\n%s", err, out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(base, "new")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the folder was created")
+	}
+	wantNoTemps(t, dir)
+}
