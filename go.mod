@@ -7,10 +7,10 @@ require (
 	github.com/opencontainers/image-spec v1.1.1
 )
 
-require github.com/opencontainers/go-digest v1.0.0
-
 require (
-	github.com/klauspost/compress v1.20.3 // indirect
-	go.yaml.in/yaml/v2 v2.4.2 // indirect
-	sigs.k8s.io/yaml v1.6.0 // indirect
+	github.com/klauspost/compress v1.20.3
+	github.com/opencontainers/go-digest v1.0.0
+	sigs.k8s.io/yaml v1.6.0
 )
+
+require go.yaml.in/yaml/v2 v2.4.2 // indirect
