@@ -60,7 +60,7 @@ func Extract(ctx context.Context, r io.Reader, dir string, o ExtractOptions) err
 	}
 	err = extractInto(ctx, r, partial, o)
 	if err == nil {
-		err = os.Rename(partial, dir) // replaces an empty directory, nothing else
+		err = moveTo(partial, dir)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("extract to %s: %w", dir, err), os.RemoveAll(partial))
@@ -89,6 +89,15 @@ func vacant(dir string) error {
 		return fmt.Errorf("expected a new or empty directory, found one with content: %w", ocm.ErrExists)
 	}
 	return nil
+}
+
+// moveTo renames a directory to a name that is free or that of an empty directory. The
+// separator at the end makes sure that nothing but a directory is removed.
+func moveTo(from, to string) error {
+	if err := os.Remove(to + string(filepath.Separator)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fileError(err)
+	}
+	return os.Rename(from, to)
 }
 
 func extractInto(ctx context.Context, r io.Reader, dir string, o ExtractOptions) error {

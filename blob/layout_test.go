@@ -345,7 +345,8 @@ func (f fetcherFunc) Fetch(ctx context.Context, _ ociv1.Descriptor) (io.ReadClos
 func TestCheckLayoutFindings(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	m, root := bigImage(t)
+	m := &image{}
+	root := m.index(m.manifest([]byte("layer one"), make([]byte, maxKeptEntry+1)), m.manifest([]byte("layer two")))
 	index := indexEntry("index.json", nil, root)
 	for _, victim := range m.order {
 		for _, how := range []string{"missing", "flipped", "longer"} {

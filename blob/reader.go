@@ -6,6 +6,13 @@
 //
 // Everything that is read by digest goes through [Reader] or [ReadAll], so that no
 // byte is used that was not promised.
+//
+// Content is made by [Bytes], [File] and [TarDir], and compressed by [Gzip]. An archive
+// that holds an OCI artifact becomes the artifact's graph by [Layout], is proven whole by
+// [CheckLayout], and is made of a graph by [WriteLayout]. [Extract] unpacks any tar archive
+// without trusting it. All of them stream: what they hold in memory, and how many bytes,
+// entries and levels they accept, is bounded by the constants of this package. Nothing is
+// copied to temporary files on the way.
 package blob
 
 import (

@@ -94,11 +94,14 @@ func openDir(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error)
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	c, err := fileContent(ctx, boundary, name, fileSpec{d.Path, orElse(d.MediaType, "application/octet-stream"), d.Compress})
-	if err == nil {
-		return c, nil // a single file
+	if _, err := blob.FileIn(boundary, name, ""); err == nil {
+		c, err := fileContent(ctx, boundary, name, fileSpec{d.Path, orElse(d.MediaType, "application/octet-stream"), d.Compress})
+		if err != nil {
+			return ocm.Content{}, confined(err, s, boundary)
+		}
+		return c, nil
 	}
-	c, err = blob.TarDir(name, blob.DirOptions{
+	c, err := blob.TarDir(name, blob.DirOptions{
 		MediaType:      d.MediaType,
 		Within:         boundary,
 		PreserveDir:    d.PreserveDir,
