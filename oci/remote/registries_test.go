@@ -63,9 +63,17 @@ func serve(t *testing.T, h http.Handler) *httptest.Server {
 	return srv
 }
 
+// quiet is a server that does not log the handshakes that tests make fail.
+func quiet(h http.Handler) *httptest.Server {
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	return srv
+}
+
 // serveTLS also returns an environment that trusts the server.
 func serveTLS(t *testing.T, h http.Handler) (*httptest.Server, *ocm.Env) {
-	srv := httptest.NewTLSServer(h)
+	srv := quiet(h)
+	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	return srv, &ocm.Env{HTTP: srv.Client().Transport}
 }

@@ -300,8 +300,8 @@ func (r *repo) Tags(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// Referrers asks the referrers API; the type is compared here too, whatever the registry claims
-// to have filtered. [errors.ErrUnsupported] if there is no such API.
+// Referrers asks the referrers API. The type is compared here too, whatever the registry claims
+// to have filtered: some take the config's media type for it. [errors.ErrUnsupported] if there is no such API.
 func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
 	return func(yield func(ociv1.Descriptor, error) bool) {
 		if err := r.check(d); err != nil {
@@ -309,7 +309,7 @@ func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType s
 			return
 		}
 		seen := newSeen(MaxReferrers)
-		err := r.lister.Referrers(ctx, d, "", func(found []ociv1.Descriptor) error {
+		err := r.lister.Referrers(ctx, d, artifactType, func(found []ociv1.Descriptor) error {
 			byDigest := map[string]ociv1.Descriptor{}
 			var digests []string
 			for _, one := range found {

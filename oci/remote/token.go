@@ -59,8 +59,8 @@ func (s *session) credential(ctx context.Context) (credential, error) {
 
 // basic is the value of an Authorization header for a Basic challenge, without its first word.
 func (c credential) basic() (string, error) {
-	if c.user == "" {
-		return "", fmt.Errorf("the registry demands user name and password, the credentials have a token only: %w", ocm.ErrDenied)
+	if c.user == "" || c.password == "" {
+		return "", fmt.Errorf("the registry demands user name and password, and the credentials do not have both: %w", ocm.ErrDenied)
 	}
 	return base64.StdEncoding.EncodeToString([]byte(c.user + ":" + c.password)), nil
 }

@@ -119,7 +119,7 @@ func (r *repo) finish(ctx context.Context, at *url.URL, d digest.Digest, size in
 		end.RawQuery += "&" // the registry's own query stays as it is: it may be signed
 	}
 	end.RawQuery += "digest=" + url.QueryEscape(d.String())
-	var body io.Reader = http.NoBody
+	var body io.Reader // nil can be sent again by the transport
 	if size > 0 {
 		body = out
 	} else if out != nil {
