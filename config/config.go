@@ -206,8 +206,8 @@ func (c *Config) flatten(s ocm.Spec, depth int) error {
 	var g struct {
 		Configurations []ocm.Spec `json:"configurations"`
 	}
-	if err := s.Decode(&g); err != nil {
-		return err
+	if s.Decode(&g) != nil { // its message may quote what it found
+		return fmt.Errorf("configurations is not a list of objects with a type: %w", ocm.ErrInvalid)
 	}
 	for i, e := range g.Configurations {
 		if e.Type == "" {

@@ -139,6 +139,8 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"no type", "configurations: []", ocm.ErrInvalid, "no type"},
 		{"entry without type", "type: generic.config.ocm.software\nconfigurations: [{type: a}, {b: c}]", ocm.ErrInvalid, "configurations[1]"},
+		{"no list", "type: generic.config.ocm.software\nconfigurations: hunter2", ocm.ErrInvalid, "not a list"},
+		{"list of texts", "type: generic.config.ocm.software\nconfigurations: [hunter2]", ocm.ErrInvalid, "not a list"},
 		{"list", "- type: a", ocm.ErrInvalid, "object"},
 		{"text", "hunter2", ocm.ErrInvalid, "object"},
 		{"duplicate key", "type: a\npassword: hunter2\npassword: hunter2\n", ocm.ErrInvalid, `line 3: key "password" already set`},

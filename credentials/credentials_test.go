@@ -96,81 +96,83 @@ func consumers(t *testing.T, identities ...string) ocm.Credentials {
 	return of(t, b.String())
 }
 
+// Requests, and the positions of the identities that match them.
+var matchTests = []struct {
+	name       string
+	identities []string
+	requests   map[string]string
+}{
+	{"host and port", []string{"{type: OCIRegistry, hostname: ghcr.io}", "{type: OCIRegistry, hostname: r, port: 5000}", "{type: OCIRegistry, hostname: s, scheme: http}"}, map[string]string{
+		"OCIRegistry hostname=ghcr.io":                             "1",
+		"OCIRegistry hostname=GHCR.io port=443":                    "1",
+		"OCIRegistry hostname=ghcr.io scheme=https":                "1",
+		"OCIRegistry hostname=ghcr.io scheme=oci path=a/b":         "1",
+		"OCIRegistry hostname=ghcr.io scheme=http":                 "1",
+		"OCIRegistry hostname=ghcr.io scheme=http port=80":         "1",
+		"OCIRegistry hostname=ghcr.io scheme=http port=443":        "",
+		"OCIRegistry hostname=ghcr.io port=5000":                   "",
+		"OCIRegistry hostname=evil.io":                             "",
+		"OCIRegistry hostname=ghcr.io.evil.io":                     "",
+		"OCIRegistry":                                              "",
+		"OCIRegistry hostname=r port=5000":                         "2",
+		"OCIRegistry hostname=r port=5000 scheme=http":             "2",
+		"OCIRegistry hostname=r":                                   "",
+		"OCIRegistry hostname=s":                                   "3",
+		"OCIRegistry hostname=s port=80":                           "3",
+		"OCIRegistry hostname=s scheme=https":                      "",
+		"OCIRegistry hostname=s port=443":                          "",
+		"Wget hostname=ghcr.io":                                    "",
+		"OCIRegistry hostname=ghcr.io extra=x":                     "",
+		"HelmChartRepository hostname=ghcr.io path=x scheme=https": "",
+		"OCIRegistry hostname=ghcr.io pathprefix=a/b":              "1",
+	}},
+	{"most specific path", []string{
+		"{type: OCIRegistry, hostname: h}", "{type: OCIRegistry, hostname: h, path: '*/*'}", "{type: OCIRegistry, hostname: h, path: acme/*}",
+		"{type: OCIRegistry, hostname: h, path: acme/app}", "{type: OCIRegistry, hostname: h, path: 'acme/ap?'}", "{type: OCIRegistry, hostname: h, pathprefix: acme/long/prefix}",
+	}, map[string]string{
+		"OCIRegistry hostname=h":                          "1",
+		"OCIRegistry hostname=h path=x":                   "1",
+		"OCIRegistry hostname=h path=x/y":                 "2",
+		"OCIRegistry hostname=h path=x/y/z":               "1",
+		"OCIRegistry hostname=h path=acme/x":              "3",
+		"OCIRegistry hostname=h path=/acme/x/":            "3",
+		"OCIRegistry hostname=h path=acme/app":            "4",
+		"OCIRegistry hostname=h path=acme/apx":            "5",
+		"OCIRegistry hostname=h path=acme/long/prefix":    "6",
+		"OCIRegistry hostname=h path=acme/long/prefix/x":  "6",
+		"OCIRegistry hostname=h path=acme/long/prefix2":   "1",
+		"OCIRegistry hostname=h path=acme/long/prefix2/y": "1",
+	}},
+	{"order and attributes", []string{
+		"{type: OCIRegistry, hostname: h, path: 'a?'}", "{type: OCIRegistry, hostname: h, path: '?b'}", "{type: OCIRegistry, hostname: i}", "{type: OCIRegistry, hostname: i, scheme: https}",
+	}, map[string]string{
+		"OCIRegistry hostname=h path=ab":               "1",
+		"OCIRegistry hostname=h path=cb":               "2",
+		"OCIRegistry hostname=i port=443":              "4",
+		"OCIRegistry hostname=i port=443 scheme=https": "4",
+		"OCIRegistry hostname=i":                       "3",
+		"OCIRegistry hostname=i scheme=http port=80":   "3",
+	}},
+	{"types", []string{
+		"{type: OCIRegistry/v1, hostname: h}", "{type: RSA, algorithm: RSASSA-PSS, signature: default}", "{type: Github, hostname: github.com}", "{type: S3, hostname: s3}", "{type: wget, hostname: w}",
+	}, map[string]string{
+		"OCIRegistry hostname=h":                                     "1",
+		"OCIRegistry/v2 hostname=h":                                  "",
+		"RSA/v1alpha1 algorithm=RSASSA-PSS signature=default":        "2",
+		"RSA/v1 algorithm=RSASSA-PSS signature=default":              "2",
+		"RSA/v1alpha1 algorithm=RSASSA-PSS signature=release":        "",
+		"RSA/v1alpha1 algorithm=RSASSA-PKCS1-V1_5 signature=default": "",
+		"RSA/v1alpha1 signature=default":                             "",
+		"GPG/v1alpha1 algorithm=RSASSA-PSS signature=default":        "",
+		"GitHubRepository hostname=github.com path=a/b":              "3",
+		"S3Bucket/v1 hostname=s3":                                    "4",
+		"Wget hostname=w":                                            "5",
+	}},
+}
+
 func TestMatching(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name       string
-		identities []string
-		requests   map[string]string
-	}{
-		{"host and port", []string{"{type: OCIRegistry, hostname: ghcr.io}", "{type: OCIRegistry, hostname: r, port: 5000}", "{type: OCIRegistry, hostname: s, scheme: http}"}, map[string]string{
-			"OCIRegistry hostname=ghcr.io":                             "1",
-			"OCIRegistry hostname=GHCR.io port=443":                    "1",
-			"OCIRegistry hostname=ghcr.io scheme=https":                "1",
-			"OCIRegistry hostname=ghcr.io scheme=oci path=a/b":         "1",
-			"OCIRegistry hostname=ghcr.io scheme=http":                 "1",
-			"OCIRegistry hostname=ghcr.io scheme=http port=80":         "1",
-			"OCIRegistry hostname=ghcr.io scheme=http port=443":        "",
-			"OCIRegistry hostname=ghcr.io port=5000":                   "",
-			"OCIRegistry hostname=evil.io":                             "",
-			"OCIRegistry hostname=ghcr.io.evil.io":                     "",
-			"OCIRegistry":                                              "",
-			"OCIRegistry hostname=r port=5000":                         "2",
-			"OCIRegistry hostname=r port=5000 scheme=http":             "2",
-			"OCIRegistry hostname=r":                                   "",
-			"OCIRegistry hostname=s":                                   "3",
-			"OCIRegistry hostname=s port=80":                           "3",
-			"OCIRegistry hostname=s scheme=https":                      "",
-			"OCIRegistry hostname=s port=443":                          "",
-			"Wget hostname=ghcr.io":                                    "",
-			"OCIRegistry hostname=ghcr.io extra=x":                     "",
-			"HelmChartRepository hostname=ghcr.io path=x scheme=https": "",
-			"OCIRegistry hostname=ghcr.io pathprefix=a/b":              "1",
-		}},
-		{"most specific path", []string{
-			"{type: OCIRegistry, hostname: h}", "{type: OCIRegistry, hostname: h, path: '*/*'}", "{type: OCIRegistry, hostname: h, path: acme/*}",
-			"{type: OCIRegistry, hostname: h, path: acme/app}", "{type: OCIRegistry, hostname: h, path: 'acme/ap?'}", "{type: OCIRegistry, hostname: h, pathprefix: acme/long/prefix}",
-		}, map[string]string{
-			"OCIRegistry hostname=h":                          "1",
-			"OCIRegistry hostname=h path=x":                   "1",
-			"OCIRegistry hostname=h path=x/y":                 "2",
-			"OCIRegistry hostname=h path=x/y/z":               "1",
-			"OCIRegistry hostname=h path=acme/x":              "3",
-			"OCIRegistry hostname=h path=/acme/x/":            "3",
-			"OCIRegistry hostname=h path=acme/app":            "4",
-			"OCIRegistry hostname=h path=acme/apx":            "5",
-			"OCIRegistry hostname=h path=acme/long/prefix":    "6",
-			"OCIRegistry hostname=h path=acme/long/prefix/x":  "6",
-			"OCIRegistry hostname=h path=acme/long/prefix2":   "1",
-			"OCIRegistry hostname=h path=acme/long/prefix2/y": "1",
-		}},
-		{"order and attributes", []string{
-			"{type: OCIRegistry, hostname: h, path: 'a?'}", "{type: OCIRegistry, hostname: h, path: '?b'}", "{type: OCIRegistry, hostname: i}", "{type: OCIRegistry, hostname: i, scheme: https}",
-		}, map[string]string{
-			"OCIRegistry hostname=h path=ab":               "1",
-			"OCIRegistry hostname=h path=cb":               "2",
-			"OCIRegistry hostname=i port=443":              "4",
-			"OCIRegistry hostname=i port=443 scheme=https": "4",
-			"OCIRegistry hostname=i":                       "3",
-			"OCIRegistry hostname=i scheme=http port=80":   "3",
-		}},
-		{"types", []string{
-			"{type: OCIRegistry/v1, hostname: h}", "{type: RSA, algorithm: RSASSA-PSS, signature: default}", "{type: Github, hostname: github.com}", "{type: S3, hostname: s3}", "{type: wget, hostname: w}",
-		}, map[string]string{
-			"OCIRegistry hostname=h":                                     "1",
-			"OCIRegistry/v2 hostname=h":                                  "",
-			"RSA/v1alpha1 algorithm=RSASSA-PSS signature=default":        "2",
-			"RSA/v1 algorithm=RSASSA-PSS signature=default":              "2",
-			"RSA/v1alpha1 algorithm=RSASSA-PSS signature=release":        "",
-			"RSA/v1alpha1 algorithm=RSASSA-PKCS1-V1_5 signature=default": "",
-			"RSA/v1alpha1 signature=default":                             "",
-			"GPG/v1alpha1 algorithm=RSASSA-PSS signature=default":        "",
-			"GitHubRepository hostname=github.com path=a/b":              "3",
-			"S3Bucket/v1 hostname=s3":                                    "4",
-			"Wget hostname=w":                                            "5",
-		}},
-	}
-	for _, tc := range tests {
+	for _, tc := range matchTests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := consumers(t, tc.identities...)
@@ -279,6 +281,29 @@ func TestStaticAndOverlay(t *testing.T) {
 	}
 }
 
+func TestAmend(t *testing.T) {
+	t.Parallel()
+	base := of(t, "consumers:\n- {identity: {type: RSA, signature: x}, credentials: [{type: Credentials/v1, properties: {id: key, other: o}}]}\n- {identity: {type: RSA, signature: v}, credentials: [{type: Vault}]}")
+	anchor := Entry{ocm.Identity{"type": "RSA"}, ocm.Secret{"caCertPEM": "c", "other": "mine"}}
+	c := Amend(base, anchor)
+	for request, want := range map[string]ocm.Secret{
+		"RSA/v1alpha1 signature=x": {"id": "key", "caCertPEM": "c", "other": "mine"},
+		"RSA signature=y":          {"caCertPEM": "c", "other": "mine"},
+	} {
+		if got, err := c.Resolve(t.Context(), identity(request)); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%s: %v %v, expected %v", request, got, err, want)
+		}
+	}
+	gets(t, c, "GPG signature=x", "")
+	gets(t, base, "RSA signature=x", "key")
+	if _, err := c.Resolve(t.Context(), identity("RSA signature=v")); !errors.Is(err, ocm.ErrUnknownType) {
+		t.Errorf("an error of the base is passed over: %v", err)
+	}
+	if got, err := Amend(nil, anchor).Resolve(t.Context(), identity("RSA")); err != nil || got["caCertPEM"] != "c" {
+		t.Errorf("without base: %v %v", got, err)
+	}
+}
+
 // Advisories such as GHSA-5jhf-2qmf-m8c5 and CVE-2025-65965: secrets in logs and output.
 func TestCVE_2025_65965_secrets_are_not_shown(t *testing.T) {
 	t.Parallel()
@@ -304,7 +329,7 @@ repositories:
 	}
 	given := Static(Entry{ocm.Identity{"type": "S"}, ocm.Secret{"password": secret}})
 	var shown strings.Builder
-	for _, v := range []any{c, given, Overlay(c, given), Entry{ocm.Identity{"type": "S"}, ocm.Secret{"password": secret}}, &ocm.Env{Credentials: c}, ocm.Env{Credentials: given}} {
+	for _, v := range []any{c, given, Overlay(c, given), Amend(c, Entry{ocm.Identity{"type": "S"}, ocm.Secret{"password": secret}}), Entry{ocm.Identity{"type": "S"}, ocm.Secret{"password": secret}}, &ocm.Env{Credentials: c}, ocm.Env{Credentials: given}} {
 		fmt.Fprintf(&shown, "%v %+v %#v %s\n", v, v, v, v)
 		o.Log.Info("value", "v", v)
 	}

@@ -84,3 +84,36 @@ func (s static) String() string { return "given credentials" }
 
 // GoString hides what is inside.
 func (s static) GoString() string { return s.String() }
+
+// Amend adds the properties of an entry to whatever base finds for the consumers the
+// entry is for, also if base finds nothing. A trust anchor given by a flag is an example:
+// it counts beside the configured keys. Of equal properties that of the entry wins, so
+// give inline texts: they win over files, too. base may be nil.
+func Amend(base ocm.Credentials, e Entry) ocm.Credentials {
+	return amended{base, Entry{normal(e.Identity), maps.Clone(e.Secret)}}
+}
+
+type amended struct {
+	base  ocm.Credentials
+	entry Entry
+}
+
+func (a amended) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
+	secret, err := ocm.Secret(nil), fmt.Errorf("credentials for %s: %w", id, ocm.ErrNotFound)
+	if a.base != nil {
+		secret, err = a.base.Resolve(ctx, id)
+	}
+	if a.entry.Identity[attrType] == "" || !a.entry.Identity.Selects(normal(id)) || err != nil && !errors.Is(err, ocm.ErrNotFound) {
+		return secret, err
+	}
+	both := ocm.Secret{}
+	maps.Copy(both, secret)
+	maps.Copy(both, a.entry.Secret)
+	return both, nil
+}
+
+// String hides what is inside.
+func (a amended) String() string { return "amended credentials" }
+
+// GoString hides what is inside.
+func (a amended) GoString() string { return a.String() }

@@ -3,6 +3,7 @@
 package rsa
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +217,23 @@ func TestChainRefused(t *testing.T) {
 	refused(t, anchored(a), signPEM(t, d, certificate(t, "Small", small, a.root, k[0], codeSigning)), "1024 bits")
 	// With anchors set, the self-signed certificate beside the public key is none.
 	refused(t, ocm.Secret{"publicKeyPEM": certPEM(a.root), "caCertPEM": certPEM(foreign)}, signPEM(t, d, a.leaf, a.inter), "does not lead to")
+}
+
+// A fault of the credentials is not taken for "nothing is configured".
+func TestCredentialsFail(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, nil, nil)
+	sig := signPEM(t, digestOf("x"), a.leaf, a.inter)
+	err := Handler{}.Verify(t.Context(), &ocm.Env{Credentials: faulty{}}, sig, ocm.Spec{})
+	if !errors.Is(err, ocm.ErrSignature) || !errors.Is(err, ocm.ErrDenied) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type faulty struct{}
+
+func (faulty) Resolve(context.Context, ocm.Identity) (ocm.Secret, error) {
+	return nil, fmt.Errorf("vault is sealed: %w", ocm.ErrDenied)
 }
 
 // The roots of the operating system count if nothing else is configured.
