@@ -106,6 +106,9 @@ func parsePrivateKey(text []byte) (*stdrsa.PrivateKey, error) {
 			break
 		}
 		seen = append(seen, b.Type)
+		if len(b.Bytes) > MaxKeyBits { // eight times the modulus: no key we take is that long
+			return nil, fmt.Errorf("PEM block %q has %d bytes: %w", b.Type, len(b.Bytes), ocm.ErrLimit)
+		}
 		var key any
 		var err error
 		switch b.Type {
