@@ -25,7 +25,9 @@ func Example() {
 	}
 	source, target := oci.NewRepository(archive, env), oci.NewRepository(memory.New(), env)
 	defer source.Close()
-	find := func(ctx context.Context, name, version string) (ocm.Version, error) { return source.Open(ctx, name, version) }
+	find := func(ctx context.Context, name, version string) (ocm.Version, error) {
+		return source.Open(ctx, name, version)
+	}
 
 	v, err := source.Open(ctx, "golden.example/app", "1.0.0")
 	if err != nil {
