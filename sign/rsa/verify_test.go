@@ -213,7 +213,7 @@ func TestChainRefused(t *testing.T) {
 	refused(t, ocm.Secret{"publicKeyPEM": certPEM(a.root, a.inter)}, signPEM(t, d, a.leaf), "only one and the last")
 	refused(t, ocm.Secret{"publicKeyPEM": certPEM(a.root, other.root)}, signPEM(t, d, a.leaf, a.inter), "only one and the last")
 	refused(t, ocm.Secret{"publicKeyPEM": certPEM(a.leaf)}, signPEM(t, d, a.leaf, a.inter), "no trust anchor is configured")
-	refused(t, nil, signPEM(t, d, a.leaf, a.inter), "no public key")
+	refused(t, nil, signPEM(t, d, a.leaf, a.inter), "no trust anchor is configured")
 	refused(t, anchored(a), signPEM(t, d, certificate(t, "Small", small, a.root, k[0], codeSigning)), "1024 bits")
 	// With anchors set, the self-signed certificate beside the public key is none.
 	refused(t, ocm.Secret{"publicKeyPEM": certPEM(a.root), "caCertPEM": certPEM(foreign)}, signPEM(t, d, a.leaf, a.inter), "does not lead to")
