@@ -8,12 +8,10 @@ require (
 )
 
 require (
+	github.com/google/go-containerregistry v0.22.1
+	github.com/olareg/olareg v0.1.2
 	github.com/opencontainers/go-digest v1.0.0
 	oras.land/oras-go/v2 v2.6.4
 )
 
-require (
-	github.com/google/go-containerregistry v0.22.1 // indirect
-	github.com/olareg/olareg v0.1.2 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-)
+require golang.org/x/sync v0.24.0 // indirect

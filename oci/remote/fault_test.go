@@ -371,6 +371,17 @@ func TestEndlessBodies(t *testing.T) {
 	}
 }
 
+func TestManifestTooLarge(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", ociv1.MediaTypeImageManifest)
+		w.Header().Set("Docker-Content-Digest", digest.FromString("x").String())
+		w.Header().Set("Content-Length", fmt.Sprint(blob.MaxManifest+1))
+	}))
+	_, err := open(t, nil, srv.URL).Repo("a").Resolve(t.Context(), "1")
+	wantErr(t, err, ocm.ErrLimit)
+}
+
 func TestWrongScheme(t *testing.T) {
 	t.Parallel()
 	plain := serve(t, olaregHandler(t))
