@@ -14,10 +14,10 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"ocm"
 	"ocm/blob"
@@ -216,7 +216,7 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 			if in.Input == nil {
 				return nil
 			}
-			stored, _, err := b.input(ctx, *in.Input, draft)
+			stored, err := b.input(ctx, *in.Input, draft)
 			if err != nil {
 				return fmt.Errorf("source %s: %w", &src.Element, err)
 			}
@@ -228,23 +228,22 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 }
 
 // input opens an input and stores what it delivers.
-func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (ocm.Stored, ocm.Content, error) {
+func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (ocm.Stored, error) {
 	opener, err := b.kit.Inputs.For(spec.Type)
 	if err != nil {
-		return ocm.Stored{}, ocm.Content{}, err
+		return ocm.Stored{}, err
 	}
 	content, err := opener.Open(ctx, b.env, spec)
 	if err != nil {
-		return ocm.Stored{}, ocm.Content{}, err
+		return ocm.Stored{}, err
 	}
-	stored, err := draft.Add(ctx, content, "")
-	return stored, content, err
+	return draft.Add(ctx, content, "")
 }
 
 func (b *builder) resource(ctx context.Context, in *Resource, res *ocm.Resource, draft ocm.Draft) error {
 	given := in.Digest
 	if in.Input != nil {
-		stored, _, err := b.input(ctx, *in.Input, draft)
+		stored, err := b.input(ctx, *in.Input, draft)
 		if err != nil {
 			return err
 		}

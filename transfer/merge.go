@@ -116,4 +116,3 @@ func element(d *ocm.Descriptor, m Move) (*ocm.Spec, *ocm.Digest) {
 	r := &d.Component.Resources[m.index]
 	return &r.Access, r.Digest
 }
-
