@@ -373,7 +373,7 @@ func TestDirectory_cancelledWhileLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, dir)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	d, raw := manifest("")
 	err := s.Repo("r").PutManifest(ctx, d, raw, "1.0.0", oci.Any())
