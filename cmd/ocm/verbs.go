@@ -26,9 +26,9 @@ import (
 
 // add constructs component versions and returns their descriptors in the order of the file.
 func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, error) {
-	raw, err := os.ReadFile(r.constructor)
+	raw, err := readFile(r.constructor, construct.MaxFile)
 	if err != nil {
-		return nil, fmt.Errorf("constructor: %w", err)
+		return nil, fmt.Errorf("constructor %s: %w", r.constructor, err)
 	}
 	file, err := construct.Parse(raw, func(name string) (string, bool) {
 		if v, ok := r.variables[name]; ok {
@@ -113,7 +113,7 @@ func (s *session) sign(ctx context.Context, r signRequest) (ocm.Signature, error
 	if !r.explicit {
 		o.Spec = signer
 	}
-	if err := s.keysOfSign(r); err != nil {
+	if err := s.keysOfSign(r, &o); err != nil {
 		return ocm.Signature{}, err
 	}
 	repo, v, err := s.openVersion(ctx, r.at)
