@@ -71,11 +71,10 @@ func signOnce(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, repo o
 	if sig.Digest, err = normalise.Digest(desc, o.Hash, o.Normalisation); err != nil {
 		return nil, err
 	}
-	kind := o.Algorithm
-	if o.Spec.Type != "" {
-		kind = o.Spec.Type
+	if o.Spec.Type == "" { // the name of an algorithm is the shortest configuration of its signer
+		o.Spec = ocm.Spec{Type: o.Algorithm}
 	}
-	signer, err := kit.Signers.For(kind)
+	signer, err := kit.Signers.For(o.Spec.Type)
 	if err != nil {
 		return nil, err
 	}

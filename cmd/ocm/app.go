@@ -31,6 +31,7 @@ type app struct {
 	err    *screen   // log, progress and errors
 	getenv func(string) string
 	args   []string
+	now    func() time.Time
 	atExit []func()
 
 	global globalFlags
@@ -112,7 +113,7 @@ func (a *app) session() (*session, error) {
 	env := &ocm.Env{
 		Dir:  a.global.workingDir,
 		Temp: a.global.tempFolder,
-		Now:  time.Now,
+		Now:  a.now,
 		Log:  a.logger(),
 		Job:  ocm.NewJob(a.global.parallel),
 	}

@@ -73,7 +73,8 @@ func (a *app) exit(err error) int {
 		fmt.Fprintln(a.err, "Error: interrupted; what was begun is not visible, and the same command goes on from there")
 		return 1
 	}
-	fmt.Fprintf(a.err, "Error: %s\n", clean(err.Error(), true))
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n       ") // several errors stand below each other
+	fmt.Fprintf(a.err, "Error: %s\n", clean(text, true))
 	if h := hint(err); h != "" {
 		fmt.Fprintf(a.err, "Hint:  %s\n", clean(h, true))
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -28,7 +29,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	defer release()
 	context.AfterFunc(ctx, release)
 
-	a := &app{in: in, out: out, err: newScreen(errOut), getenv: os.Getenv, args: args}
+	a := &app{in: in, out: out, err: newScreen(errOut), getenv: os.Getenv, args: args, now: time.Now}
 	root := newRoot(a)
 	root.SetArgs(args)
 	return a.exit(root.ExecuteContext(ctx))
