@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"slices"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"ocm"
 	"ocm/descriptor"
 	"ocm/normalise"
-	"ocm/oci"
 )
 
 // signedDifference names the first difference in what signatures cover, empty if there is none.
@@ -56,56 +57,88 @@ func firstDifference(x, y []byte) string {
 }
 
 // merged is what the target's version becomes if source and target agree in everything that is
-// signed: the target's document with the source's signatures that it lacks and the source's
-// unsigned labels. Signatures of the same name that differ are the source's.
-func merged(src, dst *ocm.Descriptor) *ocm.Descriptor {
+// signed: the target's document, and what only the source has of signatures, nested digests and
+// unsigned labels. The notes tell what was not taken over.
+//
+// A merge adds and never replaces, unless the caller asked to overwrite: whoever controls the
+// source must not be able to take a good signature away from the target by one of the same
+// name, or to give an unsigned label of the target another meaning. For the same reason a
+// signature is added only if it was made over this descriptor: one that was not would only
+// make the verification of the target fail.
+func merged(src, dst *ocm.Descriptor, overwrite bool) (*ocm.Descriptor, []string) {
 	out := dst.Clone()
+	m := &merger{overwrite: overwrite}
+	var signatures []ocm.Signature
 	for _, s := range src.Signatures {
-		i := slices.IndexFunc(out.Signatures, func(t ocm.Signature) bool { return t.Name == s.Name })
-		if i < 0 {
-			out.Signatures = append(out.Signatures, s)
-		} else {
-			out.Signatures[i] = s
+		if err := normalise.Matches(src, s.Digest); err != nil {
+			m.notef("signature %q was left out, it is not one of this version: %v", s.Name, err)
+			continue
 		}
+		signatures = append(signatures, s)
 	}
-	for _, n := range src.NestedDigests {
-		if !slices.ContainsFunc(out.NestedDigests, func(m ocm.NestedDigest) bool { return m.Name == n.Name && m.Version == n.Version }) {
-			out.NestedDigests = append(out.NestedDigests, n)
-		}
-	}
+	out.Signatures = union(m, "signature", out.Signatures, signatures, func(s *ocm.Signature) string { return s.Name })
+	out.NestedDigests = union(m, "nested digest", out.NestedDigests, src.NestedDigests, func(n *ocm.NestedDigest) string { return n.Name + ":" + n.Version })
 	s, d := &src.Component, &out.Component
-	d.Labels = mergeLabels(s.Labels, d.Labels)
+	d.Labels = m.labels("label", s.Labels, d.Labels)
 	for i := range d.Resources {
-		d.Resources[i].Labels = mergeLabels(s.Resources[i].Labels, d.Resources[i].Labels)
+		r := &d.Resources[i]
+		r.Labels = m.labels("resource "+r.Element.String()+" label", s.Resources[i].Labels, r.Labels)
 	}
 	for i := range d.Sources {
-		d.Sources[i].Labels = mergeLabels(s.Sources[i].Labels, d.Sources[i].Labels)
+		e := &d.Sources[i]
+		e.Labels = m.labels("source "+e.Element.String()+" label", s.Sources[i].Labels, e.Labels)
 	}
-	return out
+	return out, m.notes
 }
 
-// mergeLabels takes the source's labels in its order, then the target's that the source does not have.
-func mergeLabels(src, dst []ocm.Label) []ocm.Label {
-	out := slices.Clone(src)
-	for _, l := range dst {
-		if !slices.ContainsFunc(src, func(m ocm.Label) bool { return m.Name == l.Name }) {
-			out = append(out, l)
-		}
-	}
-	return out
+type merger struct {
+	overwrite bool
+	notes     []string
 }
 
-// nothingToDo reports whether the target has all of the source already, in the places where the
-// plan wants it.
-func nothingToDo(vp *VersionPlan, dst *ocm.Descriptor) bool {
-	for _, m := range vp.Moves {
-		if access, _ := element(dst, m); m.Action == Copy && !oci.IsLocal(access.Type) {
-			return false
+func (m *merger) notef(format string, args ...any) {
+	m.notes = append(m.notes, fmt.Sprintf(format, args...))
+}
+
+// labels merges unsigned labels. Signed ones are equal on both sides; one without the mark in the
+// source must not take the place of one with it.
+func (m *merger) labels(what string, src, dst []ocm.Label) []ocm.Label {
+	unsigned := slices.DeleteFunc(slices.Clone(src), func(l ocm.Label) bool {
+		return l.Signing || slices.ContainsFunc(dst, func(t ocm.Label) bool { return t.Name == l.Name && t.Signing })
+	})
+	return union(m, what, dst, unsigned, func(l *ocm.Label) string { return l.Name })
+}
+
+// union appends to dst the entries of src whose key it lacks.
+func union[T any](m *merger, what string, dst, src []T, key func(*T) string) []T {
+	for i := range src {
+		k := key(&src[i])
+		at := slices.IndexFunc(dst, func(t T) bool { return key(&t) == k })
+		switch {
+		case at < 0:
+			dst = append(dst, src[i])
+		case equal(dst[at], src[i]):
+		case m.overwrite:
+			dst[at] = src[i]
+		default:
+			m.notef("%s %q differs: the target's was kept (--overwrite takes the source's)", what, k)
 		}
 	}
-	a, errA := descriptor.JSON(dst)
-	b, errB := descriptor.JSON(merged(vp.node.Descriptor(), dst))
-	return errA == nil && errB == nil && bytes.Equal(a, b)
+	return dst
+}
+
+// equal compares two values as JSON, which holds the members that we do not know as well.
+func equal(a, b any) bool {
+	x, errX := jsonv2.Marshal(a, jsonv2.Deterministic(true))
+	y, errY := jsonv2.Marshal(b, jsonv2.Deterministic(true))
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// sameDocument reports whether two descriptors say the same.
+func sameDocument(a, b *ocm.Descriptor) bool {
+	x, errX := descriptor.JSON(a)
+	y, errY := descriptor.JSON(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // element returns access and digest of the resource or source that a move is about.

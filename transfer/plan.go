@@ -54,9 +54,13 @@ type VersionPlan struct {
 	// of content differ), "overwrite" or "keep".
 	State string `json:"state"`
 	Moves []Move `json:"moves"`
+	// Notes tell what the source has and the target does not take over: signatures and unsigned
+	// labels that the target has otherwise, signatures that are not of this version.
+	Notes []string `json:"notes,omitempty"`
 
-	node *graph.Node
-	base ocm.Version
+	node   *graph.Node
+	base   ocm.Version
+	merged *ocm.Descriptor // what the version becomes, if the state is Merge
 }
 
 // States of a version at the target.
@@ -80,24 +84,50 @@ type Plan struct {
 }
 
 // NewPlan decides what transferring the graph to target means. It reads the target, and writes
-// nothing. [ocm.ErrExists] names the versions that are there with other signed content.
+// nothing. [ocm.ErrExists] names the versions that are there with other content: what is signed
+// differs, or content that no digest covers cannot be shown to be the same.
 func NewPlan(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, target ocm.Repository, o Options) (*Plan, error) {
 	p := &Plan{Target: target.String(), kit: kit, env: env, target: target, o: o}
 	var conflicts []error
 	for _, n := range g.Nodes {
-		vp := &VersionPlan{Component: n.Key(), node: n}
-		if err := p.moves(vp); err != nil {
-			return nil, err
-		}
-		if err := p.compare(ctx, vp); err != nil {
+		vp := &VersionPlan{Component: n.Key(), Moves: []Move{}, node: n}
+		if err := p.decide(ctx, vp); err != nil {
 			if !errors.Is(err, ocm.ErrExists) {
 				return nil, err
 			}
 			conflicts = append(conflicts, err)
 		}
+		for _, note := range vp.Notes {
+			env.Logger().Warn(note, "component", vp.Component, "target", p.Target)
+		}
 		p.Versions = append(p.Versions, vp)
 	}
 	return p, errors.Join(conflicts...)
+}
+
+// decide says what happens with a version: what the target has, which contents move, and
+// whether anything is left to be done.
+func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
+	c := &vp.node.Descriptor().Component
+	base, err := p.target.Open(ctx, c.Name, c.Version)
+	switch {
+	case errors.Is(err, ocm.ErrNotFound):
+		vp.State = Absent
+	case err != nil && p.o.Overwrite:
+		return fmt.Errorf("target: cannot be read, so it cannot be replaced safely: %w", err)
+	case err != nil:
+		return fmt.Errorf("target: %w", err)
+	case p.o.KeepExisting:
+		vp.State = Kept
+	}
+	vp.base = base
+	if err := p.moves(vp); err != nil {
+		return err
+	}
+	if vp.State == "" {
+		return p.compare(ctx, vp)
+	}
+	return nil
 }
 
 // moves decides what happens with the contents of a version.
@@ -120,41 +150,36 @@ func (p *Plan) moves(vp *VersionPlan) error {
 
 func (p *Plan) move(vp *VersionPlan, kind string, e *ocm.Element, access ocm.Spec, all bool, index int) error {
 	m := Move{Component: vp.Component, Kind: kind, Element: e.String(), Access: access.Type, Action: Keep, index: index}
+	_, unknown := p.kit.Access.For(access.Type)
 	switch {
+	case vp.State == Kept, !graph.HasContent(access.Type):
 	case oci.IsLocal(access.Type):
 		m.Action = Copy
-	case !graph.HasContent(access.Type), slices.Contains(p.o.OmitAccess, access.Type):
+	case isRelative(access.Type) && (!all || unknown != nil):
+		return fmt.Errorf("%s: %s %s: access %s is relative to the source repository and would lead nowhere in the target: %w", vp.Component, kind, e, access.Type, ocm.ErrInvalid)
+	case slices.Contains(p.o.OmitAccess, access.Type):
+	case all && unknown != nil:
+		return fmt.Errorf("%s: %s %s cannot be copied (leave it where it is by --omit-access-types %s): %w", vp.Component, kind, e, access.Type, unknown)
 	case all:
-		if _, err := p.kit.Access.For(access.Type); err != nil {
-			return fmt.Errorf("%s: %s %s cannot be copied (leave it where it is by --omit-access-types %s): %w", vp.Component, kind, e, access.Type, err)
-		}
 		m.Action = Copy
-	case access.Type == "relativeOciReference" || access.Type == "relativeOciReference/v1":
-		return fmt.Errorf("%s: %s %s: its access is relative to the source repository and would lead nowhere in the target: use --copy-resources: %w", vp.Component, kind, e, ocm.ErrInvalid)
 	}
 	vp.Moves = append(vp.Moves, m)
 	return nil
 }
 
-// compare finds out what the target has already.
+// isRelative reports whether an access is meant relative to the repository of its descriptor
+// without being content of it.
+func isRelative(accessType string) bool {
+	return accessType == "relativeOciReference" || accessType == "relativeOciReference/v1"
+}
+
+// compare decides about a version that the target has.
 func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
-	src := vp.node.Descriptor()
-	base, err := p.target.Open(ctx, src.Component.Name, src.Component.Version)
-	switch {
-	case errors.Is(err, ocm.ErrNotFound):
-		vp.State = Absent
-		return nil
-	case err != nil && !p.o.Overwrite:
-		return fmt.Errorf("target: %w", err)
-	case err != nil:
-		return fmt.Errorf("target: cannot be read, so it cannot be replaced safely: %w", err)
+	src, dst := vp.node.Descriptor(), vp.base.Descriptor()
+	difference, err := signedDifference(src, dst)
+	if err == nil && difference == "" {
+		difference, err = p.uncovered(ctx, vp)
 	}
-	vp.base = base
-	if p.o.KeepExisting {
-		vp.State = Kept
-		return nil
-	}
-	difference, err := signedDifference(src, base.Descriptor())
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", vp.Component, err)
@@ -164,9 +189,57 @@ func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
 		vp.State = Overwrite
 		return nil
 	}
-	vp.State = Merge
-	if nothingToDo(vp, base.Descriptor()) {
-		vp.State = Identical
+	vp.State = Identical
+	for i, m := range vp.Moves {
+		if access, _ := element(dst, m); oci.IsLocal(access.Type) {
+			vp.Moves[i].Action = Keep // it is there
+		} else if m.Action == Copy {
+			vp.State = Merge
+		}
+	}
+	vp.merged, vp.Notes = merged(src, dst, p.o.Overwrite)
+	if !sameDocument(vp.merged, dst) {
+		vp.State = Merge
 	}
 	return nil
+}
+
+// uncovered names the first content that no digest covers and that cannot be shown to be the
+// same on both sides. A version may have become signed in the target, or be relied on there;
+// its sources and undigested resources are not exchanged in silence.
+func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
+	for _, m := range vp.Moves {
+		from, want := element(vp.node.Descriptor(), m)
+		to, _ := element(vp.base.Descriptor(), m)
+		if !want.Empty() && !want.Excluded() {
+			continue
+		}
+		switch {
+		case oci.IsLocal(from.Type):
+			a, err := localDigest(ctx, vp.node.Version, *from)
+			if err != nil {
+				return "", fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
+			}
+			if b, err := localDigest(ctx, vp.base, *to); err != nil || a != b {
+				return fmt.Sprintf("%s %s has no digest, source has content %s, target has access %s %s", m.Kind, m.Element, a, to.Type, b), nil
+			}
+		case oci.IsLocal(to.Type), equal(from, to):
+		default:
+			return fmt.Sprintf("%s %s has no digest, source has access %s, target %s", m.Kind, m.Element, from.Raw, to.Raw), nil
+		}
+	}
+	return "", nil
+}
+
+// localDigest is the digest of content beside a descriptor. Only content that is stored in parts
+// must be read for it.
+func localDigest(ctx context.Context, v ocm.Version, access ocm.Spec) (string, error) {
+	c, err := v.Blob(ctx, access)
+	if err != nil {
+		return "", err
+	}
+	if c.Root.Digest == "" {
+		c.Root, err = describe(ctx, c)
+	}
+	return c.Root.Digest.String(), err
 }

@@ -4,11 +4,14 @@ package transfer
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"ocm"
@@ -17,11 +20,11 @@ import (
 	"ocm/oci"
 )
 
-// Summary tells what a run did.
+// Summary tells what a run did. After an error it tells what was finished before.
 type Summary struct {
 	Versions int   `json:"versions"` // in the plan
 	Written  int64 `json:"written"`  // new or changed in the target
-	Contents int64 `json:"contents"` // resources and sources that are in the target now
+	Contents int64 `json:"contents"` // resources and sources that were stored, or found stored, for these
 }
 
 // Run does what was planned. Versions move in parallel, each after the versions that it
@@ -62,7 +65,7 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, s *Summary) error {
 	src := vp.node.Descriptor()
 	out := src.Clone()
 	if vp.State == Merge {
-		out = merged(src, vp.base.Descriptor())
+		out = vp.merged.Clone()
 	}
 	draft, err := p.target.Draft(ctx, src.Component.Name, src.Component.Version, vp.base)
 	if err != nil {
@@ -71,12 +74,13 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, s *Summary) error {
 	defer draft.Close()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.env.Job.Parallel())
+	var contents int64
 	for _, m := range vp.Moves {
 		if m.Action != Copy {
 			continue
 		}
+		contents++
 		g.Go(func() error {
-			atomic.AddInt64(&s.Contents, 1)
 			if err := p.content(gctx, vp, m, out, draft); err != nil {
 				return fmt.Errorf("%s %s: %w", m.Kind, m.Element, err)
 			}
@@ -94,6 +98,7 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, s *Summary) error {
 		return err
 	}
 	atomic.AddInt64(&s.Written, 1)
+	atomic.AddInt64(&s.Contents, contents)
 	return nil
 }
 
@@ -108,14 +113,13 @@ func firstOf(errs ...error) error {
 
 // content stores one resource or source in the target and points the access of out at it.
 func (p *Plan) content(ctx context.Context, vp *VersionPlan, m Move, out *ocm.Descriptor, draft ocm.Draft) error {
-	access, _ := element(vp.node.Descriptor(), m)
-	_, want := element(vp.node.Descriptor(), m)
+	access, want := element(vp.node.Descriptor(), m)
 	target, _ := element(out, m)
 	c, err := graph.Content(ctx, p.kit, p.env, vp.node.Version, *access)
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if err := p.checkBefore(ctx, c, want); err != nil {
+	if c, err = p.checkBefore(ctx, c, want); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
 	stored, err := draft.Add(ctx, c, hint(*access))
@@ -133,31 +137,66 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m Move, out *ocm.De
 
 // checkBefore compares content with its digest where storing it does not do so: an artifact inside
 // an archive, and hashes other than the one that addresses the blob. Excluded and missing
-// digests say nothing that could be compared.
-func (p *Plan) checkBefore(ctx context.Context, c ocm.Content, want *ocm.Digest) error {
-	if want.Empty() || want.Excluded() || addressed(c.Root.MediaType, want) {
-		return nil
+// digests say nothing that could be compared. The content that it returns is pinned to what
+// was compared.
+func (p *Plan) checkBefore(ctx context.Context, c ocm.Content, want *ocm.Digest) (ocm.Content, error) {
+	switch {
+	case want.Empty() || want.Excluded():
+		return c, nil
+	case addressed(c.Root, want) && c.Root.Digest == "":
+		return c, nil // hashed while it is stored
+	case addressed(c.Root, want):
+		return c, compare(c.Root, want) // before the first byte moves
 	}
-	return p.env.Job.Do(ctx, func() error { return graph.Check(ctx, c, *want) })
-}
-
-// addressed reports whether the digest is the one by which a store addresses content of this
-// media type.
-func addressed(mediaType string, want *ocm.Digest) bool {
-	sha256 := want.HashAlgorithm == ocm.SHA256 || want.HashAlgorithm == "sha256"
-	generic := want.NormalisationAlgorithm == ocm.GenericBlobDigest
-	return sha256 && (generic || blob.IsManifest(mediaType))
+	return c, p.env.Job.Do(ctx, func() (err error) {
+		if c.Root.Digest == "" {
+			if c.Root, err = describe(ctx, c); err != nil {
+				return err
+			}
+		}
+		return graph.Check(ctx, c, *want)
+	})
 }
 
 // checkAfter compares the digest that was computed while storing with the descriptor's.
 func checkAfter(s ocm.Stored, want *ocm.Digest) error {
-	if want.Empty() || want.Excluded() || !addressed(s.Root.MediaType, want) || s.Root.Digest.Algorithm() != digest.SHA256 {
+	if want.Empty() || want.Excluded() || !addressed(s.Root, want) {
 		return nil
 	}
-	if s.Root.Digest.Encoded() != want.Value {
-		return fmt.Errorf("content: expected %s, found %s: %w", want, s.Root.Digest, ocm.ErrDigest)
+	return compare(s.Root, want)
+}
+
+// addressed reports whether the digest is the one by which a store addresses this content.
+func addressed(root ociv1.Descriptor, want *ocm.Digest) bool {
+	algorithm := digest.SHA256 // what stores compute of what has no digest yet
+	if root.Digest != "" {
+		algorithm = root.Digest.Algorithm()
+	}
+	same := algorithm == digest.SHA256 && (want.HashAlgorithm == ocm.SHA256 || want.HashAlgorithm == "sha256") ||
+		algorithm == digest.SHA512 && (want.HashAlgorithm == ocm.SHA512 || want.HashAlgorithm == "sha512")
+	if blob.IsManifest(root.MediaType) {
+		return same && (want.NormalisationAlgorithm == ocm.OCIArtifactDigest || want.NormalisationAlgorithm == ocm.GenericBlobDigest)
+	}
+	return same && want.NormalisationAlgorithm == ocm.GenericBlobDigest
+}
+
+func compare(root ociv1.Descriptor, want *ocm.Digest) error {
+	if root.Digest.Encoded() != want.Value {
+		return fmt.Errorf("content: expected %s, found %s: %w", want, root.Digest, ocm.ErrDigest)
 	}
 	return nil
+}
+
+// describe reads content whose digest is not known and returns its complete descriptor.
+func describe(ctx context.Context, c ocm.Content) (ociv1.Descriptor, error) {
+	rc, err := c.Open(ctx)
+	if err != nil {
+		return c.Root, err
+	}
+	defer rc.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, rc)
+	return ociv1.Descriptor{MediaType: c.Root.MediaType, Digest: digest.NewDigest(digest.SHA256, h), Size: n}, err
 }
 
 // sameBlob reports whether an access says already what storing the content has led to; then the
