@@ -24,7 +24,7 @@ type entry struct {
 	MediaType  string        `json:"mediaType,omitempty"`
 }
 
-// document is artifact-index.json. Unknown members are ignored when it is read.
+// document is artifact-index.json. Unknown members are refused when it is read.
 type document struct {
 	SchemaVersion int     `json:"schemaVersion"`
 	Artifacts     entries `json:"artifacts"`
@@ -99,7 +99,9 @@ func parseIndex(r io.Reader) (*index, error) {
 		return newIndex(nil)
 	}
 	var doc document
-	if err := jsonv2.Unmarshal(raw, &doc); err != nil {
+	// Unknown members are refused, as one of the existing tools does: a member whose name was damaged
+	// would else be taken for one that is missing.
+	if err := jsonv2.Unmarshal(raw, &doc, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("%s: %w", indexName, invalid(err))
 	}
 	if doc.SchemaVersion != 1 {
