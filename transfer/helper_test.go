@@ -226,7 +226,9 @@ func spec(t testing.TB, raw string) ocm.Spec {
 
 // findIn looks referenced versions up in a repository.
 func findIn(r ocm.Repository) graph.Find {
-	return func(ctx context.Context, name, version string) (ocm.Version, error) { return r.Open(ctx, name, version) }
+	return func(ctx context.Context, name, version string) (ocm.Version, error) {
+		return r.Open(ctx, name, version)
+	}
 }
 
 // plan loads the closure of a version and plans its transfer.
@@ -304,7 +306,8 @@ func complete(t testing.TB, r ocm.Repository, v ocm.Version) {
 type faulty struct {
 	oci.Store
 	mu     sync.Mutex
-	failAt int // the number of the write that fails, from 1; 0: none
+	failAt int  // the number of the write that fails, from 1; 0: none
+	after  bool // the write is done, only the answer is lost
 	writes []string
 	reads  int // blobs and manifests that were fetched
 }
@@ -343,14 +346,23 @@ func (r *faultyRepo) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadClos
 
 // Push fails half way: some bytes have gone into the store by then.
 func (r *faultyRepo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
-	if err := r.f.write(r.name + " blob " + d.Digest.String()); err != nil {
+	err := r.f.write(r.name + " blob " + d.Digest.String())
+	if err != nil && r.f.after {
+		_, lost := r.Repo.Push(ctx, d, src)
+		return d, errors.Join(err, lost)
+	}
+	if err != nil {
 		src = io.MultiReader(io.LimitReader(src, max(d.Size, 2)/2), failing{err})
 	}
 	return r.Repo.Push(ctx, d, src)
 }
 
 func (r *faultyRepo) PutManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, tag string, was oci.Was) error {
-	if err := r.f.write(r.name + " manifest " + tag); err != nil {
+	err := r.f.write(r.name + " manifest " + tag)
+	if err != nil && r.f.after {
+		return errors.Join(err, r.Repo.PutManifest(ctx, d, raw, tag, was))
+	}
+	if err != nil {
 		return err
 	}
 	return r.Repo.PutManifest(ctx, d, raw, tag, was)

@@ -119,6 +119,7 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m Move, out *ocm.De
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
+	c.From = stoppable{c.From}
 	if c, err = p.checkBefore(ctx, c, want); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
@@ -189,7 +190,7 @@ func compare(root ociv1.Descriptor, want *ocm.Digest) error {
 
 // describe reads content whose digest is not known and returns its complete descriptor.
 func describe(ctx context.Context, c ocm.Content) (ociv1.Descriptor, error) {
-	rc, err := c.Open(ctx)
+	rc, err := stoppable{c.From}.Fetch(ctx, c.Root)
 	if err != nil {
 		return c.Root, err
 	}

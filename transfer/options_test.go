@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer_test
+
+import (
+	"errors"
+	"testing"
+
+	"ocm"
+	"ocm/oci/memory"
+	"ocm/transfer"
+)
+
+func TestWhichContentsMove(t *testing.T) {
+	t.Parallel()
+	url := registry(t)
+	access := spec(t, `{"type":"ociArtifact","imageReference":"`+publish(t, url, "x", "v1", image("x", false))+`"}`)
+	for _, c := range []struct {
+		name string
+		o    transfer.Options
+		want string // of: local resource, its own image, a foreign image, local source, remote source
+	}{
+		{"nothing said", transfer.Options{}, "copy keep keep keep copy keep"},
+		{"resources", transfer.Options{CopyResources: true}, "copy copy copy keep copy keep"},
+		{"local ones", transfer.Options{CopyLocal: true}, "copy copy keep keep copy keep"},
+		{"sources", transfer.Options{CopySources: true}, "copy keep keep keep copy copy"},
+		{"all but", transfer.Options{CopyResources: true, CopySources: true, OmitAccess: []string{"ociArtifact"}}, "copy keep keep keep copy keep"},
+		{"local blobs cannot be omitted", transfer.Options{OmitAccess: []string{"localBlob/v1"}}, "copy keep keep keep copy keep"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			src, dst := repository(memory.New()), repository(memory.New())
+			a := write(t, src, "acme.org/app", "1.0.0", nil)
+			a.resource("blob", text("blob"))
+			a.access("own", access).Relation = ocm.RelationLocal
+			a.access("foreign", access)
+			a.access("none", ocm.Spec{Type: "none"})
+			a.source("code", text("code"))
+			a.desc.Component.Sources = append(a.desc.Component.Sources, ocm.Source{Element: ocm.Element{Name: "repo", Version: "1.0.0"}, Type: "git", Access: access})
+			p, _ := mustMove(t, src, dst, a.commit(), c.o)
+			got := ""
+			for _, m := range p.Versions[0].Moves {
+				got += " " + m.Action
+			}
+			if got[1:] != c.want {
+				t.Errorf("expected %q, found %q", c.want, got[1:])
+			}
+		})
+	}
+}
+
+// What cannot be copied is an error before anything is written.
+func TestUnknownAccess(t *testing.T) {
+	t.Parallel()
+	src, target := repository(memory.New()), &faulty{Store: memory.New()}
+	a := write(t, src, "acme.org/app", "1.0.0", nil)
+	a.resource("blob", text("blob"))
+	a.access("far", spec(t, `{"type":"carrierPigeon/v7","loft":"north"}`))
+	v, dst := a.commit(), repository(target)
+	_, _, err := move(t.Context(), src, dst, v, transfer.Options{CopyResources: true})
+	wantErr(t, err, ocm.ErrUnknownType, "acme.org/app:1.0.0", "resource far", "carrierPigeon/v7", "--omit-access-types")
+	if len(target.writes) != 0 {
+		t.Errorf("written: %q", target.writes)
+	}
+	for _, o := range []transfer.Options{{}, {CopyResources: true, OmitAccess: []string{"carrierPigeon/v7"}}} {
+		mustMove(t, src, dst, v, o)
+		if got := string(reopen(t, dst, v).Descriptor().Component.Resources[1].Access.Raw); got != `{"type":"carrierPigeon/v7","loft":"north"}` {
+			t.Errorf("access: %s", got)
+		}
+	}
+	// what the target keeps need not be understood
+	mustMove(t, src, dst, v, transfer.Options{CopyResources: true, KeepExisting: true})
+}
+
+// Accesses that stay are passed on as they were written, with members that nobody here knows.
+func TestAccessesStayUnread(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{
+		`{"type":"ociArtifact","imageReference":"ghcr.io/acme/app:1","x":{"b":1,"a":2}}`,
+		`{"imageReference":"not even a reference","type":"OCIImage/v1"}`,
+		`{"type":"wget","url":"https://acme.org/file","header":{"X":["y"]}}`,
+		`{"type":"none"}`,
+		`{"type":"s3","region":"x","bucket":"b","key":"k"}`,
+	} {
+		src, dst := repository(memory.New()), repository(memory.New())
+		a := write(t, src, "acme.org/app", "1.0.0", nil)
+		a.access("far", spec(t, raw))
+		a.resource("blob", text("blob")) // something is transformed beside it
+		v := a.commit()
+		mustMove(t, src, dst, v, transfer.Options{})
+		if got := string(reopen(t, dst, v).Descriptor().Component.Resources[0].Access.Raw); got != raw {
+			t.Errorf("expected %s, found %s", raw, got)
+		}
+	}
+}
+
+// An access that means a place in the source repository must not be left dangling.
+func TestRelativeReferenceIsRefused(t *testing.T) {
+	t.Parallel()
+	src, target := repository(memory.New()), &faulty{Store: memory.New()}
+	a := write(t, src, "acme.org/app", "1.0.0", nil)
+	a.access("image", spec(t, `{"type":"relativeOciReference","reference":"acme/app:1"}`))
+	v := a.commit()
+	for _, o := range []transfer.Options{{}, {CopyResources: true}, {OmitAccess: []string{"relativeOciReference"}}, {CopyResources: true, OmitAccess: []string{"relativeOciReference"}}} {
+		_, _, err := move(t.Context(), src, repository(target), v, o)
+		wantErr(t, err, ocm.ErrInvalid, "resource image", "relative to the source")
+	}
+	if len(target.writes) != 0 {
+		t.Errorf("written: %q", target.writes)
+	}
+}
+
+func TestContentDiffers(t *testing.T) {
+	t.Parallel()
+	src, target := repository(memory.New()), &faulty{Store: memory.New()}
+	dst := repository(target)
+	a := write(t, dst, "acme.org/app", "1.0.0", nil)
+	a.resource("readme", text("old"))
+	old := a.commit()
+	a = write(t, src, "acme.org/app", "1.0.0", nil)
+	a.resource("readme", text("new"))
+	v := a.commit()
+
+	writes := len(target.writes)
+	_, _, err := move(t.Context(), src, dst, v, transfer.Options{})
+	wantErr(t, err, ocm.ErrExists, "acme.org/app:1.0.0", "source has …", "--overwrite")
+	p, s := mustMove(t, src, dst, v, transfer.Options{KeepExisting: true})
+	if p.Versions[0].State != transfer.Kept || s.Written != 0 || p.Versions[0].Moves[0].Action != transfer.Keep {
+		t.Errorf("%+v %+v", p.Versions[0], s)
+	}
+	if w := reopen(t, dst, v); w.Manifest().Digest != old.Manifest().Digest || len(target.writes) != writes {
+		t.Error("the target changed")
+	}
+	p, s = mustMove(t, src, dst, v, transfer.Options{Overwrite: true})
+	if p.Versions[0].State != transfer.Overwrite || s.Written != 1 {
+		t.Errorf("%+v %+v", p.Versions[0], s)
+	}
+	w := reopen(t, dst, v)
+	complete(t, dst, w)
+	if w.Descriptor().Component.Resources[0].Digest.Value != v.Descriptor().Component.Resources[0].Digest.Value {
+		t.Error("not overwritten")
+	}
+}
+
+// All versions that are in the way are named at once.
+func TestAllConflictsAreNamed(t *testing.T) {
+	t.Parallel()
+	src, dst := repository(memory.New()), repository(memory.New())
+	v := product(t, src)
+	for _, name := range []string{"acme.org/lib", "acme.org/base"} {
+		write(t, dst, name, "1.0.0", nil).commit()
+	}
+	_, err := plan(t.Context(), src, dst, v, transfer.Options{})
+	wantErr(t, err, ocm.ErrExists, "acme.org/lib:1.0.0", "acme.org/base:1.0.0")
+	if _, err := dst.Open(t.Context(), "acme.org/app", "1.0.0+build.1"); !errors.Is(err, ocm.ErrNotFound) {
+		t.Error("the root was written:", err)
+	}
+}
