@@ -101,7 +101,7 @@ func TestGoldenWithUnreachableImage(t *testing.T) {
 			if rep == nil {
 				t.Fatal(err)
 			}
-			if err == nil || !strings.Contains(err.Error(), "resource image") || !strings.Contains(err.Error(), "127.0.0.1:5001") {
+			if !errors.Is(err, ocm.ErrSignature) || !strings.Contains(err.Error(), "resource image") || !strings.Contains(err.Error(), "127.0.0.1:5001") {
 				t.Errorf("expected an error that names the resource and the registry, found %v", err)
 			}
 			for _, s := range rep.Steps {

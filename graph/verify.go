@@ -52,6 +52,7 @@ type Report struct {
 }
 
 // Err joins the errors of all failed steps; nil only if nothing failed and a signature was good.
+// Whatever failed, the error is an [ocm.ErrSignature]: what cannot be checked is not verified.
 func (r *Report) Err() error {
 	var errs []error
 	signed := false
@@ -64,8 +65,16 @@ func (r *Report) Err() error {
 	if len(errs) == 0 && !signed {
 		return fmt.Errorf("no signature was verified: %w", ocm.ErrSignature)
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return unverified{errors.Join(errs...)}
 }
+
+type unverified struct{ error }
+
+func (u unverified) Unwrap() error        { return u.error }
+func (u unverified) Is(target error) bool { return target == ocm.ErrSignature }
 
 const (
 	stepSignature  = "signature"
