@@ -124,7 +124,7 @@ func signHint(err error, o signOptions) string {
 	switch {
 	case anyOf(ocm.ErrExists)(err):
 		return "--force replaces the signature; --signature gives the new one another name"
-	case o.privateKey == "" && anyOf(errNoKey)(err):
+	case o.privateKey == "" && isNoKey(err):
 		return "give the key with --private-key (\"ocm create rsakeypair\" makes one), or configure it for signature " + o.signature
 	}
 	return ""
