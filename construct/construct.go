@@ -237,54 +237,92 @@ func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (oc
 	if err != nil {
 		return ocm.Stored{}, err
 	}
+<<<<<<< HEAD
 	return draft.Add(ctx, content, "")
+=======
+	content.From = stoppable{content.From}
+	stored, err := draft.Add(ctx, content, "")
+	return stored, content, err
+>>>>>>> w-verbs
 }
 
 func (b *builder) resource(ctx context.Context, in *Resource, res *ocm.Resource, draft ocm.Draft) error {
-	given := in.Digest
 	if in.Input != nil {
+<<<<<<< HEAD
 		stored, err := b.input(ctx, *in.Input, draft)
+=======
+		stored, content, err := b.input(ctx, *in.Input, draft)
+>>>>>>> w-verbs
 		if err != nil {
 			return err
 		}
 		res.Access = stored.Access
-		found := storedDigest(stored)
-		if !given.Empty() && (given.Value != found.Value || given.NormalisationAlgorithm != found.NormalisationAlgorithm || given.HashAlgorithm != found.HashAlgorithm) {
-			return fmt.Errorf("content: expected %s, found %s: %w", given, &found, ocm.ErrDigest)
-		}
-		if !in.SkipDigest {
-			res.Digest = &found
-		}
-		return nil
+		return b.inputDigest(ctx, in, res, stored, content)
 	}
-	if !graph.HasContent(in.Access.Type) || given.Excluded() {
+	if !graph.HasContent(in.Access.Type) || in.Digest.Excluded() {
 		return nil
 	}
 	if oci.IsLocal(in.Access.Type) {
 		return localDigest(res, in.SkipDigest)
 	}
-	if _, err := b.kit.Access.For(in.Access.Type); err != nil || in.SkipDigest || b.o.SkipDigest {
-		if err != nil {
-			b.env.Logger().Warn("unknown access type: the resource is stored without a digest", "resource", res.Name, "type", in.Access.Type)
-		}
+	if _, err := b.kit.Access.For(in.Access.Type); err != nil {
+		b.env.Logger().Warn("unknown access type: the resource is stored without a digest", "resource", res.Name, "type", in.Access.Type)
+		return nil
+	}
+	if in.SkipDigest || b.o.SkipDigest {
 		return nil
 	}
 	return b.byReference(ctx, res)
 }
 
+// inputDigest gives a resource the digest that was computed while its content was stored, or
+// checks the one that the file gives, by the algorithm that it names, and keeps it.
+func (b *builder) inputDigest(ctx context.Context, in *Resource, res *ocm.Resource, stored ocm.Stored, content ocm.Content) error {
+	found, given := storedDigest(stored), in.Digest
+	switch {
+	case given.Excluded():
+		return nil
+	case given.Empty():
+		if res.Digest = nil; !in.SkipDigest {
+			res.Digest = &found
+		}
+		return nil
+	case given.HashAlgorithm == found.HashAlgorithm && given.NormalisationAlgorithm == found.NormalisationAlgorithm:
+		return compare(given, &found)
+	}
+	content.Root = stored.Root // what is read once more must be what was stored
+	return b.env.Job.Do(ctx, func() error { return graph.Check(ctx, content, *given) })
+}
+
+func compare(given, found *ocm.Digest) error {
+	if given.Value != found.Value {
+		return fmt.Errorf("content: expected %s, found %s: %w", given, found, ocm.ErrDigest)
+	}
+	return nil
+}
+
 // localDigest is the digest of content that is in the target already: it is addressed by it.
-// Committing reads it and refuses what is not there or not that.
+// Committing reads it and refuses what is not there or not that. A digest that the file gives
+// must be the same; one of another kind cannot be compared without the content.
 func localDigest(res *ocm.Resource, skip bool) error {
 	l, err := oci.ParseLocal(res.Access)
-	if err != nil || skip || !res.Digest.Empty() {
+	if err != nil || skip && res.Digest.Empty() {
 		return err
 	}
 	d := digest.Digest(l.LocalReference)
 	if err := blob.CheckDigest(d); err != nil {
-		return err
+		return fmt.Errorf("localReference: %w", err)
 	}
 	found := storedDigest(ocm.Stored{Root: ociv1.Descriptor{MediaType: l.MediaType, Digest: d}})
-	res.Digest = &found
+	switch given := res.Digest; {
+	case given.Empty():
+		res.Digest = &found
+	case given.HashAlgorithm != found.HashAlgorithm || given.NormalisationAlgorithm != found.NormalisationAlgorithm:
+		return fmt.Errorf("digest of content that is there already: expected one of %s and %s, found %s and %s: %w",
+			found.HashAlgorithm, found.NormalisationAlgorithm, given.HashAlgorithm, given.NormalisationAlgorithm, ocm.ErrInvalid)
+	default:
+		return compare(given, &found)
+	}
 	return nil
 }
 
@@ -299,13 +337,16 @@ func (b *builder) byReference(ctx context.Context, res *ocm.Resource) error {
 	if err != nil {
 		return err
 	}
-	if res.Digest.Empty() {
-		d, err := graph.NewDigest(ctx, content, ocm.SHA256)
-		if err != nil {
-			return err
+	content.From = stoppable{content.From}
+	err = b.env.Job.Do(ctx, func() error {
+		if !res.Digest.Empty() {
+			return graph.Check(ctx, content, *res.Digest)
 		}
+		d, err := graph.NewDigest(ctx, content, ocm.SHA256)
 		res.Digest = &d
-	} else if err := graph.Check(ctx, content, *res.Digest); err != nil {
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	res.Access, err = pin(res.Access, content)

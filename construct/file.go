@@ -3,19 +3,19 @@
 package construct
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
+	"maps"
+	"slices"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
-	"sigs.k8s.io/yaml"
 
 	"ocm"
 )
 
-// MaxFile bounds a constructor file, in bytes.
+// MaxFile bounds a constructor file in bytes: as it is, with its variables substituted, and with
+// its aliases expanded.
 const MaxFile = 16 << 20
 
 // File is a constructor file: components to be made.
@@ -75,9 +75,11 @@ type Source struct {
 }
 
 // Parse reads a constructor file: one component or a list of them under "components", YAML or
-// JSON, with variables substituted by getenv (nil: no substitution). Components without a
-// version get defaultVersion. Unknown and duplicate members are refused, so that a typing mistake
-// is not silently ignored.
+// JSON, with variables substituted by getenv (nil: no substitution; see [Substitute]). Several
+// YAML documents are read as one list. Components without a version get defaultVersion. Unknown
+// and duplicate members are refused, so that a typing mistake is not silently ignored: a label
+// that is "singing" would not be signed. The error joins what is wrong with each component;
+// all of it is [ocm.ErrInvalid] or [ocm.ErrLimit].
 func Parse(raw []byte, getenv func(string) (string, bool), defaultVersion string) (*File, error) {
 	if len(raw) > MaxFile {
 		return nil, fmt.Errorf("constructor file has %d bytes, accepted are %d: %w", len(raw), MaxFile, ocm.ErrLimit)
@@ -89,23 +91,20 @@ func Parse(raw []byte, getenv func(string) (string, bool), defaultVersion string
 		}
 		raw = []byte(text)
 	}
-	doc, err := yaml.YAMLToJSONStrict(raw)
-	if err != nil {
-		return nil, fmt.Errorf("constructor: %v: %w", strings.TrimPrefix(err.Error(), "yaml: "), ocm.ErrInvalid)
-	}
-	var probe struct {
-		Components ocm.RawJSON `json:"components"`
-		Rest       ocm.RawJSON `json:",embed"`
-	}
-	if err := jsonv2.Unmarshal(doc, &probe); err != nil {
-		return nil, mistake(err)
-	}
-	if probe.Components == nil {
-		doc = append(append([]byte(`{"components":[`), doc...), "]}"...)
-	}
 	var f File
-	if err := jsonv2.Unmarshal(doc, &f, jsonv2.RejectUnknownMembers(true)); err != nil {
-		return nil, mistake(err)
+	docs, err := documents(raw)
+	if err != nil {
+		return nil, err
+	}
+	for _, doc := range docs {
+		components, err := parseDocument(doc.text)
+		if err != nil && doc.line > 1 {
+			return nil, fmt.Errorf("in the document that begins at line %d: %w", doc.line, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.Components = append(f.Components, components...)
 	}
 	if len(f.Components) == 0 {
 		return nil, fmt.Errorf("constructor: no components: %w", ocm.ErrInvalid)
@@ -121,6 +120,32 @@ func Parse(raw []byte, getenv func(string) (string, bool), defaultVersion string
 		}
 	}
 	return &f, errors.Join(errs...)
+}
+
+// parseDocument reads one document; an empty one has no components.
+func parseDocument(raw []byte) ([]Component, error) {
+	doc, err := toJSON(raw)
+	if err != nil {
+		return nil, err
+	}
+	if string(doc) == "null" {
+		return nil, nil
+	}
+	var probe struct {
+		Components ocm.RawJSON `json:"components"`
+		Rest       ocm.RawJSON `json:",embed"`
+	}
+	if err := jsonv2.Unmarshal(doc, &probe); err != nil {
+		return nil, mistake(err)
+	}
+	if probe.Components == nil {
+		doc = append(append([]byte(`{"components":[`), doc...), "]}"...)
+	}
+	var f File
+	if err := jsonv2.Unmarshal(doc, &f, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return nil, mistake(err)
+	}
+	return f.Components, nil
 }
 
 // mistake makes a message for people of a decoding error.
@@ -141,71 +166,90 @@ func mistake(err error) error {
 
 // check demands what must be decided before anything is read, and fills in defaults.
 func (c *Component) check() error {
-	var errs []error
-	wrong := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf(format+": %w", append(args, ocm.ErrInvalid)...))
-	}
+	p := &problems{}
 	if c.Provider.Name == "" {
-		wrong("provider.name is missing")
+		p.add("provider.name is missing")
 	}
+	p.labels("provider", c.Provider.Labels)
+	p.labels("component", c.Labels)
 	for i := range c.Resources {
-		r := &c.Resources[i]
-		switch {
-		case (r.Input == nil) == (r.Access == nil):
-			wrong("resource %s: exactly one of input and access must be given", &r.Element)
-		case r.Input != nil && r.Relation == ocm.RelationExternal:
-			wrong("resource %s: content from an input is local, relation external is not possible", &r.Element)
-		}
-		def(&r.Version, c.Version)
-		if r.Input != nil {
-			def(&r.Relation, ocm.RelationLocal)
-		}
-		def(&r.Relation, ocm.RelationExternal)
+		c.Resources[i].check(p, c.Version)
 	}
 	for i := range c.Sources {
 		s := &c.Sources[i]
+		at := "source " + s.Element.String()
 		if (s.Input == nil) == (s.Access == nil) {
-			wrong("source %s: exactly one of input and access must be given", &s.Element)
+			p.add("%s: exactly one of input and access must be given", at)
 		}
+		p.labels(at, s.Labels)
 		def(&s.Version, c.Version)
 	}
-	return errors.Join(errs...)
+	for i := range c.References {
+		r := &c.References[i]
+		at := "reference " + r.Element.String()
+		p.known(at, r.Unknown)
+		p.labels(at, r.Labels)
+		p.digest(at, r.Digest)
+	}
+	return errors.Join(*p...)
+}
+
+func (r *Resource) check(p *problems, version string) {
+	at := "resource " + r.Element.String()
+	switch {
+	case (r.Input == nil) == (r.Access == nil):
+		p.add("%s: exactly one of input and access must be given", at)
+	case r.Input != nil && r.Relation == ocm.RelationExternal:
+		p.add("%s: content from an input is local, relation external is not possible", at)
+	}
+	p.labels(at, r.Labels)
+	p.digest(at, r.Digest)
+	for _, ref := range r.SrcRefs {
+		p.known(at+" srcRefs", ref.Unknown)
+		p.labels(at+" srcRefs", ref.Labels)
+	}
+	def(&r.Version, version)
+	if r.Input != nil {
+		def(&r.Relation, ocm.RelationLocal)
+	}
+	def(&r.Relation, ocm.RelationExternal)
+}
+
+// problems collects what is wrong with a component.
+type problems []error
+
+func (p *problems) add(format string, args ...any) {
+	*p = append(*p, fmt.Errorf(format+": %w", append(args, ocm.ErrInvalid)...))
+}
+
+// known refuses members that were kept because descriptors of others may have them; what is
+// written here has none.
+func (p *problems) known(at string, unknown ocm.RawJSON) {
+	var members map[string]ocm.RawJSON
+	if len(unknown) > 0 && jsonv2.Unmarshal(unknown, &members) == nil {
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			p.add("%s: unknown field %s", at, name)
+		}
+	}
+}
+
+func (p *problems) labels(at string, labels []ocm.Label) {
+	for _, l := range labels {
+		p.known(at+" label "+l.Name, l.Unknown)
+		if l.Merge != nil {
+			p.known(at+" label "+l.Name+" merge", l.Merge.Unknown)
+		}
+	}
+}
+
+func (p *problems) digest(at string, d *ocm.Digest) {
+	if d != nil {
+		p.known(at+" digest", d.Unknown)
+	}
 }
 
 func def(field *string, value string) {
 	if *field == "" {
 		*field = value
 	}
-}
-
-var variable = regexp.MustCompile(`\$\$|\$\{[^}\n]*\}|\$[A-Za-z_][A-Za-z0-9_]*`)
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// Substitute replaces $NAME and ${NAME} by getenv. "$$" is a literal "$"; a "$" that starts
-// neither stays as it is. A variable that is not set is an error with its line, because an
-// empty version or path would only be noticed much later.
-func Substitute(text string, getenv func(string) (string, bool)) (string, error) {
-	var out bytes.Buffer
-	last := 0
-	for _, m := range variable.FindAllStringIndex(text, -1) {
-		out.WriteString(text[last:m[0]])
-		last = m[1]
-		token := text[m[0]:m[1]]
-		if token == "$$" {
-			out.WriteByte('$')
-			continue
-		}
-		name := strings.Trim(token, "${}")
-		value, ok := "", false
-		if variableName.MatchString(name) {
-			value, ok = getenv(name)
-		}
-		if !ok {
-			line := 1 + strings.Count(text[:m[0]], "\n")
-			return "", fmt.Errorf("constructor line %d: %s is not set in the environment (write $$ for a literal $): %w", line, token, ocm.ErrInvalid)
-		}
-		out.WriteString(value)
-	}
-	out.WriteString(text[last:])
-	return out.String(), nil
 }

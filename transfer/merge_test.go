@@ -72,7 +72,9 @@ func TestMerge(t *testing.T) {
 		{
 			name: "a signature of the same name does not replace the target's", state: transfer.Identical, note: `signature "release" differs`,
 			source: func(d *ocm.Descriptor) { d.Signatures[0].Signature.Value = "forged" },
-			check:  func(d *ocm.Descriptor) bool { return len(d.Signatures) == 1 && d.Signatures[0].Signature.Value == "signed" },
+			check: func(d *ocm.Descriptor) bool {
+				return len(d.Signatures) == 1 && d.Signatures[0].Signature.Value == "signed"
+			},
 		},
 		{
 			name: "nor is it hidden behind a good one", state: transfer.Identical, note: `signature "release" differs`,
@@ -80,7 +82,9 @@ func TestMerge(t *testing.T) {
 				d.Signatures = append(d.Signatures, d.Signatures[0])
 				d.Signatures[1].Signature.Value = "forged"
 			},
-			check: func(d *ocm.Descriptor) bool { return len(d.Signatures) == 1 && d.Signatures[0].Signature.Value == "signed" },
+			check: func(d *ocm.Descriptor) bool {
+				return len(d.Signatures) == 1 && d.Signatures[0].Signature.Value == "signed"
+			},
 		},
 		{
 			name: "unless the caller says so", overwrite: true, state: transfer.Merge,
@@ -131,8 +135,10 @@ func TestMerge(t *testing.T) {
 		},
 		{
 			name: "nested digests are added", state: transfer.Merge,
-			source: func(d *ocm.Descriptor) { d.NestedDigests = []ocm.NestedDigest{{Name: "acme.org/lib", Version: "1.0.0"}} },
-			check:  func(d *ocm.Descriptor) bool { return len(d.NestedDigests) == 1 },
+			source: func(d *ocm.Descriptor) {
+				d.NestedDigests = []ocm.NestedDigest{{Name: "acme.org/lib", Version: "1.0.0"}}
+			},
+			check: func(d *ocm.Descriptor) bool { return len(d.NestedDigests) == 1 },
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

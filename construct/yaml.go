@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package construct
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v2"
+	k8syaml "sigs.k8s.io/yaml"
+
+	"ocm"
+)
+
+// maxDocuments bounds the YAML documents of one file.
+const maxDocuments = 10_000
+
+// document is one of the YAML documents of a file.
+type document struct {
+	text []byte
+	line int // of the file at which text begins, from 1
+}
+
+// documents splits a stream of YAML documents; the parser would only see the first. A line
+// that begins with "---" or "..." can be nothing else, not even in a block of text.
+func documents(raw []byte) ([]document, error) {
+	var docs []document
+	content := false // more than blank lines, comments and directives
+	at, start, line := 0, 0, 1
+	next := document{line: 1}
+	end := func(nextStart int) {
+		if next.text = raw[start:at]; content {
+			docs = append(docs, next)
+		}
+		next, start, content = document{line: line}, nextStart, false
+	}
+	for l := range bytes.Lines(raw) {
+		switch {
+		case isMarker(l, "..."):
+			end(at + len(l))
+			next.line++
+		case isMarker(l, "---"):
+			if content {
+				end(at)
+			}
+			content = true
+		case len(bytes.TrimSpace(l)) > 0 && l[0] != '#' && l[0] != '%':
+			content = true
+		}
+		at += len(l)
+		line++
+	}
+	end(at)
+	if len(docs) > maxDocuments {
+		return nil, fmt.Errorf("constructor: %d YAML documents, accepted are %d: %w", len(docs), maxDocuments, ocm.ErrLimit)
+	}
+	return docs, nil
+}
+
+// isMarker reports whether a line begins or ends a document.
+func isMarker(line []byte, marker string) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(marker))
+	return ok && (len(rest) == 0 || bytes.ContainsAny(rest[:1], " \t\r\n"))
+}
+
+// toJSON converts one document. Duplicate keys are refused.
+func toJSON(raw []byte) (doc []byte, err error) {
+	// The parser ends in a panic where it does not know how to go on.
+	defer func() {
+		if p := recover(); p != nil {
+			doc, err = nil, fmt.Errorf("constructor: %v: %w", p, ocm.ErrInvalid)
+		}
+	}()
+	wrong := func(err error) error {
+		return fmt.Errorf("constructor: %s: %w", strings.TrimPrefix(err.Error(), "yaml: "), ocm.ErrInvalid)
+	}
+	if bytes.IndexByte(raw, '*') >= 0 { // aliases can make much of little
+		var v any
+		if err := yaml.UnmarshalStrict(raw, &v); err != nil {
+			return nil, wrong(err)
+		}
+		if left := MaxFile; !fits(v, &left) {
+			return nil, fmt.Errorf("constructor: more than %d bytes with its aliases expanded: %w", MaxFile, ocm.ErrLimit)
+		}
+	}
+	if doc, err = k8syaml.YAMLToJSONStrict(raw); err != nil {
+		return nil, wrong(err)
+	}
+	return doc, nil
+}
+
+// fits takes from left what a value needs as text, about; false if that is not enough.
+func fits(v any, left *int) bool {
+	*left--
+	switch v := v.(type) {
+	case string:
+		*left -= len(v)
+	case []any:
+		for _, e := range v {
+			if !fits(e, left) {
+				return false
+			}
+		}
+	case map[any]any:
+		for k, e := range v {
+			if !fits(k, left) || !fits(e, left) {
+				return false
+			}
+		}
+	}
+	return *left >= 0
+}
