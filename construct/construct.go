@@ -216,7 +216,7 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 			if in.Input == nil {
 				return nil
 			}
-			stored, err := b.input(ctx, *in.Input, draft)
+			stored, _, err := b.input(ctx, *in.Input, draft)
 			if err != nil {
 				return fmt.Errorf("source %s: %w", &src.Element, err)
 			}
@@ -228,31 +228,23 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 }
 
 // input opens an input and stores what it delivers.
-func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (ocm.Stored, error) {
+func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (ocm.Stored, ocm.Content, error) {
 	opener, err := b.kit.Inputs.For(spec.Type)
 	if err != nil {
-		return ocm.Stored{}, err
+		return ocm.Stored{}, ocm.Content{}, err
 	}
 	content, err := opener.Open(ctx, b.env, spec)
 	if err != nil {
-		return ocm.Stored{}, err
+		return ocm.Stored{}, ocm.Content{}, err
 	}
-<<<<<<< HEAD
-	return draft.Add(ctx, content, "")
-=======
 	content.From = stoppable{content.From}
 	stored, err := draft.Add(ctx, content, "")
 	return stored, content, err
->>>>>>> w-verbs
 }
 
 func (b *builder) resource(ctx context.Context, in *Resource, res *ocm.Resource, draft ocm.Draft) error {
 	if in.Input != nil {
-<<<<<<< HEAD
-		stored, err := b.input(ctx, *in.Input, draft)
-=======
 		stored, content, err := b.input(ctx, *in.Input, draft)
->>>>>>> w-verbs
 		if err != nil {
 			return err
 		}
