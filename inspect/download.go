@@ -50,6 +50,10 @@ const (
 	ExtractNone = "disable" // the bytes as they are; an OCI artifact as one layout archive
 )
 
+// MaxDecompressed bounds, in bytes, a file that a download decompresses. Archives have the limits
+// of [blob.Extract].
+const MaxDecompressed = blob.DefaultExtractBytes
+
 // Download writes the content of a resource to path: a file, or a directory for archives and OCI
 // artifacts if the policy is ExtractAuto. It reports whether a directory was made. path must
 // not be an existing directory. Content with a digest is compared with it, first to last
@@ -90,7 +94,7 @@ func mode(r *ocm.Resource) os.FileMode {
 }
 
 // fetch writes verified content into a file and returns its media type. A graph becomes an OCI layout
-// archive.
+// archive. What is compared with the digest is what was written, not the source once more.
 func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to *os.File) (string, error) {
 	if r.Digest.Empty() || r.Digest.Excluded() {
 		env.Logger().Warn("the resource has no digest: its content cannot be compared with anything", "resource", r.Element.String())
@@ -99,7 +103,15 @@ func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to
 		if err := blob.WriteLayout(ctx, to, c, r.Version); err != nil {
 			return "", err
 		}
-		return blob.MediaTypeLayout, checkDigest(ctx, c, r)
+		written, err := blob.File(to.Name(), blob.MediaTypeLayout)
+		if err != nil {
+			return "", err
+		}
+		artifact, err := blob.Layout(ctx, written)
+		if err != nil {
+			return "", err
+		}
+		return blob.MediaTypeLayout, checkDigest(ctx, artifact, r)
 	}
 	rc, err := c.Open(ctx)
 	if err != nil {
@@ -111,15 +123,27 @@ func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to
 			return "", err
 		}
 	}
-	if _, err := io.Copy(to, rc); err != nil {
+	if _, err := io.Copy(to, reader{ctx, rc}); err != nil {
 		return "", err
 	}
-	// What is compared is what was written, not the source once more.
 	written, err := blob.File(to.Name(), c.Root.MediaType)
 	if err != nil {
 		return "", err
 	}
 	return c.Root.MediaType, checkDigest(ctx, written, r)
+}
+
+// reader ends with its context, which streams over files do not look at.
+type reader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(p)
 }
 
 func checkDigest(ctx context.Context, c ocm.Content, r *ocm.Resource) error {
@@ -159,15 +183,28 @@ func extract(ctx context.Context, raw *os.File, mediaType, path string, perm os.
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	if _, err := io.Copy(out, plain); err != nil {
-		return false, err
+	if err := copyBounded(ctx, out, plain, MaxDecompressed); err != nil {
+		return false, fmt.Errorf("decompress: %w", err)
 	}
 	return false, publish(out, path, perm)
 }
 
-// publish gives a finished file its name.
+// copyBounded copies at most limit bytes; more are an error.
+func copyBounded(ctx context.Context, w io.Writer, r io.Reader, limit int64) error {
+	n, err := io.Copy(w, io.LimitReader(reader{ctx, r}, limit+1))
+	if err == nil && n > limit {
+		return fmt.Errorf("more than %d bytes (extraction policy %q takes the content as it is): %w", limit, ExtractNone, ocm.ErrLimit)
+	}
+	return err
+}
+
+// publish gives a finished file its name, once everything about it has succeeded: what a full disk
+// cuts off may be noticed only when the file is closed.
 func publish(f *os.File, path string, perm os.FileMode) error {
-	return errors.Join(f.Chmod(perm), f.Close(), os.Rename(f.Name(), path))
+	if err := errors.Join(f.Chmod(perm), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 func isTar(mediaType string) bool {
