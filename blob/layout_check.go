@@ -41,7 +41,7 @@ type checker struct {
 
 func (c *checker) run(ctx context.Context) (ociv1.Descriptor, error) {
 	var none ociv1.Descriptor
-	rc, err := openRoot(ctx, c.archive)
+	rc, err := OpenContent(ctx, c.archive)
 	if err != nil {
 		return none, err
 	}

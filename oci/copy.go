@@ -121,7 +121,7 @@ func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		return d, err
 	}
 	defer rc.Close()
-	p := &progress{r: rc, env: c.env, ev: ocm.Event{Item: item(d), Total: d.Size}}
+	p := &progress{ctx: ctx, r: rc, env: c.env, ev: ocm.Event{Item: item(d), Total: d.Size}}
 	defer p.done()
 	stored, err := c.to.Push(ctx, plain(d), p)
 	stored.MediaType = d.MediaType
@@ -140,6 +140,7 @@ func item(d ociv1.Descriptor) string {
 
 // progress tells the environment how far a stream is, every mebibyte.
 type progress struct {
+	ctx  context.Context
 	r    io.Reader
 	env  *ocm.Env
 	ev   ocm.Event
@@ -147,6 +148,9 @@ type progress struct {
 }
 
 func (p *progress) Read(b []byte) (int, error) {
+	if p.ctx.Err() != nil { // files do not look at it
+		return 0, context.Cause(p.ctx)
+	}
 	n, err := p.r.Read(b)
 	p.ev.Bytes += int64(n)
 	if p.ev.Bytes >= p.next {
