@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -156,8 +157,22 @@ func treeOf(ts *testscript.TestScript, dir string) string {
 	return b.String()
 }
 
-// scriptDisk mounts a small file system, as far as the user may; a second call with "ro" makes
-// it read-only. Without the right to mount the script ends here, as skipped:
+// canMount is the condition [mount]: small file systems can be mounted here.
+var canMount = sync.OnceValue(func() bool {
+	dir, err := os.MkdirTemp("", "ocm-test-")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(dir)
+	return mount(dir, "64k") == nil && exec.Command("umount", dir).Run() == nil
+})
+
+func mount(dir, size string) error {
+	return exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).Run()
+}
+
+// scriptDisk mounts a small file system, under the condition [mount]; a second call with "ro"
+// makes it read-only:
 //
 //	disk DIR SIZE
 //	disk DIR ro
@@ -171,13 +186,7 @@ func scriptDisk(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Check(os.MkdirAll(dir, 0o755))
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+args[1], "tmpfs", dir).CombinedOutput(); err != nil {
-		ts.Check(os.WriteFile(ts.MkAbs("skipped"), out, 0o600))
-		ts.Logf("no file system can be mounted here: %v: %s", err, out)
-		ts.Setenv("DISK", "")
-		return
-	}
-	ts.Setenv("DISK", "yes")
+	ts.Check(mount(dir, args[1]))
 	ts.Defer(func() { ts.Check(exec.Command("umount", "-l", dir).Run()) })
 }
 
