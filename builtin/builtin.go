@@ -7,6 +7,7 @@ package builtin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"ocm"
@@ -69,12 +70,17 @@ func openRegistry(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, 
 	var r struct {
 		BaseURL string `json:"baseUrl"`
 		SubPath string `json:"subPath"`
+		Mapping string `json:"componentNameMapping"`
 	}
 	if err := s.Decode(&r); err != nil {
 		return nil, err
 	}
 	if r.BaseURL == "" {
 		return nil, fmt.Errorf("repository %s: baseUrl is missing: %w", s.Type, ocm.ErrInvalid)
+	}
+	// Another mapping means other repositories: reading would find nothing, writing would hide.
+	if r.Mapping != "" && r.Mapping != "urlPath" {
+		return nil, fmt.Errorf("repository %s: componentNameMapping %q, known is urlPath: %w", s.Type, r.Mapping, errors.ErrUnsupported)
 	}
 	store, err := remote.Open(env, r.BaseURL, r.SubPath, remote.Options{})
 	if err != nil {
