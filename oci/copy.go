@@ -60,7 +60,7 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if depth > blob.MaxDepth {
 		return fmt.Errorf("indexes nested more than %d deep: %w", blob.MaxDepth, ocm.ErrLimit)
 	}
-	return c.job().Once(ctx, c.key+"@"+d.Digest.String(), func() error {
+	return c.job().Once(ctx, c.key+"@manifest:"+d.Digest.String(), func() error {
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
@@ -98,7 +98,8 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if err := blob.CheckDigest(d.Digest); err != nil {
 		return err
 	}
-	return c.job().Once(ctx, c.key+"@"+d.Digest.String(), func() error {
+	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
+	return c.job().Once(ctx, c.key+"@blob:"+d.Digest.String(), func() error {
 		return c.job().Do(ctx, func() error {
 			if ok, err := c.to.Exists(ctx, d); ok || err != nil {
 				return err
