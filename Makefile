@@ -7,7 +7,7 @@ BIN      := $(CURDIR)/bin
 GOLANGCI := $(BIN)/golangci-lint-2.8.0
 FUZZTIME ?= 60s
 
-.PHONY: all demo test lint fuzz bench build
+.PHONY: all demo test lint fuzz bench build peers
 all: build
 
 build: ## the ocm command, in bin/
@@ -28,6 +28,13 @@ $(GOLANGCI):
 	mkdir -p $(BIN)
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.8.0
 	mv $(BIN)/golangci-lint $@
+
+peers: $(BIN)/crane $(BIN)/helm ## tools of other people that tests compare with
+
+$(BIN)/crane:
+	GOBIN=$(BIN) go install github.com/google/go-containerregistry/cmd/crane@v0.22.1
+$(BIN)/helm:
+	GOBIN=$(BIN) go install helm.sh/helm/v4/cmd/helm@v4.3.1
 
 fuzz: ## every fuzz target for FUZZTIME
 	@go list ./... | while read -r pkg; do \

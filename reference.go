@@ -173,7 +173,7 @@ func checkedRepository(typ, location string) (string, string, error) {
 		return "", "", err
 	}
 	if typ == OCIRepositoryType {
-		location = strings.TrimSuffix(location, "/")
+		location = strings.TrimRight(location, "/")
 	}
 	return typ, location, nil
 }
@@ -322,7 +322,7 @@ func splitRegistry(location string) (base, sub string, err error) {
 		return "", "", fmt.Errorf("registry: expected [scheme://]host[:port][/path] without user, query or fragment; credentials belong into the configuration: %w", ErrInvalid)
 	}
 	host, sub, _ := strings.Cut(rest, "/")
-	sub = strings.TrimSuffix(sub, "/")
+	sub = strings.TrimRight(sub, "/")
 	if err := checkHost(host); err != nil {
 		return "", "", err
 	}

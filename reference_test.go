@@ -214,7 +214,7 @@ func FuzzParseCoordinates(f *testing.F) {
 	for _, s := range []string{
 		"ghcr.io/acme//acme.org/app:1.0.0", "ctf::./a.tgz//acme.org/app", "/tmp/component-descriptors/acme.org/app:0.1.0",
 		"oci::http://localhost:5000/sub//acme.org/app:1.0.0+b@sha256:" + hex64, `C:\x//acme.org/app`, "[::1]:5000//acme.org/app:v1",
-		"file:///x//acme.org/app", "+ctf::x://acme.org/app", "u:p@h/x//acme.org/app",
+		"r.o////acme.org/a", "file:///x//acme.org/app", "+ctf::x://acme.org/app", "u:p@h/x//acme.org/app",
 	} {
 		f.Add(s)
 	}

@@ -99,30 +99,60 @@ func FuzzExtract(f *testing.F) {
 		f.Add(tarOf(f, entries...))
 		f.Add(gz(f, tarOf(f, entries...)))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		base := t.TempDir()
-		dir := filepath.Join(base, "out")
-		err := extract(dir, b, ExtractOptions{MaxEntries: 100, MaxBytes: 1 << 20})
-		beside, readErr := os.ReadDir(base)
-		must(t, readErr)
-		if err != nil && len(beside) != 0 || err == nil && (len(beside) != 1 || beside[0].Name() != "out") {
-			t.Fatalf("error %v, found %v", err, beside)
-		}
-		if err != nil {
-			return
-		}
-		root, err := os.OpenRoot(dir)
-		must(t, err)
-		defer root.Close()
-		must(t, fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type()&fs.ModeSymlink != 0 {
-				if _, err := root.Stat(p); leaves(err) {
-					t.Fatalf("%s leads out", p)
+	f.Fuzz(extractSafely)
+}
+
+// FuzzExtractEntries does the same with archives that are well-formed: each line is an entry,
+// "name>target" a symbolic link, "name=target" a hard link, "name/" a directory.
+func FuzzExtractEntries(f *testing.F) {
+	f.Add("d/\nd/up>..\nl>d/up\nf\nh=f")
+	f.Add("a/b/c>../..\nx>a/b/c/../y\nl>x\nl/f")
+	f.Fuzz(func(t *testing.T, lines string) {
+		var entries []entry
+		for line := range strings.SplitSeq(lines, "\n") {
+			e := entry{name: line, flag: tar.TypeReg, body: "x"}
+			if i := strings.IndexAny(line, ">="); i >= 0 {
+				e = entry{name: line[:i], link: line[i+1:], flag: tar.TypeSymlink}
+				if line[i] == '=' {
+					e.flag = tar.TypeLink
 				}
+			} else if strings.HasSuffix(line, "/") {
+				e.flag = tar.TypeDir
 			}
-			return err
-		}))
+			if e.name == "" || strings.ContainsRune(line, 0) {
+				return // cannot be written
+			}
+			entries = append(entries, e)
+		}
+		extractSafely(t, tarOf(t, entries...))
 	})
+}
+
+func extractSafely(t *testing.T, b []byte) {
+	base := t.TempDir()
+	dir := filepath.Join(base, "out")
+	err := extract(dir, b, ExtractOptions{MaxEntries: 100, MaxBytes: 1 << 20})
+	beside, readErr := os.ReadDir(base)
+	must(t, readErr)
+	if err != nil && len(beside) != 0 || err == nil && (len(beside) != 1 || beside[0].Name() != "out") {
+		t.Fatalf("error %v, found %v", err, beside)
+	}
+	if err != nil {
+		return
+	}
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	defer root.Close()
+	must(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type()&fs.ModeSymlink != 0 {
+			rel, err := filepath.Rel(dir, p)
+			must(t, err)
+			if _, err := root.Stat(rel); leaves(err) {
+				t.Fatalf("%s leads out", p)
+			}
+		}
+		return err
+	}))
 }
 
 // FuzzGlob: patterns do not panic, and one that is a "**" before any other still matches what

@@ -28,7 +28,7 @@ func Gzip(c ocm.Content, mediaType string) ocm.Content {
 type gzipFetcher struct{ c ocm.Content }
 
 func (g gzipFetcher) Fetch(ctx context.Context, _ ociv1.Descriptor) (io.ReadCloser, error) {
-	src, err := openRoot(ctx, g.c)
+	src, err := OpenContent(ctx, g.c)
 	if err != nil {
 		return nil, err
 	}
@@ -43,14 +43,6 @@ func (g gzipFetcher) Fetch(ctx context.Context, _ ociv1.Descriptor) (io.ReadClos
 		}
 		return zw.Close()
 	}), nil
-}
-
-// openRoot opens the root's bytes, verified if it has a digest.
-func openRoot(ctx context.Context, c ocm.Content) (io.ReadCloser, error) {
-	if c.Root.Digest != "" {
-		return Open(ctx, c.From, c.Root)
-	}
-	return c.Open(ctx)
 }
 
 // Gunzip decompresses r if its first bytes are those of gzip, whatever its name or media type

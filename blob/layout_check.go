@@ -41,7 +41,7 @@ type checker struct {
 
 func (c *checker) run(ctx context.Context) (ociv1.Descriptor, error) {
 	var none ociv1.Descriptor
-	rc, err := openRoot(ctx, c.archive)
+	rc, err := OpenContent(ctx, c.archive)
 	if err != nil {
 		return none, err
 	}
@@ -50,8 +50,8 @@ func (c *checker) run(ctx context.Context) (ociv1.Descriptor, error) {
 	if err := c.read(ctx, raw); err != nil {
 		return none, c.blame(err, raw)
 	}
-	// What follows the compressed stream belongs to the archive's digest, which is compared
-	// where the reader ends.
+	// The archive's digest is compared where its reader ends. The decoders read that far by
+	// themselves; the promise does not rest on that.
 	if _, err := io.Copy(io.Discard, raw); err != nil {
 		return none, err
 	}

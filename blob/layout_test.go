@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
@@ -519,10 +520,65 @@ func TestStreamedOrder(t *testing.T) {
 		t.Fatal("the cursor was not kept")
 	}
 	cancel()
-	for s.open.Load() != 0 { // the test's time limit is the bound
+	for s.open.Load() != 0 { // the time limit of the test is the bound
+		time.Sleep(time.Millisecond)
 	}
 	_, err = l.From.Fetch(ctx, big)
 	wantError(t, err, context.Canceled)
+}
+
+// TestStreamedBackwards: a cursor that is behind what is asked for is of no use.
+func TestStreamedBackwards(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	m, root := bigImage(t)
+	s := &streamed{b: tarOf(t, append(m.entries("/"), indexEntry("index.json", nil, root))...)}
+	l, err := Layout(ctx, s.content())
+	must(t, err)
+	for i := range m.order {
+		d := m.order[len(m.order)-1-i]
+		got, err := ReadAll(ctx, l.From, ociv1.Descriptor{Digest: d, Size: int64(len(m.blobs[d]))}, 8<<20)
+		must(t, err)
+		if !bytes.Equal(got, m.blobs[d]) {
+			t.Fatalf("%s: other bytes", d)
+		}
+	}
+	if n := s.opens.Load(); n != 4 || s.open.Load() > 1 {
+		t.Fatalf("three large blobs: the archive was read %d times, %d readers are open", n, s.open.Load())
+	}
+}
+
+// TestLayoutMemoryIsBounded: more small blobs than may be kept, and more manifests than may be.
+func TestLayoutMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	var layers [][]byte
+	for i := range maxKept/maxKeptEntry + 4 {
+		layers = append(layers, append([]byte{byte(i)}, make([]byte, maxKeptEntry-1)...))
+	}
+	m := &image{}
+	root := m.manifest(layers...)
+	s := &streamed{b: gz(t, tarOf(t, append(m.entries("/"), indexEntry("index.json", nil, root))...))}
+	l, err := Layout(ctx, s.content())
+	must(t, err)
+	if kept := maxKept - l.From.(*layout).room; kept > maxKept || kept < maxKept/2 {
+		t.Fatalf("%d bytes are kept", kept)
+	}
+	must(t, Check(ctx, l))
+	_, err = CheckLayout(ctx, s.content())
+	must(t, err)
+
+	m = &image{}
+	var children []ociv1.Descriptor
+	for i := range 9 {
+		man := ociv1.Manifest{MediaType: ociv1.MediaTypeImageManifest, Config: m.add("text/plain", []byte("{}")), Layers: []ociv1.Descriptor{}}
+		man.Annotations = map[string]string{"n": fmt.Sprint(i), "pad": strings.Repeat("x", MaxManifest-1000)}
+		children = append(children, m.addJSON(man.MediaType, man))
+	}
+	root = m.index(children...)
+	s = &streamed{b: gz(t, tarOf(t, append(m.entries("/"), indexEntry("index.json", nil, root))...))}
+	_, err = CheckLayout(ctx, s.content())
+	wantError(t, err, ocm.ErrLimit, "bytes of manifests")
 }
 
 func TestStreamedArchiveChanges(t *testing.T) {

@@ -41,7 +41,8 @@ func (p *pipeReader) Close() error {
 	return err
 }
 
-// ctxReader ends with the context's error when the context ends.
+// ctxReader ends with the context's error when the context ends. Streams over files do not look at
+// it by themselves, and a large one would be read to its end after the user said stop.
 type ctxReader struct {
 	ctx context.Context
 	r   io.Reader

@@ -106,7 +106,25 @@ func (r *Reader) check() error {
 // Close closes the wrapped reader.
 func (r *Reader) Close() error { return r.rc.Close() }
 
-// Open opens content by digest through a [Reader].
+type readCloser struct {
+	io.Reader
+	io.Closer
+}
+
+// OpenContent opens the root's bytes: verified if its digest is known, else as they are. The stream
+// ends with its context.
+func OpenContent(ctx context.Context, c ocm.Content) (io.ReadCloser, error) {
+	if c.Root.Digest != "" {
+		return Open(ctx, c.From, c.Root)
+	}
+	rc, err := c.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return readCloser{ctxReader{ctx, rc}, rc}, nil
+}
+
+// Open opens content by digest through a [Reader]. The stream ends with its context.
 func Open(ctx context.Context, from ocm.Fetcher, d ociv1.Descriptor) (*Reader, error) {
 	if err := CheckDigest(d.Digest); err != nil {
 		return nil, err
@@ -115,7 +133,7 @@ func Open(ctx context.Context, from ocm.Fetcher, d ociv1.Descriptor) (*Reader, e
 	if err != nil {
 		return nil, err
 	}
-	r, err := NewReader(rc, d)
+	r, err := NewReader(readCloser{ctxReader{ctx, rc}, rc}, d)
 	if err != nil {
 		rc.Close()
 		return nil, err

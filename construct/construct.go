@@ -237,7 +237,6 @@ func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (oc
 	if err != nil {
 		return ocm.Stored{}, ocm.Content{}, err
 	}
-	content.From = stoppable{content.From}
 	stored, err := draft.Add(ctx, content, "")
 	return stored, content, err
 }
@@ -329,7 +328,6 @@ func (b *builder) byReference(ctx context.Context, res *ocm.Resource) error {
 	if err != nil {
 		return err
 	}
-	content.From = stoppable{content.From}
 	err = b.env.Job.Do(ctx, func() error {
 		if !res.Digest.Empty() {
 			return graph.Check(ctx, content, *res.Digest)

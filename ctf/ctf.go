@@ -57,13 +57,12 @@ const (
 
 // Limits. What exceeds them is refused with [ocm.ErrLimit].
 const (
-	MaxIndex          = 64 << 20  // bytes of artifact-index.json
-	MaxEntries        = 1_000_000 // entries of the index
-	MaxName           = 1024      // bytes of a repository name, a tag or a media type in the index
-	MaxArchiveEntries = 250_000   // entries of a tar archive
-	MaxSmall          = 1 << 20   // bytes of a blob that a tgz keeps in memory …
-	MaxHeld           = 32 << 20  // … and of all of them together
-	MaxPadding        = 16 << 20  // bytes after the last entry of a tgz
+	MaxIndex          = 64 << 20 // bytes of artifact-index.json: about 600,000 entries at most
+	MaxName           = 1024     // bytes of a repository name, a tag or a media type in the index
+	MaxArchiveEntries = 250_000  // entries of a tar archive
+	MaxSmall          = 1 << 20  // bytes of a blob that a tgz keeps in memory …
+	MaxHeld           = 32 << 20 // … and of all of them together
+	MaxPadding        = 16 << 20 // bytes after the last entry of a tgz
 )
 
 // Store is an [oci.Store] and [oci.RepoLister] over a CTF. It may be used concurrently.
@@ -107,7 +106,7 @@ func Open(path string) (*Store, error) {
 	case !fi.Mode().IsRegular():
 		return nil, fmt.Errorf("CTF %s: expected a directory or a tar archive, found %s: %w", path, fi.Mode().Type(), ocm.ErrInvalid)
 	}
-	return openArchive(path)
+	return openArchive(path, fi.Size())
 }
 
 func openDirectory(path string) *Store {
@@ -135,28 +134,32 @@ func mayCreate(path string) error {
 	return nil
 }
 
-func openArchive(path string) (*Store, error) {
+func openArchive(path string, size int64) (*Store, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("CTF %s: %w", path, explain(err))
 	}
-	magic := make([]byte, 2)
-	_, err = f.ReadAt(magic, 0)
-	var in files
-	switch {
-	case err == io.EOF:
-		err = fmt.Errorf("the file is empty: %w", ocm.ErrInvalid)
-	case err != nil:
-	case bytes.Equal(magic, []byte{0x1f, 0x8b}):
-		in, err = newTgz(f)
-	default:
-		in, err = newTar(f)
-	}
+	in, err := newArchive(f, size)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("CTF archive %s: %w", path, err)
 	}
 	return &Store{path: path, files: in}, nil
+}
+
+// newArchive looks at the first bytes of an archive: gzip or not.
+func newArchive(f archive, size int64) (files, error) {
+	magic := make([]byte, 2)
+	_, err := f.ReadAt(magic, 0)
+	switch {
+	case err == io.EOF:
+		return nil, fmt.Errorf("the file is too short for an archive: %w", ocm.ErrInvalid)
+	case err != nil:
+		return nil, err
+	case bytes.Equal(magic, []byte{0x1f, 0x8b}):
+		return newTgz(f, size)
+	}
+	return newTar(f, size)
 }
 
 // Repo gives access to a repository.

@@ -3,7 +3,6 @@
 package ctf
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -25,7 +24,7 @@ type entry struct {
 	MediaType  string        `json:"mediaType,omitempty"`
 }
 
-// document is artifact-index.json. Unknown members are ignored when it is read.
+// document is artifact-index.json. Unknown members are refused when it is read.
 type document struct {
 	SchemaVersion int     `json:"schemaVersion"`
 	Artifacts     entries `json:"artifacts"`
@@ -44,7 +43,8 @@ type index struct {
 
 type ref struct{ repository, name string }
 
-// UnmarshalJSONFrom stops at [MaxEntries], before the entries take memory.
+// UnmarshalJSONFrom checks each entry when it comes. An entry with all it needs has about 100
+// bytes, so [MaxIndex] bounds their number too; millions of empty ones end at the first.
 func (es *entries) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	tok, err := dec.ReadToken()
 	if err != nil {
@@ -58,9 +58,6 @@ func (es *entries) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return fmt.Errorf("artifacts: expected a list, found %s", tok.Kind())
 	}
 	for dec.PeekKind() != ']' {
-		if len(*es) >= MaxEntries {
-			return fmt.Errorf("more than %d entries: %w", MaxEntries, ocm.ErrLimit)
-		}
 		var e entry
 		if err := jsonv2.UnmarshalDecode(dec, &e); err != nil {
 			return err
@@ -91,23 +88,23 @@ func (e *entry) check() error {
 
 // parseIndex reads a document of at most [MaxIndex] bytes. Nothing at all is an empty index.
 func parseIndex(r io.Reader) (*index, error) {
-	lr := &io.LimitedReader{R: r, N: MaxIndex + 1}
-	var first [1]byte
-	switch _, err := io.ReadFull(lr, first[:]); err {
-	case nil:
-	case io.EOF:
-		return newIndex(nil)
-	default:
+	// The decoder gets the bytes at once: fed in small pieces, it looks at blanks again and again.
+	raw, err := io.ReadAll(io.LimitReader(r, MaxIndex+1))
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", indexName, err)
+	case len(raw) > MaxIndex:
+		return nil, fmt.Errorf("%s: more than %d bytes: %w", indexName, MaxIndex, ocm.ErrLimit)
+	case len(raw) == 0:
+		return newIndex(nil)
 	}
 	var doc document
-	err := jsonv2.UnmarshalRead(io.MultiReader(bytes.NewReader(first[:]), lr), &doc)
-	switch {
-	case lr.N <= 0:
-		return nil, fmt.Errorf("%s: more than %d bytes: %w", indexName, MaxIndex, ocm.ErrLimit)
-	case err != nil:
+	// Unknown members are refused, as one of the existing tools does: a member whose name was damaged
+	// would else be taken for one that is missing.
+	if err := jsonv2.Unmarshal(raw, &doc, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("%s: %w", indexName, invalid(err))
-	case doc.SchemaVersion != 1:
+	}
+	if doc.SchemaVersion != 1 {
 		return nil, fmt.Errorf("%s: schemaVersion: expected 1, found %d: %w", indexName, doc.SchemaVersion, ocm.ErrInvalid)
 	}
 	return newIndex(doc.Artifacts)
@@ -185,9 +182,6 @@ func (idx *index) with(e entry) (*index, error) {
 		}
 	} else {
 		es = append(es, e)
-	}
-	if len(es) > MaxEntries {
-		return nil, fmt.Errorf("%s: more than %d entries: %w (begin another CTF)", indexName, MaxEntries, ocm.ErrLimit)
 	}
 	return newIndex(es)
 }

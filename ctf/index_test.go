@@ -105,7 +105,8 @@ func TestIndex_refused(t *testing.T) {
 		{"long media type", entry(good + `,"mediaType":"` + long + `"`), ocm.ErrLimit},
 		{"not UTF-8", entry(good + ",\"tag\":\"\xff\""), ocm.ErrInvalid},
 		{"one tag, two manifests", fmt.Sprintf(`{"schemaVersion":1,"artifacts":[{"repository":"r","tag":"t","digest":%q},{"repository":"r","tag":"t","digest":%q}]}`, digestA, digestB), ocm.ErrInvalid},
-		{"too many entries", `{"schemaVersion":1,"artifacts":[` + strings.Repeat(`{`+good+`},`, MaxEntries) + `{` + good + `}]}`, ocm.ErrLimit},
+		{"too many entries", `{"schemaVersion":1,"artifacts":[` + strings.Repeat(`{`+good+`},`, MaxIndex/100) + `{` + good + `}]}`, ocm.ErrLimit},
+		{"millions of empty entries", `{"schemaVersion":1,"artifacts":[` + strings.Repeat(`{},`, MaxIndex/4) + `{}]}`, ocm.ErrInvalid},
 		{"too many bytes", `{"schemaVersion":1,"x":"` + strings.Repeat("a", MaxIndex) + `"}`, ocm.ErrLimit},
 		{"too many blanks", `{"schemaVersion":1}` + strings.Repeat(" ", MaxIndex), ocm.ErrLimit},
 	}
@@ -142,7 +143,7 @@ func TestIndex_write(t *testing.T) {
 
 func TestIndex_writeLimit(t *testing.T) {
 	t.Parallel()
-	es := make(entries, MaxEntries*3/4)
+	es := make(entries, MaxIndex/100)
 	for i := range es {
 		es[i] = entry{"r", fmt.Sprint(i), digestA, "m"}
 	}

@@ -64,7 +64,6 @@ func play(role, dir, name string) error {
 		}
 		return nil
 	case "forever":
-		fmt.Println("ready")
 		for i := 0; ; i++ {
 			text := strings.Repeat(fmt.Sprint(name, i, " "), 200_000)
 			if _, err := s.Repo("r").Push(ctx, ociv1.Descriptor{}, strings.NewReader(text)); err != nil {
@@ -74,6 +73,7 @@ func play(role, dir, name string) error {
 			if err := s.Repo("r").PutManifest(ctx, d, raw, fmt.Sprintf("%s.%d", name, i), oci.Absent()); err != nil {
 				return err
 			}
+			fmt.Println("tagged", i)
 		}
 	case "limited":
 		signal.Ignore(syscall.SIGXFSZ)
@@ -149,8 +149,12 @@ func TestProcesses_killed(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		bufio.NewReader(out).ReadString('\n')
-		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+		lines := bufio.NewReader(out)
+		for range 1 + rand.IntN(3) {
+			lines.ReadString('\n')
+			tags++
+		}
+		time.Sleep(time.Duration(rand.IntN(20_000)) * time.Microsecond)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +185,7 @@ func TestProcesses_killed(t *testing.T) {
 			rc.Close()
 		}
 		if found < tags {
-			t.Fatalf("expected at least the %d tags from before, found %d", tags, found)
+			t.Fatalf("expected at least the %d tags that were reported, found %d", tags, found)
 		}
 		tags = found
 		tag(t, s, "after", "1.0.0", fmt.Sprint(i))
@@ -189,9 +193,6 @@ func TestProcesses_killed(t *testing.T) {
 		for _, file := range blobs {
 			verifyFile(t, file)
 		}
-	}
-	if tags == 0 {
-		t.Error("no process got as far as a tag")
 	}
 }
 

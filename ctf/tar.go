@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -24,20 +23,22 @@ const tarBlock = 512
 
 // tarFiles is a tar archive, read in place.
 type tarFiles struct {
-	f     *os.File
+	f     archive
 	idx   *index
 	blobs map[digest.Digest]span
+}
+
+// archive is the open file.
+type archive interface {
+	io.ReaderAt
+	io.Closer
 }
 
 // span is where a blob lies in the archive.
 type span struct{ offset, size int64 }
 
-func newTar(f *os.File) (files, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	in := io.NewSectionReader(f, 0, fi.Size())
+func newTar(f archive, size int64) (files, error) {
+	in := io.NewSectionReader(f, 0, size)
 	t := &tarFiles{f: f, blobs: map[digest.Digest]span{}}
 	sc := newScan(in, func() int64 { n, _ := in.Seek(0, io.SeekCurrent); return n })
 	for {
@@ -50,8 +51,8 @@ func newTar(f *os.File) (files, error) {
 			return t, nil
 		case err != nil:
 			return nil, err
-		case m.size > fi.Size()-m.offset:
-			return nil, fmt.Errorf("%q: %d bytes at offset %d, but the archive ends at %d: it is truncated: %w", m.name, m.size, m.offset, fi.Size(), ocm.ErrInvalid)
+		case m.size > size-m.offset:
+			return nil, fmt.Errorf("%q: %d bytes at offset %d, but the archive ends at %d: it is truncated: %w", m.name, m.size, m.offset, size, ocm.ErrInvalid)
 		case m.name == indexName:
 			if t.idx, err = sc.index(); err != nil {
 				return nil, err

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -22,7 +21,7 @@ import (
 // tgzFiles is a gzipped tar archive. Nothing is unpacked to disk, so whoever wants large
 // content waits until the archive was read up to it.
 type tgzFiles struct {
-	f     *os.File
+	f     archive
 	size  int64
 	idx   *index
 	blobs map[digest.Digest]tgzBlob
@@ -64,12 +63,8 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func newTgz(f *os.File) (files, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	t := &tgzFiles{f: f, size: fi.Size(), blobs: map[digest.Digest]tgzBlob{}}
+func newTgz(f archive, size int64) (files, error) {
+	t := &tgzFiles{f: f, size: size, blobs: map[digest.Digest]tgzBlob{}}
 	c, err := t.start()
 	if err != nil {
 		return nil, err

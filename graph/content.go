@@ -153,16 +153,11 @@ func hashBytes(ctx context.Context, c ocm.Content, h hash.Hash, algorithm digest
 		_, err = io.Copy(io.Discard, r)
 		return c.Root.Digest.Encoded(), err // equal, or err says so
 	}
-	rc, err := c.Open(ctx)
+	rc, err := blob.OpenContent(ctx, c)
 	if err != nil {
 		return "", err
 	}
 	defer rc.Close()
-	if c.Root.Digest != "" {
-		if rc, err = blob.NewReader(rc, c.Root); err != nil {
-			return "", err
-		}
-	}
 	if _, err := io.Copy(h, rc); err != nil {
 		return "", err
 	}

@@ -71,11 +71,10 @@ func signOnce(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, repo o
 	if sig.Digest, err = normalise.Digest(desc, o.Hash, o.Normalisation); err != nil {
 		return nil, err
 	}
-	kind := o.Algorithm
-	if o.Spec.Type != "" {
-		kind = o.Spec.Type
+	if o.Spec.Type == "" { // the name of an algorithm is the shortest configuration of its signer
+		o.Spec = ocm.Spec{Type: o.Algorithm}
 	}
-	signer, err := kit.Signers.For(kind)
+	signer, err := kit.Signers.For(o.Spec.Type)
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +109,13 @@ func Complete(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, v ocm.
 	}
 	root := g.Roots[0]
 	desc := v.Descriptor().Clone()
+	seen := map[*Node]bool{}
 	for i, child := range root.Children {
 		ref := &desc.Component.References[i]
 		if !ref.Digest.Empty() {
 			continue // compared by Walk
 		}
-		if err := complete(child); err != nil {
+		if err := complete(child, seen); err != nil {
 			return nil, fmt.Errorf("%s: reference %s: %w", root.Key(), &ref.Element, err)
 		}
 		d, err := normalise.Digest(child.Descriptor(), ocm.SHA256, normalise.V3)
@@ -134,8 +134,13 @@ func Complete(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, v ocm.
 }
 
 // complete demands that everything below a referenced version is covered by digests: adding
-// them would change a version that is not being signed.
-func complete(n *Node) error {
+// them would change a version that is not being signed. Each version is looked at once: there may
+// be more paths to it than anybody could follow.
+func complete(n *Node, seen map[*Node]bool) error {
+	if seen[n] {
+		return nil
+	}
+	seen[n] = true
 	c := &n.Descriptor().Component
 	for i := range c.Resources {
 		r := &c.Resources[i]
@@ -149,7 +154,7 @@ func complete(n *Node) error {
 		}
 	}
 	for _, child := range n.Children {
-		if err := complete(child); err != nil {
+		if err := complete(child, seen); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,15 @@ type Step struct {
 	Verdict   string `json:"verdict"`          // one of the constants above
 	Detail    string `json:"detail,omitempty"` // the digest that was confirmed, or the error
 	err       error
+	order     int // among the steps of a component: checks end in any order
 }
+
+// Places of the kinds of objects in the order of a component's steps.
+const (
+	ofReferences = 1_000_000
+	ofResources  = 2_000_000
+	ofSources    = 3_000_000
+)
 
 // Report tells every step of a verification.
 type Report struct {
@@ -43,6 +52,7 @@ type Report struct {
 }
 
 // Err joins the errors of all failed steps; nil only if nothing failed and a signature was good.
+// Whatever failed, the error is an [ocm.ErrSignature]: what cannot be checked is not verified.
 func (r *Report) Err() error {
 	var errs []error
 	signed := false
@@ -55,8 +65,16 @@ func (r *Report) Err() error {
 	if len(errs) == 0 && !signed {
 		return fmt.Errorf("no signature was verified: %w", ocm.ErrSignature)
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return unverified{errors.Join(errs...)}
 }
+
+type unverified struct{ error }
+
+func (u unverified) Unwrap() error        { return u.error }
+func (u unverified) Is(target error) bool { return target == ocm.ErrSignature }
 
 const (
 	stepSignature  = "signature"
@@ -66,8 +84,8 @@ const (
 	stepReference  = "reference digest"
 )
 
-func (r *Report) add(n *Node, object, check, detail string, err error) {
-	s := Step{Component: n.Key(), Object: object, Check: check, Verdict: OK, Detail: detail, err: err}
+func (r *Report) add(n *Node, order int, object, check, detail string, err error) {
+	s := Step{Component: n.Key(), Object: object, Check: check, Verdict: OK, Detail: detail, err: err, order: order}
 	if err != nil {
 		s.Verdict, s.Detail = Failed, err.Error()
 	}
@@ -125,13 +143,16 @@ func Verify(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, root ocm
 	return rep, context.Cause(ctx)
 }
 
-// sort puts the root first, then children in walking order, each with its steps by name.
+// sort puts the root first, then children in walking order, each with its steps in the order of
+// the descriptor.
 func (r *Report) sort(g *Graph) {
 	at := map[string]int{}
 	for i, n := range g.Nodes {
 		at[n.Key()] = len(g.Nodes) - i
 	}
-	slices.SortStableFunc(r.Steps, func(a, b Step) int { return at[a.Component] - at[b.Component] })
+	slices.SortStableFunc(r.Steps, func(a, b Step) int {
+		return cmp.Or(at[a.Component]-at[b.Component], a.order-b.order)
+	})
 }
 
 // signatures judges the signatures of the root.
@@ -139,17 +160,17 @@ func (r *Report) signatures(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *
 	d := n.Descriptor()
 	sigs, err := selectSignatures(d.Signatures, o.Signatures)
 	if err != nil {
-		r.add(n, "signatures", stepSignature, "", err)
+		r.add(n, 0, "signatures", stepSignature, "", err)
 		return
 	}
 	for _, sig := range sigs {
 		object := "signature " + sig.Name
 		if err := normalise.Matches(d, sig.Digest); err != nil {
-			r.add(n, object, stepDescriptor, "", fmt.Errorf("the descriptor is not what was signed: %w", err))
+			r.add(n, 0, object, stepDescriptor, "", fmt.Errorf("the descriptor is not what was signed: %w", err))
 			continue
 		}
-		r.add(n, object, stepDescriptor, sig.Digest.String(), nil)
-		r.add(n, object, stepSignature, sig.Signature.Algorithm, judge(ctx, kit, env, sig, o))
+		r.add(n, 0, object, stepDescriptor, sig.Digest.String(), nil)
+		r.add(n, 0, object, stepSignature, sig.Signature.Algorithm, judge(ctx, kit, env, sig, o))
 	}
 }
 
@@ -208,10 +229,10 @@ func (r *Report) references(n *Node) {
 		ref := &n.Descriptor().Component.References[i]
 		object := "reference " + ref.Element.String()
 		if ref.Digest.Empty() {
-			r.add(n, object, stepReference, "", fmt.Errorf("no digest: %s:%s is not covered by the signature: %w", ref.ComponentName, ref.Version, ocm.ErrDigest))
+			r.add(n, ofReferences+i, object, stepReference, "", fmt.Errorf("no digest: %s:%s is not covered by the signature: %w", ref.ComponentName, ref.Version, ocm.ErrDigest))
 			continue
 		}
-		r.add(n, object, stepReference, ref.Digest.String(), checkReferenceDigest(n, i))
+		r.add(n, ofReferences+i, object, stepReference, ref.Digest.String(), checkReferenceDigest(n, i))
 	}
 }
 
@@ -226,11 +247,11 @@ func (r *Report) resource(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *No
 	object := "resource " + res.Element.String()
 	switch {
 	case unsignedAccess(res.Access.Type), !HasContent(res.Access.Type) && res.Digest.Empty():
-		r.append(Step{Component: n.Key(), Object: object, Check: stepContent, Verdict: Excluded, Detail: "access none: there is no content"})
+		r.append(Step{Component: n.Key(), Object: object, Check: stepContent, Verdict: Excluded, order: ofResources + i, Detail: "access none: there is no content"})
 	case res.Digest.Excluded():
-		r.append(Step{Component: n.Key(), Object: object, Check: stepContent, Verdict: Excluded, Detail: "the descriptor excludes it from the signature"})
+		r.append(Step{Component: n.Key(), Object: object, Check: stepContent, Verdict: Excluded, order: ofResources + i, Detail: "the descriptor excludes it from the signature"})
 	case res.Digest.Empty():
-		r.add(n, object, stepContent, "", fmt.Errorf("no digest: its content is not covered by the signature: %w", ocm.ErrDigest))
+		r.add(n, ofResources+i, object, stepContent, "", fmt.Errorf("no digest: its content is not covered by the signature: %w", ocm.ErrDigest))
 	default:
 		err := env.Job.Do(ctx, func() error {
 			c, err := Content(ctx, kit, env, n.Version, res.Access)
@@ -239,7 +260,7 @@ func (r *Report) resource(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *No
 			}
 			return Check(ctx, c, *res.Digest)
 		})
-		r.add(n, object, stepContent, res.Digest.String(), err)
+		r.add(n, ofResources+i, object, stepContent, res.Digest.String(), err)
 	}
 }
 
@@ -254,5 +275,5 @@ func (r *Report) source(ctx context.Context, n *Node, i int) {
 	if err == nil && c.Root.Digest != "" {
 		err = blob.Check(ctx, c)
 	}
-	r.add(n, "source "+s.Element.String(), stepIntegrity, c.Root.Digest.String(), err)
+	r.add(n, ofSources+i, "source "+s.Element.String(), stepIntegrity, c.Root.Digest.String(), err)
 }

@@ -113,17 +113,12 @@ func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to
 		}
 		return blob.MediaTypeLayout, checkDigest(ctx, artifact, r)
 	}
-	rc, err := c.Open(ctx)
+	rc, err := blob.OpenContent(ctx, c)
 	if err != nil {
 		return "", err
 	}
 	defer rc.Close()
-	if c.Root.Digest != "" {
-		if rc, err = blob.NewReader(rc, c.Root); err != nil {
-			return "", err
-		}
-	}
-	if _, err := io.Copy(to, reader{ctx, rc}); err != nil {
+	if _, err := io.Copy(to, rc); err != nil {
 		return "", err
 	}
 	written, err := blob.File(to.Name(), c.Root.MediaType)
@@ -131,19 +126,6 @@ func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to
 		return "", err
 	}
 	return c.Root.MediaType, checkDigest(ctx, written, r)
-}
-
-// reader ends with its context, which streams over files do not look at.
-type reader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(p)
 }
 
 func checkDigest(ctx context.Context, c ocm.Content, r *ocm.Resource) error {
@@ -155,13 +137,19 @@ func checkDigest(ctx context.Context, c ocm.Content, r *ocm.Resource) error {
 
 // extract unpacks an archive, or decompresses a single file, beside path and renames it.
 func extract(ctx context.Context, raw *os.File, mediaType, path string, perm os.FileMode) (bool, error) {
-	if _, err := raw.Seek(0, io.SeekStart); err != nil {
-		return false, err
-	}
 	if !isTar(mediaType) && !isGzip(mediaType) {
 		return false, publish(raw, path, perm)
 	}
-	plain, _, err := blob.Gunzip(raw)
+	written, err := blob.File(raw.Name(), mediaType)
+	if err != nil {
+		return false, err
+	}
+	rc, err := blob.OpenContent(ctx, written)
+	if err != nil {
+		return false, err
+	}
+	defer rc.Close()
+	plain, _, err := blob.Gunzip(rc)
 	if err != nil {
 		return false, err
 	}
@@ -183,15 +171,15 @@ func extract(ctx context.Context, raw *os.File, mediaType, path string, perm os.
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	if err := copyBounded(ctx, out, plain, MaxDecompressed); err != nil {
+	if err := copyBounded(out, plain, MaxDecompressed); err != nil {
 		return false, fmt.Errorf("decompress: %w", err)
 	}
 	return false, publish(out, path, perm)
 }
 
 // copyBounded copies at most limit bytes; more are an error.
-func copyBounded(ctx context.Context, w io.Writer, r io.Reader, limit int64) error {
-	n, err := io.Copy(w, io.LimitReader(reader{ctx, r}, limit+1))
+func copyBounded(w io.Writer, r io.Reader, limit int64) error {
+	n, err := io.Copy(w, io.LimitReader(r, limit+1))
 	if err == nil && n > limit {
 		return fmt.Errorf("more than %d bytes (extraction policy %q takes the content as it is): %w", limit, ExtractNone, ocm.ErrLimit)
 	}

@@ -60,7 +60,7 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if depth > blob.MaxDepth {
 		return fmt.Errorf("indexes nested more than %d deep: %w", blob.MaxDepth, ocm.ErrLimit)
 	}
-	return c.job().Once(ctx, c.key+"@"+d.Digest.String(), func() error {
+	return c.job().Once(ctx, c.key+"@manifest:"+d.Digest.String(), func() error {
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
@@ -98,7 +98,8 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if err := blob.CheckDigest(d.Digest); err != nil {
 		return err
 	}
-	return c.job().Once(ctx, c.key+"@"+d.Digest.String(), func() error {
+	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
+	return c.job().Once(ctx, c.key+"@blob:"+d.Digest.String(), func() error {
 		return c.job().Do(ctx, func() error {
 			if ok, err := c.to.Exists(ctx, d); ok || err != nil {
 				return err
@@ -121,7 +122,7 @@ func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		return d, err
 	}
 	defer rc.Close()
-	p := &progress{r: rc, env: c.env, ev: ocm.Event{Item: item(d), Total: d.Size}}
+	p := &progress{ctx: ctx, r: rc, env: c.env, ev: ocm.Event{Item: item(d), Total: d.Size}}
 	defer p.done()
 	stored, err := c.to.Push(ctx, plain(d), p)
 	stored.MediaType = d.MediaType
@@ -140,6 +141,7 @@ func item(d ociv1.Descriptor) string {
 
 // progress tells the environment how far a stream is, every mebibyte.
 type progress struct {
+	ctx  context.Context
 	r    io.Reader
 	env  *ocm.Env
 	ev   ocm.Event
@@ -147,6 +149,9 @@ type progress struct {
 }
 
 func (p *progress) Read(b []byte) (int, error) {
+	if p.ctx.Err() != nil { // files do not look at it
+		return 0, context.Cause(p.ctx)
+	}
 	n, err := p.r.Read(b)
 	p.ev.Bytes += int64(n)
 	if p.ev.Bytes >= p.next {

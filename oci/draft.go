@@ -40,7 +40,9 @@ func (d *draft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored
 		return ocm.Stored{}, err
 	}
 	d.mu.Lock()
-	d.blobs[root.Digest.String()] = root
+	if have, ok := d.blobs[root.Digest.String()]; !ok || !blob.IsManifest(have.MediaType) { // a manifest stays one
+		d.blobs[root.Digest.String()] = root
+	}
 	d.mu.Unlock()
 	access, err := ocm.NewSpec(LocalBlob{
 		Type: LocalBlobType, LocalReference: root.Digest.String(), MediaType: root.MediaType, ReferenceName: hint,

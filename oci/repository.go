@@ -120,7 +120,7 @@ func (r *Repository) versionsByIndex(ctx context.Context, repo Repo, name string
 			yield("", errors.Join(cause, err))
 			return
 		}
-		component, v, _ := splitVersion(d.Annotations[annotationVersion])
+		component, v := splitVersion(d.Annotations[annotationVersion])
 		if component == name && !seen[v] {
 			seen[v] = true
 			if !yield(v, nil) {
@@ -133,13 +133,13 @@ func (r *Repository) versionsByIndex(ctx context.Context, repo Repo, name string
 	}
 }
 
-// splitVersion reads the annotation "name:version".
-func splitVersion(s string) (name, version string, ok bool) {
+// splitVersion reads the annotation "name:version"; both are empty for anything else.
+func splitVersion(s string) (name, version string) {
 	i := strings.LastIndex(s, ":")
 	if i < 0 {
-		return "", "", false
+		return "", ""
 	}
-	return strings.TrimPrefix(s[:i], DescriptorPrefix), s[i+1:], true
+	return strings.TrimPrefix(s[:i], DescriptorPrefix), s[i+1:]
 }
 
 // Components implements [ocm.Lister]; [errors.ErrUnsupported] for a registry.

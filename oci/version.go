@@ -146,7 +146,7 @@ func (v *version) checkAnnotation(raw []byte) error {
 	}
 	c := &v.desc.Component
 	if a, ok := m.Annotations[annotationVersion]; ok {
-		if n, ver, _ := splitVersion(a); n != c.Name || ver != c.Version {
+		if n, ver := splitVersion(a); n != c.Name || ver != c.Version {
 			return fmt.Errorf("the manifest is annotated as %q, its descriptor says %s:%s: %w", a, c.Name, c.Version, ocm.ErrInvalid)
 		}
 	}

@@ -119,7 +119,6 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m Move, out *ocm.De
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	c.From = stoppable{c.From}
 	if c, err = p.checkBefore(ctx, c, want); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
@@ -190,7 +189,7 @@ func compare(root ociv1.Descriptor, want *ocm.Digest) error {
 
 // describe reads content whose digest is not known and returns its complete descriptor.
 func describe(ctx context.Context, c ocm.Content) (ociv1.Descriptor, error) {
-	rc, err := stoppable{c.From}.Fetch(ctx, c.Root)
+	rc, err := blob.OpenContent(ctx, c)
 	if err != nil {
 		return c.Root, err
 	}

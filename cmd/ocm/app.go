@@ -31,6 +31,7 @@ type app struct {
 	err    *screen   // log, progress and errors
 	getenv func(string) string
 	args   []string
+	now    func() time.Time
 	atExit []func()
 
 	global globalFlags
@@ -112,7 +113,7 @@ func (a *app) session() (*session, error) {
 	env := &ocm.Env{
 		Dir:  a.global.workingDir,
 		Temp: a.global.tempFolder,
-		Now:  time.Now,
+		Now:  a.now,
 		Log:  a.logger(),
 		Job:  ocm.NewJob(a.global.parallel),
 	}
@@ -174,7 +175,7 @@ func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repos
 		err = checkFound(c, v)
 	}
 	if err != nil {
-		return nil, nil, withHint(err, guessHint(s.app.args, c))
+		return nil, nil, withHint(err, findHint(err, s.app.args, c))
 	}
 	return repo, v, nil
 }

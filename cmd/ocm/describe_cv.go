@@ -6,23 +6,32 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"ocm"
+	"ocm/blob"
 )
 
-const describeLong = `Show what a component version consists of: provider, labels, resources, sources,
-references and signatures. Signatures are only listed; "ocm verify cv" verifies them.
+const describeLong = `Show what a component version consists of: its labels, its resources and sources with their
+sizes and where each of them is, its references and signatures. Digests are shortened, and
+signatures are only listed: "ocm verify cv" verifies them.
 
 yaml and json show the descriptor as "ocm get cv" does.`
 
 const describeExample = `  ocm describe cv ./archive//acme.org/app:1.0.0`
 
 type describeOptions struct{ output string }
+
+// describeWidth is how wide the tables of a description become, in characters.
+const describeWidth = 80
 
 func (o *describeOptions) AddFlags(fs *pflag.FlagSet) {
 	addEnum(fs, &o.output, "output", "o", "output format", "text", "yaml", "json")
@@ -61,13 +70,17 @@ func runDescribeCV(ctx context.Context, a *app, o describeOptions, reference str
 	if o.output != "text" {
 		return printList(a.out, o.output, []*ocm.Descriptor{v.Descriptor()}, descriptorTable)
 	}
-	return describe(a.out, repo.String(), v)
+	return describe(ctx, a.out, s.env.Job, repo.String(), v)
 }
 
 // describe writes the parts of a version that there are, each under a title.
-func describe(w io.Writer, where string, v ocm.Version) error {
+func describe(ctx context.Context, w io.Writer, job *ocm.Job, where string, v ocm.Version) error {
 	d := v.Descriptor()
 	c := d.Component
+	resources, sources := elementsOf(&c)
+	if err := measure(ctx, job, v, append(resources, sources...)); err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	for _, line := range [...][2]string{
 		{"Component", c.Name}, {"Version", c.Version}, {"Provider", c.Provider.Name()}, {"Created", c.CreationTime},
@@ -81,11 +94,18 @@ func describe(w io.Writer, where string, v ocm.Version) error {
 		title string
 		table *table
 	}{
-		{"Labels", labelTable(c.Labels)}, {"Resources", resourceTable(c.Resources)}, {"Sources", sourceTable(c.Sources)},
-		{"References", referenceTable(c.References)}, {"Signatures", signatureTable(d.Signatures)},
+		{"Labels", labelTable(c.Labels)},
+		{"Resources in this repository" + sum(resources), elementTable(resources, true)},
+		{"Resources elsewhere", elementTable(resources, false)},
+		{"Sources in this repository" + sum(sources), elementTable(sources, true)},
+		{"Sources elsewhere", elementTable(sources, false)},
+		{"References", referenceTable(c.References)},
+		{"Signatures", signatureTable(d.Signatures)},
 	} {
 		if len(part.table.rows) > 0 {
 			fmt.Fprintf(&b, "\n%s\n", part.title)
+			part.table.width = describeWidth
+			part.table.dropEmpty()
 			if err := part.table.write(&b); err != nil {
 				return err
 			}
@@ -93,6 +113,108 @@ func describe(w io.Writer, where string, v ocm.Version) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// element is what a description tells of a resource or source.
+type element struct {
+	ocm.Element
+	typ    string
+	access ocm.Spec
+	digest string
+	local  bool   // it lies in the repository of the version
+	bytes  int64  // of a local one; -1: not known
+	size   string // the same for people, or what is wrong
+}
+
+func elementsOf(c *ocm.Component) (resources, sources []*element) {
+	for i := range c.Resources {
+		r := &c.Resources[i]
+		resources = append(resources, &element{Element: r.Element, typ: r.Type, access: r.Access, digest: digestText(r.Digest)})
+	}
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		sources = append(sources, &element{Element: s.Element, typ: s.Type, access: s.Access})
+	}
+	return resources, sources
+}
+
+// measure finds out which elements lie beside the descriptor, and how large they are. No
+// content is read but the manifests of images.
+func measure(ctx context.Context, job *ocm.Job, v ocm.Version, list []*element) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(job.Parallel())
+	for _, e := range list {
+		g.Go(func() error {
+			content, err := v.Blob(ctx, e.access)
+			if errors.Is(err, errors.ErrUnsupported) {
+				return nil
+			}
+			e.local, e.bytes = true, -1
+			if err == nil {
+				e.bytes, err = sizeOf(ctx, content)
+			}
+			e.size = size(e.bytes)
+			if errors.Is(err, ocm.ErrNotFound) || errors.Is(err, ocm.ErrInvalid) || errors.Is(err, ocm.ErrDigest) {
+				e.size, err = shortError(err.Error()), nil // the rest is still worth a look
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// sizeOf is the size of a blob, or of an image with everything that belongs to it.
+func sizeOf(ctx context.Context, c ocm.Content) (int64, error) {
+	if !blob.IsManifest(c.Root.MediaType) {
+		return c.Root.Size, nil
+	}
+	var n int64
+	err := blob.Walk(ctx, c.From, c.Root, func(d ociv1.Descriptor, _ []byte) error {
+		n += d.Size
+		return nil
+	})
+	if err != nil {
+		return -1, err
+	}
+	return n, nil
+}
+
+// sum tells number and size of the local elements.
+func sum(list []*element) string {
+	n, bytes := 0, int64(0)
+	for _, e := range list {
+		if e.local {
+			n, bytes = n+1, bytes+max(0, e.bytes)
+		}
+	}
+	return fmt.Sprintf(" (%d, %s)", n, size(bytes))
+}
+
+// elementTable lists the elements that are in the repository, or those that are not. What tells
+// elements of one name apart, and where those elsewhere are, stands below each.
+func elementTable(list []*element, local bool) *table {
+	titles := []string{"NAME", "VERSION", "TYPE", "DIGEST"}
+	if local {
+		titles = []string{"NAME", "VERSION", "TYPE", "SIZE", "DIGEST"}
+	}
+	t := newTable(titles...)
+	for _, e := range list {
+		switch {
+		case e.local != local:
+			continue
+		case local:
+			t.add(e.Name, e.Version, e.typ, e.size, shortDigests(e.digest))
+		default:
+			t.add(e.Name, e.Version, e.typ, shortDigests(e.digest))
+		}
+		if len(e.ExtraIdentity) > 0 {
+			t.line("   ", e.ExtraIdentity.String())
+		}
+		if !local {
+			t.line("   ", place(e.access))
+		}
+	}
+	return t
 }
 
 func labelTable(labels []ocm.Label) *table {
@@ -107,34 +229,24 @@ func labelTable(labels []ocm.Label) *table {
 	return t
 }
 
-func resourceTable(list []ocm.Resource) *table {
-	t := newTable("NAME", "VERSION", "IDENTITY", "TYPE", "RELATION", "ACCESS", "DIGEST")
-	for _, r := range list {
-		t.add(r.Name, r.Version, r.ExtraIdentity.String(), r.Type, r.Relation, place(r.Access), digestText(r.Digest))
-	}
-	return t
-}
-
-func sourceTable(list []ocm.Source) *table {
-	t := newTable("NAME", "VERSION", "IDENTITY", "TYPE", "ACCESS")
-	for _, s := range list {
-		t.add(s.Name, s.Version, s.ExtraIdentity.String(), s.Type, place(s.Access))
-	}
-	return t
-}
-
 func referenceTable(list []ocm.Reference) *table {
-	t := newTable("NAME", "COMPONENT", "VERSION", "IDENTITY", "DIGEST")
+	t := newTable("NAME", "COMPONENT", "VERSION", "DIGEST")
 	for _, r := range list {
-		t.add(r.Name, r.ComponentName, r.Version, r.ExtraIdentity.String(), digestText(r.Digest))
+		t.add(r.Name, r.ComponentName, r.Version, shortDigests(digestText(r.Digest)))
+		if len(r.ExtraIdentity) > 0 {
+			t.line("   ", r.ExtraIdentity.String())
+		}
 	}
 	return t
 }
 
 func signatureTable(list []ocm.Signature) *table {
-	t := newTable("NAME", "ALGORITHM", "NORMALISATION", "DIGEST", "ISSUER")
+	t := newTable("NAME", "ALGORITHM", "NORMALISATION", "DIGEST")
 	for _, s := range list {
-		t.add(s.Name, s.Signature.Algorithm, s.Digest.NormalisationAlgorithm, digestText(&s.Digest), s.Signature.Issuer)
+		t.add(s.Name, s.Signature.Algorithm, strings.TrimPrefix(s.Digest.NormalisationAlgorithm, "jsonNormalisation/"), shortDigests(digestText(&s.Digest)))
+		if s.Signature.Issuer != "" {
+			t.line("   issuer ", s.Signature.Issuer)
+		}
 	}
 	return t
 }

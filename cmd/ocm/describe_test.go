@@ -12,6 +12,7 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/blob"
 )
 
 // pinned is a version that is nothing but its descriptor.
@@ -21,8 +22,14 @@ func (p pinned) Manifest() ociv1.Descriptor {
 	return ociv1.Descriptor{Digest: "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
 }
 func (p pinned) Descriptor() *ocm.Descriptor { return p.d }
-func (p pinned) Blob(context.Context, ocm.Spec) (ocm.Content, error) {
-	return ocm.Content{}, errors.ErrUnsupported
+func (p pinned) Blob(_ context.Context, access ocm.Spec) (ocm.Content, error) {
+	if access.Type != "localBlob" {
+		return ocm.Content{}, errors.ErrUnsupported
+	}
+	if len(access.Raw) == 0 {
+		return ocm.Content{}, ocm.ErrNotFound
+	}
+	return blob.Bytes("text/plain", access.Raw), nil
 }
 
 func TestDescribe(t *testing.T) {
@@ -38,11 +45,18 @@ func TestDescribe(t *testing.T) {
 		{Element: ocm.Element{Name: "none", ExtraIdentity: ocm.Identity{"os": "linux"}}, Access: ocm.Spec{Type: "none"},
 			Digest: &ocm.Digest{HashAlgorithm: ocm.NoDigest, NormalisationAlgorithm: ocm.ExcludeFromSignature, Value: ocm.NoDigest}},
 	}
-	d.Signatures = []ocm.Signature{{Name: "release", Signature: ocm.SignatureValue{Algorithm: "RSASSA-PSS"}}}
-	got := printed(t, func(b *bytes.Buffer) error { return describe(b, "ctf::x", pinned{d}) })
+	for name, raw := range map[string]string{"here": strings.Repeat("x", 1536), "lost": ""} {
+		c.Resources = append(c.Resources, ocm.Resource{Element: ocm.Element{Name: name, ExtraIdentity: ocm.Identity{"arch": name}},
+			Access: ocm.Spec{Type: "localBlob", Raw: ocm.RawJSON(raw)},
+			Digest: &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: strings.Repeat("abcd", 16)}})
+	}
+	d.Signatures = []ocm.Signature{{Name: "release", Signature: ocm.SignatureValue{Algorithm: "RSASSA-PSS", Issuer: "CN=acme"}}}
+	got := printed(t, func(b *bytes.Buffer) error { return describe(t.Context(), b, nil, "ctf::x", pinned{d}) })
 	for _, want := range []string{
 		"Component:  acme.org/app\n", "Created:    2026-01-02T03:04:05Z\n", "Manifest:   sha256:e3b0", " team │ \"blue\" │ yes\n",
-		"ociArtifact ghcr.io/x:1 │ SHA-256:abc\n", " os=linux ", "excluded from signature", "\nReferences\n", " acme.org/lib ", " release ",
+		"\nResources elsewhere\n", " image │ 1       │ ociImage │ SHA-256:abc\n   ociArtifact ghcr.io/x:1\n", "   os=linux\n", "excluded from signature",
+		"\nResources in this repository (2, 1.5 KiB)\n", " here │ 1.5 KiB   │ SHA-256:abcdabcdabcd\n   arch=here\n", " lost │ not found │",
+		"\nReferences\n", " acme.org/lib ", " release ", "   issuer CN=acme\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ocm"
+	"ocm/inspect"
 )
 
 const downloadLong = `Fetch the content of one resource of a component version. The bytes are compared with
@@ -31,27 +33,24 @@ const downloadExample = `  # into a file of the resource's name
   ocm download resource ./archive//acme.org/app:1.0.0 --identity name=readme --output -`
 
 type downloadOptions struct {
-	identity    string
-	output      string
-	extraction  string
-	transformer string
+	identity   string
+	output     string
+	extraction string
 }
 
 func (o *downloadOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.identity, "identity", "", "`key=value,...` that select the resource (required)")
 	fs.StringVarP(&o.output, "output", "O", "", "`file` or folder to write, - for stdout (default: the name of the resource)")
 	addEnum(fs, &o.extraction, "extraction-policy", "", "decompress and unpack, or keep the bytes", "auto", "disable")
-	addEnum(fs, &o.transformer, "transformer", "", "change of format: helm makes chart archives of charts in OCI form", "", "helm")
 	alias(fs, "output", "outfile", "")
 }
 
 // downloadRequest is what "ocm download resource" asks for.
 type downloadRequest struct {
-	at          ocm.Coordinates
-	identity    ocm.Identity
-	output      string // file or folder; "-": stdout; empty: name of the resource
-	extract     bool
-	transformer string // empty or "helm"
+	at       ocm.Coordinates
+	identity ocm.Identity
+	output   string // file or folder; "-": stdout; empty: name of the resource
+	extract  bool
 }
 
 func newDownloadResource(a *app) *cobra.Command {
@@ -107,7 +106,7 @@ func runDownloadResource(ctx context.Context, a *app, o downloadOptions, referen
 }
 
 func (o *downloadOptions) request(reference string) (downloadRequest, error) {
-	r := downloadRequest{output: o.output, extract: o.extraction == "auto", transformer: o.transformer}
+	r := downloadRequest{output: o.output, extract: o.extraction == "auto"}
 	var err error
 	if r.at, err = parseVersion(reference); err != nil {
 		return r, err
@@ -122,25 +121,15 @@ func (o *downloadOptions) request(reference string) (downloadRequest, error) {
 }
 
 // selectResource finds the one resource that an identity selects.
-func selectResource(d *ocm.Descriptor, id ocm.Identity) (ocm.Resource, error) {
-	var matches []ocm.Resource
-	var names []string
-	for _, r := range d.Component.Resources {
-		if id.Selects(r.Identity()) {
-			matches = append(matches, r)
-			names = append(names, r.Identity().String())
-		}
+func selectResource(d *ocm.Descriptor, id ocm.Identity) (*ocm.Resource, error) {
+	r, err := inspect.FindResource(d, id)
+	switch {
+	case errors.Is(err, ocm.ErrInvalid): // it selects several
+		return nil, usage(err)
+	case err != nil:
+		return nil, withHint(err, "\"ocm describe cv\" lists the resources of a version")
 	}
-	where := d.Component.Name + ":" + d.Component.Version
-	switch len(matches) {
-	case 0:
-		return ocm.Resource{}, withHint(fmt.Errorf("%s: resource %s: %w", where, id, ocm.ErrNotFound),
-			"\"ocm describe cv\" lists the resources of a version")
-	case 1:
-		return matches[0], nil
-	}
-	return ocm.Resource{}, usagef("%s: --identity %s selects %d resources, expected one: %s",
-		where, id, len(matches), strings.Join(names[:min(len(names), 10)], "; "))
+	return r, nil
 }
 
 // checkOutput refuses a name from a descriptor that would lead out of the current folder.

@@ -3,12 +3,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"sigs.k8s.io/yaml"
@@ -130,46 +131,74 @@ func (k *keyWatch) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, er
 	return secret, err
 }
 
-// errNoKey is in the errors of sign and verify where no key was configured.
-var errNoKey = errors.New("no key was found")
+// noKey is an error of sign and verify where no key was configured.
+type noKey struct{ error }
+
+func (e noKey) Unwrap() error { return e.error }
+
+func isNoKey(err error) bool {
+	var n noKey
+	return errors.As(err, &n)
+}
 
 func (s *session) keyError(err error) error {
 	if err != nil && s.keys.missing.Load() {
-		return fmt.Errorf("%w (%w)", err, errNoKey)
+		return noKey{err}
 	}
 	return err
 }
 
-// keysOfSign lays the keys of flags above the configured ones.
-func (s *session) keysOfSign(r signRequest) error {
+// keysOfSign lays the keys of flags above the configured ones, and decides what the keys decide:
+// an OpenPGP key signs with OpenPGP, and certificates become part of the signature.
+func (s *session) keysOfSign(r signRequest, o *graph.SignOptions) error {
 	if r.privateKey == "" {
 		return nil
 	}
 	k := keySet{}
-	if err := k.add(r.signature, "privateKey", r.privateKey); err != nil {
+	private, err := k.add(r.signature, "privateKey", r.privateKey)
+	if err != nil {
 		return err
 	}
+	public := ""
 	if r.publicKey != "" {
-		if err := k.add(r.signature, "publicKey", r.publicKey); err != nil {
+		if public, err = k.add(r.signature, "publicKey", r.publicKey); err != nil {
 			return err
 		}
 	}
-	s.useKeys(k, r.caCert, r.issuer)
-	return nil
+	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
+	switch {
+	case !r.explicit && o.Spec.Type == "" && strings.Contains(private, pgpMark):
+		o.Algorithm = pgp.Algorithm
+	case o.Spec.Type == "" && strings.Contains(public, "-----BEGIN CERTIFICATE-----"):
+		o.Spec, err = ocm.NewSpec(rsa.Config{Type: rsa.ConfigTypes[0], SignatureAlgorithm: o.Algorithm, EncodingPolicy: rsa.PEM})
+	}
+	return err
 }
 
-// keysOfVerify does the same for public keys and authorities.
+// keysOfVerify lays the public keys of flags above the configured ones; authorities and issuer
+// count for both.
 func (s *session) keysOfVerify(r verifyRequest) error {
 	k := keySet{}
 	for _, f := range r.publicKeys {
-		if err := k.add(f.signature, "publicKey", f.path); err != nil {
+		if _, err := k.add(f.signature, "publicKey", f.path); err != nil {
 			return err
 		}
 	}
-	if len(k) == 0 && r.caCert != "" {
-		k[keyOwner{rsa.IdentityType, ""}] = ocm.Secret{}
+	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
+	demands := ocm.Secret{}
+	if r.caCert != "" {
+		text, err := readKey(r.caCert)
+		if err != nil {
+			return err
+		}
+		demands["caCertPEM"] = text
 	}
-	s.useKeys(k, r.caCert, r.issuer)
+	if r.issuer != "" {
+		demands["issuer"] = r.issuer
+	}
+	if len(demands) > 0 {
+		s.keys.Credentials = credentials.Amend(s.keys.Credentials, credentials.Entry{Identity: ocm.Identity{"type": rsa.IdentityType}, Secret: demands})
+	}
 	return nil
 }
 
@@ -181,56 +210,73 @@ type keySet map[keyOwner]ocm.Secret
 // maxKeyFile bounds key files, in bytes.
 const maxKeyFile = 1 << 20
 
-// add reads a key file; what is in it tells the kind of key.
-func (k keySet) add(signature, property, path string) error {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxKeyFile {
-		err = fmt.Errorf("has %d bytes, accepted are %d: %w", info.Size(), maxKeyFile, ocm.ErrLimit)
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(path)
-	}
+// pgpMark is in the text of OpenPGP keys.
+const pgpMark = "-----BEGIN PGP"
+
+// readKey reads a key file.
+func readKey(path string) (string, error) {
+	text, err := readFile(path, maxKeyFile)
 	if err != nil {
-		return fmt.Errorf("key file %s: %w", path, err)
+		return "", fmt.Errorf("key file %s: %w", path, err)
 	}
-	owner, property := keyOwner{rsa.IdentityType, signature}, property+"PEM"
-	if bytes.Contains(text, []byte("-----BEGIN PGP")) {
-		owner.identity, property = pgp.IdentityType, property[:len(property)-len("PEM")]+"PGP"
+	return string(text), nil
+}
+
+// readFile reads a file of at most limit bytes.
+func readFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Unwrap(err) // who calls names the file
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("more than %d bytes: %w", limit, ocm.ErrLimit)
+	}
+	return text, err
+}
+
+// add reads a key file and returns its text; what is in it tells the kind of key.
+func (k keySet) add(signature, property, path string) (string, error) {
+	text, err := readKey(path)
+	if err != nil {
+		return "", err
+	}
+	owner, name := keyOwner{rsa.IdentityType, signature}, property+"PEM"
+	if strings.Contains(text, pgpMark) {
+		owner.identity, name = pgp.IdentityType, property+"PGP"
 	}
 	if k[owner] == nil {
 		k[owner] = ocm.Secret{}
 	}
-	k[owner][property] = string(text)
-	return nil
+	if strings.TrimSpace(text) == "" {
+		return "", fmt.Errorf("key file %s: it is empty: %w", path, ocm.ErrInvalid)
+	}
+	if k[owner][name] != "" {
+		return "", usagef("key file %s: there is another key for the same signature; say which is for which by NAME=FILE", path)
+	}
+	k[owner][name] = text
+	return text, nil
 }
 
-func (s *session) useKeys(k keySet, caCert, issuer string) {
+func (k keySet) credentials() ocm.Credentials {
 	var entries []credentials.Entry
 	for owner, secret := range k {
-		if owner.identity == rsa.IdentityType {
-			if caCert != "" {
-				secret["caCertPEMFile"] = caCert
-			}
-			if issuer != "" {
-				secret["issuer"] = issuer
-			}
-		}
 		id := ocm.Identity{"type": owner.identity}
 		if owner.signature != "" {
 			id["signature"] = owner.signature
 		}
 		entries = append(entries, credentials.Entry{Identity: id, Secret: secret})
 	}
-	s.keys.Credentials = credentials.Overlay(credentials.Static(entries...), s.keys.Credentials)
+	return credentials.Static(entries...)
 }
 
 // readSpec reads a typed specification from a YAML or JSON file.
 func readSpec(path string) (ocm.Spec, error) {
 	var spec ocm.Spec
-	text, err := os.ReadFile(path)
+	text, err := readFile(path, config.MaxFileSize)
 	if err != nil {
-		return spec, err
+		return spec, fmt.Errorf("%s: %w", path, err)
 	}
 	raw, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {

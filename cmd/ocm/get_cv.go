@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -109,8 +110,9 @@ func parseSelection(reference, constraint string, latest bool) (ocm.Coordinates,
 	c, err := ocm.ParseCoordinates(reference)
 	if err != nil {
 		var repoErr error
-		if c.Type, c.Repository, repoErr = ocm.ParseRepository(reference); repoErr != nil {
-			return c, usage(err)
+		c.Type, c.Repository, repoErr = ocm.ParseRepository(reference)
+		if _, rest, isURL := strings.Cut(reference, "://"); repoErr != nil || strings.Contains(rest, "//") || !isURL && strings.Contains(reference, "//") {
+			return c, usage(err) // a component was meant, and is wrong
 		}
 	}
 	if (c.Version != "" || c.Digest != "") && (constraint != "" || latest) {

@@ -107,9 +107,10 @@ func printHashes(a *app, format string, list []hashed) error {
 }
 
 func hashTable(list []hashed) *table {
-	t := newTable("COMPONENT*", "VERSION", "NORMALISATION", "HASH", "DIGEST")
+	t := newTable("COMPONENT*", "VERSION", "NORMALISATION", "HASH")
 	for _, h := range list {
-		t.add(h.Component, h.Version, h.Digest.NormalisationAlgorithm, h.Digest.HashAlgorithm, h.Digest.Value)
+		t.add(h.Component, h.Version, h.Digest.NormalisationAlgorithm, h.Digest.HashAlgorithm)
+		t.line("   ", h.Digest.Value)
 	}
 	return t
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -77,6 +78,22 @@ func size(n int64) string {
 		value, unit = value/1024, unit+1
 	}
 	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[unit])
+}
+
+// longHex is the value of a digest.
+var longHex = regexp.MustCompile(`[0-9a-f]{32,}`)
+
+// shortDigests cuts every digest in a text to its first 12 digits, which is enough for people.
+func shortDigests(s string) string {
+	return longHex.ReplaceAllStringFunc(s, func(value string) string { return value[:12] })
+}
+
+// count is a number of things: "1 version", "2 versions".
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // escape writes a character that must not reach a terminal as it would stand in Go source.

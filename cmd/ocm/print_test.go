@@ -53,20 +53,84 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Wide tables wrap their widest columns; lines across are never broken.
+func TestTableWraps(t *testing.T) {
+	t.Parallel()
+	tab := newTable("NAME", "WHERE", "NOTHING")
+	tab.width = 40
+	tab.add("a", "registry.example.org/acme/component/images/app:1.0.0", "")
+	tab.line("   ", "https://registry.example.org/acme/component/images/app:1.0.0")
+	tab.add("b", strings.Repeat("x", 40), "")
+	tab.dropEmpty()
+	got := printed(t, func(b *bytes.Buffer) error { return tab.write(b) })
+	want := "" +
+		" NAME │ WHERE\n" +
+		"──────┼─────────────────────────────────\n" +
+		" a    │ registry.example.org/acme/\n" +
+		"      │ component/images/app:1.0.0\n" +
+		"   https://registry.example.org/acme/component/images/app:1.0.0\n" +
+		" b    │ xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n" +
+		"      │ xxxxxxxxx\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestShortDigests(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("0123456789abcdef", 4)
+	if got := shortDigests("sha256:" + hex + ", commit 0123456789abcdef"); got != "sha256:0123456789ab, commit 0123456789abcdef" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	good := []check{
+		{"a:1", "signature x", "descriptor digest", "ok", ""}, {"a:1", "signature x", "signature", "ok", ""},
+		{"a:1", "resource r", "content digest", "ok", ""}, {"a:1", "resource q", "content digest", "excluded", ""}, {"b:1", "source s", "stored bytes", "ok", ""},
+	}
+	bad := append(slices.Clone(good), check{"b:1", "resource r", "content digest", "failed", "x: digest mismatch"})
+	for _, tt := range []struct {
+		o      verifyOptions
+		checks []check
+		err    error
+		want   string
+	}{
+		{verifyOptions{output: "table"}, good, nil, "\nverified: 1 signature, 2 contents, 2 component versions\n"},
+		{verifyOptions{output: "table", shallow: true}, good[:2], nil, "\nverified: 1 signature; shallow: contents and references were not checked\n"},
+		{verifyOptions{output: "table"}, bad, ocm.ErrDigest, "\nNOT verified: 1 of 6 checks failed\n"},
+		{verifyOptions{output: "table", shallow: true}, good, ocm.ErrSignature, "\nNOT verified: no signature was found good\n"},
+		{verifyOptions{output: "json"}, good, nil, ""},
+	} {
+		if got := printed(t, func(b *bytes.Buffer) error { return printVerdict(b, tt.o, tt.checks, tt.err) }); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+	if got := shortDetail(bad[5]); got != "digest mismatch" {
+		t.Errorf("got %q", got)
+	}
+	sortChecks(bad)
+	if bad[2].Object != "resource q" || bad[4].Object != "resource r" || bad[5].Object != "source s" {
+		t.Errorf("got %v", bad)
+	}
+}
+
 func TestTableOfMoves(t *testing.T) {
 	t.Parallel()
 	got := printed(t, func(b *bytes.Buffer) error {
 		return moveTable([]moved{
-			{Component: "a.org/lib:1", State: "absent"},
+			{Component: "a.org/lib:1", State: "identical", Moves: []move{{"resource", "z", "localBlob", "copy"}}},
 			{Component: "a.org/app:1", State: "absent", Moves: []move{{"resource", "x", "localBlob", "copy"}, {"source", "y", "git", "keep"}}},
 		}).write(b)
 	})
 	want := "" +
-		" COMPONENT   │ TARGET │ ELEMENT    │ ACCESS    │ ACTION\n" +
-		"─────────────┼────────┼────────────┼───────────┼────────\n" +
-		" a.org/lib:1 │ absent │            │           │\n" +
-		" a.org/app:1 │ absent │ resource x │ localBlob │ copy\n" +
-		"             │        │ source y   │ git       │ keep\n"
+		" ELEMENT    │ ACCESS    │ ACTION\n" +
+		"────────────┼───────────┼────────\n" +
+		"a.org/lib:1: identical in the target\n" +
+		"a.org/app:1: new in the target\n" +
+		" resource x │ localBlob │ copy\n" +
+		" source y   │ git       │ keep\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
@@ -214,24 +278,6 @@ func TestSelectVersions(t *testing.T) {
 	}
 	if _, err := selectVersions(all, "abc", false); !isUsage(err) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestSelectResource(t *testing.T) {
-	t.Parallel()
-	d := descriptor("acme.org/app", "1.0.0")
-	for _, arch := range []string{"amd64", "arm64"} {
-		d.Component.Resources = append(d.Component.Resources, ocm.Resource{
-			Element: ocm.Element{Name: "tool", Version: "1.0.0", ExtraIdentity: ocm.Identity{"architecture": arch}}})
-	}
-	if r, err := selectResource(d, ocm.Identity{"architecture": "arm64"}); err != nil || r.ExtraIdentity["architecture"] != "arm64" {
-		t.Errorf("got %v, %v", r, err)
-	}
-	if _, err := selectResource(d, ocm.Identity{"name": "tool"}); !isUsage(err) || !strings.Contains(err.Error(), "architecture=amd64") {
-		t.Errorf("two match: got %v", err)
-	}
-	if _, err := selectResource(d, ocm.Identity{"name": "other"}); !errors.Is(err, ocm.ErrNotFound) {
-		t.Errorf("none matches: got %v", err)
 	}
 }
 

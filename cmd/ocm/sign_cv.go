@@ -39,8 +39,6 @@ type signOptions struct {
 	hash          string
 	privateKey    string
 	publicKey     string
-	issuer        string
-	caCert        string
 	recursive     bool
 	force         bool
 	dryRun        bool
@@ -49,12 +47,10 @@ type signOptions struct {
 
 func (o *signOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	fs.StringVarP(&o.signature, "signature", "s", "default", "`name` of the signature")
-	fs.StringVarP(&o.algorithm, "algorithm", "S", "RSASSA-PSS", "signature `algorithm`: RSASSA-PSS, RSASSA-PKCS1-V1_5 or GPG")
+	fs.StringVarP(&o.algorithm, "algorithm", "S", "RSASSA-PSS", "signature `algorithm`: RSASSA-PSS, RSASSA-PKCS1-V1_5 or GPG, which is the default for OpenPGP keys")
 	addNormalisation(fs, &o.normalisation, &o.hash)
 	fs.StringVarP(&o.privateKey, "private-key", "K", "", "`file` with the private key")
-	fs.StringVarP(&o.publicKey, "public-key", "k", "", "`file` with the certificates of the key, which go into the signature")
-	fs.StringVarP(&o.issuer, "issuer", "I", "", "distinguished `name` that the certificate must have")
-	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with the authorities that the certificate must lead to")
+	fs.StringVarP(&o.publicKey, "public-key", "k", "", "`file` with the public key; certificates in it go into the signature, the signer's first")
 	fs.BoolVarP(&o.recursive, "recursive", "R", false, "sign all referenced versions too, with the same name and key")
 	fs.BoolVar(&o.force, "force", false, "replace a signature of the same name")
 	fs.BoolVar(&o.dryRun, "dry-run", false, "show the signature, store nothing")
@@ -78,8 +74,6 @@ type signRequest struct {
 	hash          string
 	privateKey    string // files; empty: from the configuration
 	publicKey     string
-	caCert        string
-	issuer        string
 	recursive     bool
 	force         bool
 	dryRun        bool
@@ -109,13 +103,16 @@ func runSignCV(ctx context.Context, a *app, o signOptions, reference string, exp
 	if o.signature == "" {
 		return usagef("--signature: the name is empty")
 	}
+	if o.publicKey != "" && o.privateKey == "" {
+		return usagef("--public-key is for the key of --private-key, which is missing")
+	}
 	s, err := a.session()
 	if err != nil {
 		return err
 	}
 	sig, err := s.sign(ctx, signRequest{at: at, signature: o.signature, algorithm: o.algorithm, explicit: explicit,
 		normalisation: o.normalisation, hash: o.hash, privateKey: o.privateKey, publicKey: o.publicKey,
-		caCert: o.caCert, issuer: o.issuer, recursive: o.recursive, force: o.force, dryRun: o.dryRun})
+		recursive: o.recursive, force: o.force, dryRun: o.dryRun})
 	if err != nil {
 		return withHint(err, signHint(err, o))
 	}
@@ -127,7 +124,7 @@ func signHint(err error, o signOptions) string {
 	switch {
 	case anyOf(ocm.ErrExists)(err):
 		return "--force replaces the signature; --signature gives the new one another name"
-	case o.privateKey == "" && anyOf(errNoKey)(err):
+	case o.privateKey == "" && isNoKey(err):
 		return "give the key with --private-key (\"ocm create rsakeypair\" makes one), or configure it for signature " + o.signature
 	}
 	return ""

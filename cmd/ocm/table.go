@@ -4,13 +4,18 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// maxCell is the widest cell of a table, in characters; longer text is cut.
-const maxCell = 200
+// Measures of tables, in characters.
+const (
+	maxTable  = 100 // wider tables get their widest columns wrapped
+	maxCell   = 200 // longer text is cut
+	minColumn = 12  // no column is made narrower than this
+)
 
 // table collects cells and writes them in aligned columns:
 //
@@ -20,13 +25,20 @@ const maxCell = 200
 type table struct {
 	titles []string
 	merged []bool // a cell equal to the one above stays blank, as long as those left of it do
-	rows   [][]string
+	rows   []tableRow
+	width  int // what the table should not exceed
+}
+
+// tableRow is a row of cells, or a line of text across all columns.
+type tableRow struct {
+	cells []string
+	text  string
 }
 
 // newTable makes a table; a title that ends with "*" is that of a column whose repeated
 // cells are merged.
 func newTable(titles ...string) *table {
-	t := &table{}
+	t := &table{width: maxTable}
 	for _, title := range titles {
 		name, merged := strings.CutSuffix(title, "*")
 		t.titles = append(t.titles, name)
@@ -41,18 +53,36 @@ func (t *table) add(cells ...string) {
 	for i := range row {
 		row[i] = clean(cells[i], false)
 	}
-	t.rows = append(t.rows, row)
+	t.rows = append(t.rows, tableRow{cells: row})
 }
 
-func (t *table) write(w io.Writer) error {
-	widths := make([]int, len(t.titles))
-	for _, row := range append([][]string{t.titles}, t.rows...) {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+// line appends text that stands across all columns and is never wrapped, so that it can be
+// copied: what the rows below belong to, or what is too long for a cell of the row above.
+func (t *table) line(indent, text string) {
+	t.rows = append(t.rows, tableRow{text: indent + clean(text, false)})
+}
+
+// dropEmpty removes the columns that have no text in any row.
+func (t *table) dropEmpty() {
+	for i := len(t.titles) - 1; i >= 0; i-- {
+		if slices.ContainsFunc(t.rows, func(r tableRow) bool { return r.cells != nil && r.cells[i] != "" }) {
+			continue
+		}
+		t.titles, t.merged = slices.Delete(t.titles, i, i+1), slices.Delete(t.merged, i, i+1)
+		for k, r := range t.rows {
+			if r.cells != nil {
+				t.rows[k].cells = slices.Delete(r.cells, i, i+1)
+			}
 		}
 	}
-	var b strings.Builder
-	writeRow(&b, t.titles, widths)
+}
+
+// head is titles and rule; there is none over nothing but lines.
+func (t *table) head(b *strings.Builder, widths []int) {
+	if len(t.rows) > 0 && !slices.ContainsFunc(t.rows, func(r tableRow) bool { return r.cells != nil }) {
+		return
+	}
+	writeRow(b, t.titles, widths)
 	for i, width := range widths {
 		if i > 0 {
 			b.WriteString("┼")
@@ -60,29 +90,99 @@ func (t *table) write(w io.Writer) error {
 		b.WriteString(strings.Repeat("─", width+2))
 	}
 	b.WriteByte('\n')
-	for i, row := range t.rows {
-		shown, same := make([]string, len(row)), i > 0
-		for j, cell := range row {
-			same = same && (!t.merged[j] || cell == t.rows[i-1][j])
-			if !same || !t.merged[j] {
-				shown[j] = cell
-			}
+}
+
+func (t *table) write(w io.Writer) error {
+	widths := t.widths()
+	var b strings.Builder
+	t.head(&b, widths)
+	var above []string
+	for _, row := range t.rows {
+		if row.cells == nil {
+			b.WriteString(row.text + "\n")
+			above = nil
+			continue
 		}
-		writeRow(&b, shown, widths)
+		writeRow(&b, t.merge(row.cells, above), widths)
+		above = row.cells
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func writeRow(b *strings.Builder, cells []string, widths []int) {
-	var line strings.Builder
+// merge blanks the cells that repeat what stands above them.
+func (t *table) merge(cells, above []string) []string {
+	shown, same := make([]string, len(cells)), above != nil
 	for i, cell := range cells {
-		if i > 0 {
-			line.WriteString(" │")
+		same = same && (!t.merged[i] || cell == above[i])
+		if !same || !t.merged[i] {
+			shown[i] = cell
 		}
-		line.WriteString(" " + cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))
 	}
-	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	return shown
+}
+
+// widths are as wide as the cells need, as long as the table does not become too wide.
+func (t *table) widths() []int {
+	widths, sum := make([]int, len(t.titles)), 3*len(t.titles)-1
+	for i, title := range t.titles {
+		widths[i] = utf8.RuneCountInString(title)
+		for _, row := range t.rows {
+			if row.cells != nil {
+				widths[i] = max(widths[i], utf8.RuneCountInString(row.cells[i]))
+			}
+		}
+		sum += widths[i]
+	}
+	for ; sum > t.width; sum-- {
+		widest := 0
+		for i := range widths {
+			if widths[i] > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= minColumn {
+			break
+		}
+		widths[widest]--
+	}
+	return widths
+}
+
+// writeRow writes a row, in several lines where cells are wider than their column.
+func writeRow(b *strings.Builder, cells []string, widths []int) {
+	rest := make([][]rune, len(cells))
+	for i, cell := range cells {
+		rest[i] = []rune(cell)
+	}
+	for more := true; more; {
+		more = false
+		var line strings.Builder
+		for i, width := range widths {
+			if i > 0 {
+				line.WriteString(" │")
+			}
+			n := breakAt(rest[i], width)
+			line.WriteString(" " + string(rest[i][:n]) + strings.Repeat(" ", width-n))
+			rest[i] = rest[i][n:]
+			more = more || len(rest[i]) > 0
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+}
+
+// breakAt is how much of a text fits into a line; where it does not fit as a whole it ends
+// after a space or a separator, if there is one in the second half.
+func breakAt(text []rune, width int) int {
+	if len(text) <= width {
+		return len(text)
+	}
+	for n := width; n > width/2; n-- {
+		if strings.ContainsRune(" ,;/:", text[n-1]) {
+			return n
+		}
+	}
+	return width
 }
 
 // clean makes text from a repository safe to show: control characters, which could move

@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"ocm"
+	"ocm/transfer"
 )
 
 const transferLong = `Copy a component version to another repository: registry or archive, in any
@@ -137,12 +140,45 @@ func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string
 	if err != nil {
 		return err
 	}
-	moves, err := s.transfer(ctx, r)
+	moves, done, err := s.transfer(ctx, r)
 	if err != nil {
 		return withHint(err, transferHint(err, r))
 	}
 	a.err.stopProgress()
-	return printList(a.out, o.output, moves, moveTable)
+	if err := printList(a.out, o.output, moves, moveTable); err != nil || o.output != "table" {
+		return err
+	}
+	return printTransferred(a.out, moves, done)
+}
+
+// printTransferred ends the table with what was done; nothing was in a dry run, where done is nil.
+func printTransferred(w io.Writer, moves []moved, done *transfer.Summary) error {
+	line := ""
+	if done == nil {
+		line = "dry run: nothing was written, " + toDo(moves)
+	} else {
+		line = fmt.Sprintf("transferred: %s written, %d unchanged, %s", count(int(done.Written), "component version"),
+			done.Versions-int(done.Written), count(int(done.Contents), "content"))
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", line)
+	return err
+}
+
+// toDo counts what a dry run left undone.
+func toDo(moves []moved) string {
+	versions, contents := 0, 0
+	for _, m := range moves {
+		if m.State == transfer.Identical || m.State == transfer.Kept {
+			continue
+		}
+		versions++
+		for _, e := range m.Moves {
+			if e.Action == transfer.Copy {
+				contents++
+			}
+		}
+	}
+	return fmt.Sprintf("%s with %s would be", count(versions, "component version"), count(contents, "content"))
 }
 
 func (o *transferOptions) request(reference, target string) (transferRequest, error) {
@@ -167,16 +203,34 @@ func (o *transferOptions) request(reference, target string) (transferRequest, er
 }
 
 func moveTable(list []moved) *table {
-	t := newTable("COMPONENT*", "TARGET*", "ELEMENT", "ACCESS", "ACTION")
+	t := newTable("ELEMENT", "ACCESS", "ACTION")
 	for _, m := range list {
-		if len(m.Moves) == 0 {
-			t.add(m.Component, m.State, "", "", "")
-		}
+		t.line("", m.Component+": "+stateText(m.State))
 		for _, e := range m.Moves {
-			t.add(m.Component, m.State, e.Kind+" "+e.Element, e.Access, e.Action)
+			if m.State == transfer.Identical || m.State == transfer.Kept {
+				break // nothing happens with them
+			}
+			t.add(e.Kind+" "+e.Element, e.Access, e.Action)
 		}
 	}
 	return t
+}
+
+// stateText says what a state of the target means.
+func stateText(state string) string {
+	switch state {
+	case transfer.Absent:
+		return "new in the target"
+	case transfer.Identical:
+		return "identical in the target"
+	case transfer.Merge:
+		return "in the target, to be completed"
+	case transfer.Overwrite:
+		return "different in the target, to be overwritten"
+	case transfer.Kept:
+		return "in the target, left as it is"
+	}
+	return state
 }
 
 func transferHint(err error, r transferRequest) string {

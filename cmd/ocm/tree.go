@@ -38,6 +38,7 @@ func flatten(roots []*node) []*ocm.Descriptor {
 // more paths than anybody could read.
 func printTree(w io.Writer, roots []*node) error {
 	t := newTable("NESTING", "COMPONENT", "VERSION", "PROVIDER", "IDENTITY")
+	t.width = len(t.titles) * (maxCell + 3) // nesting that is broken into lines cannot be read
 	seen := map[*node]bool{}
 	var visit func(nodes []*node, indent string)
 	visit = func(nodes []*node, indent string) {

@@ -3,12 +3,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"ocm"
 	"ocm/construct"
@@ -23,9 +26,9 @@ import (
 
 // add constructs component versions and returns their descriptors in the order of the file.
 func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, error) {
-	raw, err := os.ReadFile(r.constructor)
+	raw, err := readFile(r.constructor, construct.MaxFile)
 	if err != nil {
-		return nil, fmt.Errorf("constructor: %w", err)
+		return nil, fmt.Errorf("constructor %s: %w", r.constructor, err)
 	}
 	file, err := construct.Parse(raw, func(name string) (string, bool) {
 		if v, ok := r.variables[name]; ok {
@@ -110,7 +113,7 @@ func (s *session) sign(ctx context.Context, r signRequest) (ocm.Signature, error
 	if !r.explicit {
 		o.Spec = signer
 	}
-	if err := s.keysOfSign(r); err != nil {
+	if err := s.keysOfSign(r, &o); err != nil {
 		return ocm.Signature{}, err
 	}
 	repo, v, err := s.openVersion(ctx, r.at)
@@ -182,7 +185,27 @@ func (s *session) verify(ctx context.Context, r verifyRequest) ([]check, error) 
 	for i, st := range report.Steps {
 		checks[i] = check{st.Component, st.Object, st.Check, st.Verdict, st.Detail}
 	}
+	sortChecks(checks)
 	return checks, s.keyError(report.Err())
+}
+
+// sortChecks puts contents, which are read in parallel, in the order of their names. Versions,
+// and all other checks of a version, stay in the order that they have.
+func sortChecks(list []check) {
+	content := func(c check) string {
+		if strings.HasPrefix(c.Object, "resource ") || strings.HasPrefix(c.Object, "source ") {
+			return c.Object
+		}
+		return ""
+	}
+	for begin := 0; begin < len(list); {
+		end := begin + 1
+		for end < len(list) && list[end].Component == list[begin].Component {
+			end++
+		}
+		slices.SortStableFunc(list[begin:end], func(a, b check) int { return cmp.Compare(content(a), content(b)) })
+		begin = end
+	}
 }
 
 // verifierSpec tells how signatures are judged: by the file that was given, else as configured
@@ -202,22 +225,22 @@ func (s *session) verifierSpec(file string) (func(string) ocm.Spec, error) {
 }
 
 // transfer copies versions, or only plans to with r.dryRun, and returns what was or would
-// be done, referenced versions first.
-func (s *session) transfer(ctx context.Context, r transferRequest) ([]moved, error) {
+// be done, referenced versions first; the summary is nil if nothing was done.
+func (s *session) transfer(ctx context.Context, r transferRequest) ([]moved, *transfer.Summary, error) {
 	if err := s.transferDefaults(&r); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	selected, err := s.find(ctx, r.from, r.constraint, r.latest)
 	if err != nil {
-		return nil, withHint(err, guessHint(s.app.args, r.from))
+		return nil, nil, withHint(err, guessHint(s.app.args, r.from))
 	}
 	source, err := s.open(ctx, r.from.Type, r.from.Repository)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	target, err := s.open(ctx, r.targetType, r.target)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var roots []ocm.Version
 	for _, f := range selected {
@@ -225,32 +248,37 @@ func (s *session) transfer(ctx context.Context, r transferRequest) ([]moved, err
 	}
 	walk := graph.Options{Recursive: r.recursive}
 	if r.stopOnExisting {
-		walk.Follow = func(ctx context.Context, v ocm.Version) (bool, error) {
-			c := &v.Descriptor().Component
-			_, err := target.Open(ctx, c.Name, c.Version)
-			if errors.Is(err, ocm.ErrNotFound) {
-				return true, nil
-			}
-			return false, err
-		}
+		walk.Follow = func(ctx context.Context, v ocm.Version) (bool, error) { return isMissing(ctx, target, v) }
 	}
 	g, err := graph.Walk(ctx, s.env.Job, s.finder(source, r.from.Component, r.lookup), roots, walk)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
 		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
 		Overwrite: r.overwrite, KeepExisting: r.noUpdate,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if !r.dryRun {
-		if _, err := plan.Run(ctx); err != nil {
-			return nil, err
-		}
+	if r.dryRun {
+		return movedOf(plan), nil, nil
 	}
-	return movedOf(plan), nil
+	done, err := plan.Run(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return movedOf(plan), done, nil
+}
+
+// isMissing reports whether a repository lacks a version of this name, whatever is in it.
+func isMissing(ctx context.Context, repo ocm.Repository, v ocm.Version) (bool, error) {
+	c := &v.Descriptor().Component
+	_, err := repo.Open(ctx, c.Name, c.Version)
+	if errors.Is(err, ocm.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 func movedOf(p *transfer.Plan) []moved {
@@ -296,13 +324,13 @@ func (s *session) hash(ctx context.Context, r hashRequest) ([]hashed, error) {
 
 // download writes the content of a resource to r.output ("-": stdout of the app, the bytes as
 // they are) and returns the path that was written. Nothing stays there unless the digest is right.
-func (s *session) download(ctx context.Context, v ocm.Version, res ocm.Resource, r downloadRequest) (string, error) {
+func (s *session) download(ctx context.Context, v ocm.Version, res *ocm.Resource, r downloadRequest) (string, error) {
 	policy := inspect.ExtractNone
 	if r.extract {
 		policy = inspect.ExtractAuto
 	}
 	if r.output != "-" {
-		_, err := inspect.Download(ctx, s.kit, s.env, v, &res, r.output, policy)
+		_, err := inspect.Download(ctx, s.kit, s.env, v, res, r.output, policy)
 		return r.output, err
 	}
 	// Nothing may reach a pipe before all of it was compared.
@@ -312,7 +340,7 @@ func (s *session) download(ctx context.Context, v ocm.Version, res ocm.Resource,
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "content")
-	if _, err := inspect.Download(ctx, s.kit, s.env, v, &res, path, inspect.ExtractNone); err != nil {
+	if _, err := inspect.Download(ctx, s.kit, s.env, v, res, path, inspect.ExtractNone); err != nil {
 		return "", err
 	}
 	f, err := os.Open(path)

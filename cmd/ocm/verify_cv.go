@@ -5,11 +5,15 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"ocm"
+	"ocm/graph"
 )
 
 const verifyLong = `Verify a component version: that its signatures are good, and that everything they
@@ -106,23 +110,78 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 	checks, err := s.verify(ctx, verifyRequest{at: at, signatures: o.signatures, publicKeys: keys,
 		caCert: o.caCert, spec: o.spec, issuer: o.issuer, shallow: o.shallow})
 	a.err.stopProgress()
-	if err != nil && len(checks) == 0 {
-		return withHint(err, verifyHint(err, o))
+	err = withHint(err, verifyHint(err, o))
+	if len(checks) == 0 {
+		return err
 	}
 	// What failed, and what did not, is a result too; the exit status is that of the failure.
-	return errors.Join(withHint(err, verifyHint(err, o)), printList(a.out, o.output, checks, checkTable))
+	return errors.Join(err, printList(a.out, o.output, checks, checkTable), printVerdict(a.out, o, checks, err))
 }
 
+// checkTable is short: digests are cut, and of what went wrong it has a word. The whole
+// story of a failure is in the error, and all of everything in json and yaml.
 func checkTable(list []check) *table {
-	t := newTable("COMPONENT*", "OBJECT", "CHECK", "VERDICT", "DETAIL")
-	for _, c := range list {
-		t.add(c.Component, c.Object, c.Check, c.Verdict, c.Detail)
+	t := newTable("OBJECT", "CHECK", "VERDICT", "DETAIL")
+	for i, c := range list {
+		if i == 0 || c.Component != list[i-1].Component {
+			t.line("", c.Component)
+		}
+		t.add(c.Object, c.Check, c.Verdict, shortDetail(c))
 	}
 	return t
 }
 
+func shortDetail(c check) string {
+	if c.Verdict != graph.Failed {
+		detail, _, _ := strings.Cut(c.Detail, " (") // the algorithm that normalised
+		return shortDigests(detail)
+	}
+	return shortError(c.Detail)
+}
+
+// shortError is a word for the kind of an error.
+func shortError(text string) string {
+	for _, kind := range [...]error{ocm.ErrDigest, ocm.ErrSignature, ocm.ErrNotFound, ocm.ErrDenied, ocm.ErrUnknownType, ocm.ErrLimit, ocm.ErrInvalid} {
+		if strings.Contains(text, kind.Error()) {
+			return kind.Error()
+		}
+	}
+	return "error"
+}
+
+// printVerdict ends the table with what it means.
+func printVerdict(w io.Writer, o verifyOptions, checks []check, failure error) error {
+	if o.output != "table" {
+		return nil
+	}
+	failed, signatures, contents, components := 0, 0, 0, map[string]bool{}
+	for _, c := range checks {
+		components[c.Component] = true
+		switch {
+		case c.Verdict == graph.Failed:
+			failed++
+		case c.Verdict != graph.OK:
+		case c.Check == "signature":
+			signatures++
+		case strings.HasPrefix(c.Object, "resource "), strings.HasPrefix(c.Object, "source "):
+			contents++
+		}
+	}
+	line := fmt.Sprintf("verified: %s, %s, %s", count(signatures, "signature"), count(contents, "content"), count(len(components), "component version"))
+	switch {
+	case failure != nil && failed == 0:
+		line = "NOT verified: no signature was found good"
+	case failure != nil:
+		line = fmt.Sprintf("NOT verified: %d of %s failed", failed, count(len(checks), "check"))
+	case o.shallow:
+		line = fmt.Sprintf("verified: %s; shallow: contents and references were not checked", count(signatures, "signature"))
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", line)
+	return err
+}
+
 func verifyHint(err error, o verifyOptions) string {
-	if len(o.publicKeys) == 0 && anyOf(errNoKey)(err) {
+	if len(o.publicKeys) == 0 && isNoKey(err) {
 		return "give the key with --public-key, or configure it for the name of the signature"
 	}
 	return ""

@@ -41,7 +41,7 @@ func RunReadOnly(t *testing.T, s oci.Store) {
 	if tags == 0 {
 		t.Fatalf("%s holds no tag", s)
 	}
-	f := newFixture(t, s)
+	f := newFixture(s)
 	wantTags(t, f.repo)
 	wantAbsent(t, f.repo)
 	wantMalformedRefused(t, f.repo)

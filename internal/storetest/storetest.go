@@ -87,12 +87,12 @@ func Run(t *testing.T, open func(t *testing.T) oci.Store, opts ...Option) {
 			if tt.skip != 0 && slices.Contains(opts, tt.skip) {
 				t.Skip("this store cannot")
 			}
-			tt.fn(t, newFixture(t, open(t)))
+			tt.fn(t, newFixture(open(t)))
 		})
 	}
 }
 
-func newFixture(t *testing.T, s oci.Store) fixture {
+func newFixture(s oci.Store) fixture {
 	name := "storetest/" + unique()
 	return fixture{store: s, name: name, repo: s.Repo(name)}
 }

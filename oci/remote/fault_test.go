@@ -130,7 +130,7 @@ func TestRetries(t *testing.T) {
 			if (err == nil) != tt.ok {
 				t.Errorf("expected success %v, found %v", tt.ok, err)
 			}
-			if took := time.Since(began); took < tt.least || took > 10*time.Second {
+			if took := time.Since(began); took < tt.least || took > 25*time.Second {
 				t.Errorf("expected to wait %v, waited %v", tt.least, took)
 			}
 			if n.Load() > int64(fast.retries)+1 {
@@ -151,7 +151,7 @@ func TestRetries(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := s.Repo("a").Resolve(ctx, "1"); err == nil || !strings.Contains(err.Error(), "enough") || time.Since(began) > 5*time.Second {
+		if _, err := s.Repo("a").Resolve(ctx, "1"); err == nil || !strings.Contains(err.Error(), "enough") || time.Since(began) > 20*time.Second {
 			t.Errorf("expected the caller's reason at once, found %v after %v", err, time.Since(began))
 		}
 	})
@@ -280,7 +280,7 @@ func TestSilence(t *testing.T) {
 	if err == nil {
 		t.Error("expected an error")
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -293,7 +293,7 @@ func TestSlowUsersAreNotCutOff(t *testing.T) {
 	}
 	r := open(t, nil, serve(t, olaregHandler(t)).URL, hurry).Repo("a")
 	content := bytes.Repeat([]byte("x"), 3_000_000)
-	d, err := r.Push(t.Context(), ociv1.Descriptor{Size: -1}, &slow{src: bytes.NewReader(content), naps: 2})
+	d, err := r.Push(t.Context(), ociv1.Descriptor{Size: -1}, &slow{src: bytes.NewReader(content), naps: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestSlowUsersAreNotCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rc.Close()
-	if got, err := io.ReadAll(&slow{src: rc, naps: 2}); err != nil || !bytes.Equal(got, content) {
+	if got, err := io.ReadAll(&slow{src: rc, naps: 1}); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("expected all bytes, found %d, %v", len(got), err)
 	}
 }
@@ -314,7 +314,7 @@ type slow struct {
 
 func (s *slow) Read(p []byte) (int, error) {
 	if s.naps--; s.naps >= 0 {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond)
 	}
 	return s.src.Read(p)
 }
@@ -369,6 +369,17 @@ func TestEndlessBodies(t *testing.T) {
 	if sent.Load() > 100<<20 {
 		t.Errorf("the registry could send %d bytes", sent.Load())
 	}
+}
+
+func TestManifestTooLarge(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", ociv1.MediaTypeImageManifest)
+		w.Header().Set("Docker-Content-Digest", digest.FromString("x").String())
+		w.Header().Set("Content-Length", fmt.Sprint(blob.MaxManifest+1))
+	}))
+	_, err := open(t, nil, srv.URL).Repo("a").Resolve(t.Context(), "1")
+	wantErr(t, err, ocm.ErrLimit)
 }
 
 func TestWrongScheme(t *testing.T) {

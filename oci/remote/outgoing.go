@@ -129,11 +129,11 @@ func (o *outgoing) stop() {
 }
 
 // outcome tells why reading failed, nil if it did not, and whether everything was read.
-func (o *outgoing) outcome() (failed error, complete bool) {
+func (o *outgoing) outcome() (complete bool, failed error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil && o.err != io.EOF {
 		failed = o.err
 	}
-	return failed, o.sum != ""
+	return o.sum != "", failed
 }

@@ -466,3 +466,46 @@ func (b *breaking) Write(p []byte) (int, error) {
 	}
 	return b.ResponseWriter.Write(p)
 }
+
+// The digest wins over the tag, "latest" stands in for neither, and what was opened stays
+// what it is when the tag moves.
+func TestOpenArtifact(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, olaregHandler(t))
+	r := open(t, nil, srv.URL).Repo("some/app")
+	first, second := putWithSubject(t, r, "application/vnd.example.a", "")
+	tag := func(d ociv1.Descriptor, name string) {
+		t.Helper()
+		raw, err := blob.ReadAll(t.Context(), r, d, blob.MaxManifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.PutManifest(t.Context(), d, raw, name, oci.Any()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tag(first, "1")
+	tag(second, "latest")
+	for ref, want := range map[string]ociv1.Descriptor{
+		"/some/app:1": first, "/some/app": second, "/some/app:1@" + second.Digest.String(): second, "/some/app:none@" + first.Digest.String(): first,
+	} {
+		c, err := OpenArtifact(t.Context(), nil, srv.URL+ref)
+		if err != nil || c.Root.Digest != want.Digest || c.Origin != strings.TrimPrefix(srv.URL, "http://")+"/some/app" {
+			t.Fatalf("%s: expected %s, found %+v, %v", ref, want.Digest, c, err)
+		}
+		if err := blob.Check(t.Context(), c); err != nil {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	c, err := OpenArtifact(t.Context(), nil, srv.URL+"/some/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag(second, "1")
+	raw, err := blob.ReadAll(t.Context(), c.From, c.Root, blob.MaxManifest)
+	if err != nil || digest.FromBytes(raw) != first.Digest {
+		t.Errorf("expected the first manifest still, found %s, %v", raw, err)
+	}
+	_, err = OpenArtifact(t.Context(), nil, srv.URL+"/some/app:none")
+	wantErr(t, err, ocm.ErrNotFound, "some/app", "none")
+}

@@ -73,6 +73,9 @@ func (r *resuming) Seek(offset int64, whence int) (int64, error) {
 	return n, err
 }
 
+// errStop ends a listing whose reader has seen enough.
+var errStop = errors.New("stop")
+
 // badPage keeps our own verdict on a listing apart from oras-go's errors.
 type badPage struct{ error }
 

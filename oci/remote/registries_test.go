@@ -30,7 +30,7 @@ import (
 )
 
 // fast keeps tests short without changing what happens.
-var fast = pace{answer: 5 * time.Second, commit: 5 * time.Second, stall: 5 * time.Second, wait: time.Millisecond, maxWait: time.Second, retries: 3}
+var fast = pace{answer: 30 * time.Second, commit: 30 * time.Second, stall: 30 * time.Second, wait: time.Millisecond, maxWait: time.Second, retries: 3}
 
 // olaregHandler is a registry with everything of distribution 1.1, in memory.
 func olaregHandler(t *testing.T, change ...func(*config.Config)) http.Handler {

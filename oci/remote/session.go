@@ -177,16 +177,23 @@ func (s *session) accept(req *http.Request, resp *http.Response) (*http.Response
 }
 
 // checkDigestHeader compares what was asked for by digest with what the registry says it sends.
+// Behind it the header is absent or a well-formed digest.
 func (s *session) checkDigestHeader(req *http.Request, resp *http.Response) error {
 	found := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 	want := digest.Digest(path.Base(req.URL.Path))
 	if q := digest.Digest(req.URL.Query().Get("digest")); q != "" {
 		want = q // the end of an upload
 	}
-	switch {
-	case found == "" || blob.CheckDigest(want) != nil || found == want:
+	if found == "" {
 		return nil
-	case blob.CheckDigest(found) == nil && found.Algorithm() != want.Algorithm():
+	}
+	if err := blob.CheckDigest(found); err != nil {
+		return &failure{text: s.place(req) + ": Docker-Content-Digest", cause: err}
+	}
+	switch {
+	case blob.CheckDigest(want) != nil || found == want:
+		return nil
+	case found.Algorithm() != want.Algorithm():
 		// The registry tells its own, canonical digest: no statement about the one asked for.
 		resp.Header.Del("Docker-Content-Digest")
 		return nil

@@ -4,7 +4,6 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -197,6 +196,3 @@ func (s *Store) String() string {
 func (s *Store) Close() error { return nil }
 
 var _ oci.Store = (*Store)(nil)
-
-// errStop ends a listing whose reader has seen enough.
-var errStop = errors.New("stop")

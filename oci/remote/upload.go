@@ -68,7 +68,7 @@ func (r *repo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (oci
 
 // upload is one attempt.
 func (r *repo) upload(ctx context.Context, d ociv1.Descriptor, out *outgoing) error {
-	req, err := r.ask(ctx, http.MethodPost, "blobs/uploads/", nil)
+	req, err := r.ask(ctx, http.MethodPost, "blobs/uploads/")
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (r *repo) upload(ctx context.Context, d ociv1.Descriptor, out *outgoing) er
 			at, err = after, r.finish(ctx, after, out.sum, 0, nil)
 		}
 	}
-	failed, complete := out.outcome()
+	complete, failed := out.outcome()
 	if failed != nil {
 		err = fmt.Errorf("%s: upload: %w", r, failed) // the reason behind a broken request
 	} else if err == nil && !complete {

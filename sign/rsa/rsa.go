@@ -37,8 +37,8 @@
 // a timestamp: timestamps are not evaluated. It must be valid for code signing and
 // end, in this order of preference, in one of the caCertPEM certificates, in the
 // one self-signed certificate at the end of publicKeyPEM, or in a root of the
-// operating system. The last is only as good as all of these roots together: set
-// caCertPEM, or at least issuer.
+// operating system. The last is only as good as all of these roots together, so it
+// counts only where issuer names whose certificate is meant.
 //
 // If what is configured is a bare public key, there is nothing to judge a chain
 // against: the signer's certificate must then hold exactly that key, and nothing
@@ -52,7 +52,6 @@ import (
 	"crypto/rand"
 	stdrsa "crypto/rsa"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -169,8 +168,7 @@ func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) er
 	}
 	id := identity(v.algorithm, sig.Name)
 	secret, err := env.Resolve(ctx, id)
-	// A chain may still lead to a root of the operating system; all else needs a key.
-	if err != nil && !(errors.Is(err, ocm.ErrNotFound) && len(v.chain) > 0) {
+	if err != nil {
 		return fmt.Errorf("no public key, configure one for the consumer %s: %w", id, err)
 	}
 	trust, err := loadTrust(secret)

@@ -178,7 +178,8 @@ func (t *trust) judge(chain []*x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// roots are the trust anchors; nil stands for those of the operating system.
+// roots are the trust anchors; nil stands for those of the operating system. Those alone would
+// make anybody's certificate good, so they count only for a name that was configured.
 func (t *trust) roots() (pool *x509.CertPool, from string, err error) {
 	if len(t.anchors) > 0 {
 		pool = x509.NewCertPool()
@@ -198,7 +199,10 @@ func (t *trust) roots() (pool *x509.CertPool, from string, err error) {
 		pool.AddCert(c)
 		return pool, fmt.Sprintf("the configured root %q", c.Subject), nil
 	}
-	return nil, "a root of the operating system (none is configured: set caCertPEM)", nil
+	if t.issuer == "" {
+		return nil, "", fmt.Errorf("no trust anchor is configured: set caCertPEM, or issuer to accept that name from the roots of the operating system: %w", ocm.ErrNotFound)
+	}
+	return nil, "a root of the operating system", nil
 }
 
 func selfSigned(c *x509.Certificate) bool {

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package graph_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+	"ocm/blob"
+	"ocm/graph"
+)
+
+// image is a manifest with a config and one layer in memory.
+type image map[digest.Digest][]byte
+
+func (m image) Fetch(_ context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	b, ok := m[d.Digest]
+	if !ok {
+		return nil, ocm.ErrNotFound
+	}
+	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+func (m image) put(b string) digest.Digest {
+	d := digest.FromString(b)
+	m[d] = []byte(b)
+	return d
+}
+
+func newImage(mediaType string) (image, ocm.Content) {
+	m := image{}
+	config, layer := m.put("{}"), m.put("layer")
+	raw := `{"schemaVersion":2,"mediaType":"` + mediaType + `","config":{"mediaType":"application/json","digest":"` + config.String() + `","size":2},` +
+		`"layers":[{"mediaType":"application/tar","digest":"` + layer.String() + `","size":5}]}`
+	root := ociv1.Descriptor{MediaType: mediaType, Digest: m.put(raw), Size: int64(len(raw))}
+	return m, ocm.Content{Root: root, From: m}
+}
+
+func TestDigestAlgorithms(t *testing.T) {
+	archive, err := os.ReadFile(golden + "v1-copied/blobs/sha256.24b451d49caf77513d2954baeeaa071cc95d0ed6c6b85b8a00672a28f87b2917")
+	if err != nil {
+		t.Fatal(err)
+	}
+	artifactSet := blob.Bytes("application/vnd.oci.image.manifest.v1+tar+gzip", archive)
+	const inSet = "f4b6f4c380084846a3f7f68803a8f6b276c56cde3fafbea750903f8a962fac5e"
+	_, img := newImage(ociv1.MediaTypeImageManifest)
+	_, docker := newImage(blob.MediaTypeDockerManifest)
+	text := blob.Bytes("text/plain", []byte("text"))
+	sum512 := sha512.Sum512([]byte("text"))
+	unhashed := ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Size: -1}, From: text.From}
+
+	for _, c := range []struct {
+		name                 string
+		content              ocm.Content
+		hash, normal, value  string
+		kind                 error
+		newNormal, newDigest string
+	}{
+		{"bytes", text, "SHA-256", ocm.GenericBlobDigest, text.Root.Digest.Encoded(), nil, ocm.GenericBlobDigest, text.Root.Digest.Encoded()},
+		{"bytes, old spelling of the hash", text, "sha256", ocm.GenericBlobDigest, text.Root.Digest.Encoded(), nil, "", ""},
+		{"bytes, SHA-512", text, "SHA-512", ocm.GenericBlobDigest, hex.EncodeToString(sum512[:]), nil, "", ""},
+		{"bytes that were not hashed yet", unhashed, "SHA-256", ocm.GenericBlobDigest, text.Root.Digest.Encoded(), nil, ocm.GenericBlobDigest, text.Root.Digest.Encoded()},
+		{"bytes as artifact", text, "SHA-256", ocm.OCIArtifactDigest, text.Root.Digest.Encoded(), ocm.ErrDigest, "", ""},
+		{"image", img, "SHA-256", ocm.OCIArtifactDigest, img.Root.Digest.Encoded(), nil, ocm.OCIArtifactDigest, img.Root.Digest.Encoded()},
+		{"image, old spelling", img, "SHA-256", "ociArtefactDigest/v1", img.Root.Digest.Encoded(), nil, "", ""},
+		{"image, as one existing tool names it", img, "SHA-256", ocm.GenericBlobDigest, img.Root.Digest.Encoded(), nil, "", ""},
+		{"image by a hash that it is not known by", img, "SHA-512", ocm.OCIArtifactDigest, img.Root.Digest.Encoded(), ocm.ErrDigest, "", ""},
+		{"Docker image", docker, "SHA-256", ocm.OCIArtifactDigest, docker.Root.Digest.Encoded(), nil, ocm.OCIArtifactDigest, docker.Root.Digest.Encoded()},
+		{"artifact set", artifactSet, "SHA-256", ocm.OCIArtifactDigest, inSet, nil, ocm.OCIArtifactDigest, inSet},
+		{"artifact set, bytes of the archive", artifactSet, "SHA-256", ocm.GenericBlobDigest, artifactSet.Root.Digest.Encoded(), nil, "", ""},
+		{"another value", text, "SHA-256", ocm.GenericBlobDigest, strings.Repeat("0", 64), ocm.ErrDigest, "", ""},
+		{"upper case value", text, "SHA-256", ocm.GenericBlobDigest, strings.ToUpper(text.Root.Digest.Encoded()), ocm.ErrDigest, "", ""},
+		{"unknown hash", text, "MD5", ocm.GenericBlobDigest, "00", ocm.ErrUnknownType, "", ""},
+		{"unknown algorithm", text, "SHA-256", "rot13/v1", "00", ocm.ErrUnknownType, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := ocm.Digest{HashAlgorithm: c.hash, NormalisationAlgorithm: c.normal, Value: c.value}
+			if err := graph.Check(t.Context(), c.content, d); !errors.Is(err, c.kind) {
+				t.Errorf("expected %v, found %v", c.kind, err)
+			}
+			if c.newNormal == "" {
+				return
+			}
+			got, err := graph.NewDigest(t.Context(), c.content, ocm.SHA256)
+			if err != nil || got.NormalisationAlgorithm != c.newNormal || got.Value != c.newDigest {
+				t.Errorf("new digest: %s, %v", &got, err)
+			}
+		})
+	}
+}
+
+// The digest of a manifest is worth nothing if what is below it is not read.
+func TestCheckReadsBelowTheManifest(t *testing.T) {
+	for _, broken := range []string{"{}", "layer"} {
+		m, c := newImage(ociv1.MediaTypeImageManifest)
+		d := ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: c.Root.Digest.Encoded()}
+		m[digest.FromString(broken)] = bytes.Repeat([]byte("x"), len(broken))
+		if err := graph.Check(t.Context(), c, d); !errors.Is(err, ocm.ErrDigest) {
+			t.Errorf("changed %q: %v", broken, err)
+		}
+		delete(m, digest.FromString(broken))
+		if err := graph.Check(t.Context(), c, d); !errors.Is(err, ocm.ErrNotFound) {
+			t.Errorf("removed %q: %v", broken, err)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oci_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+	"ocm/blob"
+	"ocm/oci"
+	"ocm/oci/memory"
+)
+
+// heap delivers whatever was put into it.
+type heap map[digest.Digest][]byte
+
+func (h heap) put(mediaType string, v any) ociv1.Descriptor {
+	raw, ok := v.([]byte)
+	if !ok {
+		raw, _ = json.Marshal(v)
+	}
+	d := ociv1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	h[d.Digest] = raw
+	return d
+}
+
+func (h heap) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	raw, ok := h[d.Digest]
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", d.Digest, ocm.ErrNotFound)
+	}
+	return blob.Bytes(d.MediaType, raw).Open(ctx)
+}
+
+// An artifact may name a manifest as somebody's layer, too: two things to store. Whoever takes one
+// for the other makes a version visible whose content is not there.
+func TestHiddenChildren_ManifestThatIsAlsoALayer(t *testing.T) {
+	h := heap{}
+	config := h.put("application/vnd.oci.image.config.v1+json", []byte("{}"))
+	hidden := h.put(ociv1.MediaTypeImageManifest, ociv1.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, Config: config,
+		Layers: []ociv1.Descriptor{h.put("text/plain", []byte("this must arrive"))},
+	})
+	asLayer := hidden
+	asLayer.MediaType = "application/octet-stream"
+	index := h.put(ociv1.MediaTypeImageIndex, ociv1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: []ociv1.Descriptor{hidden}})
+
+	env := &ocm.Env{Job: ocm.NewJob(2)}
+	repo := oci.NewRepository(memory.New(), env)
+	draft, err := repo.Draft(t.Context(), "acme.org/app", "1.0.0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: "acme.org/app", Version: "1.0.0", Provider: "acme.org"}}
+	for i, root := range []ociv1.Descriptor{asLayer, index} {
+		s, err := draft.Add(t.Context(), ocm.Content{Root: root, From: h}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Component.Resources = append(d.Component.Resources, ocm.Resource{
+			Element: ocm.Element{Name: fmt.Sprintf("r%d", i), Version: "1.0.0"}, Type: "ociImage", Relation: "local", Access: s.Access,
+		})
+	}
+	v, err := draft.Commit(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range d.Component.Resources {
+		c, err := v.Blob(t.Context(), d.Component.Resources[i].Access)
+		if err == nil {
+			err = blob.Check(t.Context(), c)
+		}
+		if err != nil {
+			t.Errorf("a version is visible without its content: resource %d: %v", i, err)
+		}
+	}
+}
