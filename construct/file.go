@@ -124,12 +124,16 @@ func Parse(raw []byte, getenv func(string) (string, bool), defaultVersion string
 
 // parseDocument reads one document; an empty one has no components.
 func parseDocument(raw []byte) ([]Component, error) {
-	doc, err := toJSON(raw)
+	text, err := toJSON(raw)
 	if err != nil {
 		return nil, err
 	}
-	if string(doc) == "null" {
+	doc := ocm.RawJSON(text)
+	switch kind := doc.Kind(); {
+	case kind == 'n': // an empty document
 		return nil, nil
+	case kind != '{':
+		return nil, fmt.Errorf("constructor: expected a component, or \"components:\" with a list of them, found %s: %w", kind, ocm.ErrInvalid)
 	}
 	var probe struct {
 		Components ocm.RawJSON `json:"components"`
