@@ -175,7 +175,7 @@ func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repos
 		err = checkFound(c, v)
 	}
 	if err != nil {
-		return nil, nil, withHint(err, guessHint(s.app.args, c))
+		return nil, nil, withHint(err, findHint(err, s.app.args, c))
 	}
 	return repo, v, nil
 }

@@ -38,6 +38,9 @@ func (s *session) configure() error {
 	if s.config, err = config.Load(files, must, s.env.Log); err != nil {
 		return err
 	}
+	if len(s.config.Of(config.HTTPType)) > 0 {
+		s.env.Log.Warn("settings of the HTTP client are not supported yet and are left out", "type", config.HTTPType)
+	}
 	folders, err := s.config.Filesystem()
 	if err != nil {
 		return err
@@ -131,12 +134,19 @@ func (k *keyWatch) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, er
 	return secret, err
 }
 
-// errNoKey is in the errors of sign and verify where no key was configured.
-var errNoKey = errors.New("no key was found")
+// noKey is an error of sign and verify where no key was configured.
+type noKey struct{ error }
+
+func (e noKey) Unwrap() error { return e.error }
+
+func isNoKey(err error) bool {
+	var n noKey
+	return errors.As(err, &n)
+}
 
 func (s *session) keyError(err error) error {
 	if err != nil && s.keys.missing.Load() {
-		return fmt.Errorf("%w (%w)", err, errNoKey)
+		return noKey{err}
 	}
 	return err
 }
@@ -241,6 +251,9 @@ func (k keySet) add(signature, property, path string) (string, error) {
 	}
 	if k[owner] == nil {
 		k[owner] = ocm.Secret{}
+	}
+	if strings.TrimSpace(text) == "" {
+		return "", fmt.Errorf("key file %s: it is empty: %w", path, ocm.ErrInvalid)
 	}
 	if k[owner][name] != "" {
 		return "", usagef("key file %s: there is another key for the same signature; say which is for which by NAME=FILE", path)

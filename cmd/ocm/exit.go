@@ -28,7 +28,7 @@ type exitStatus struct {
 func exitStatuses() []exitStatus {
 	return []exitStatus{
 		{4, "verification failed: a digest or a signature is wrong, or cannot be checked", anyOf(ocm.ErrSignature, ocm.ErrDigest)},
-		{5, "access denied: credentials are missing, wrong or not sufficient", anyOf(ocm.ErrDenied)},
+		{5, "access denied: credentials are missing or not sufficient, or files are protected", anyOf(ocm.ErrDenied, fs.ErrPermission, syscall.EROFS)},
 		{2, "wrong use: an unknown flag or command, a missing or malformed argument", isUsage},
 		{3, "not found: component version, resource, file or key", anyOf(ocm.ErrNotFound, fs.ErrNotExist)},
 	}
@@ -134,7 +134,7 @@ func hint(err error) string {
 	}{
 		{isUntrusted, "the server's certificate is signed by nobody this system trusts; SSL_CERT_FILE names a file with further authorities"},
 		{isPlainHTTP, "the registry speaks plain HTTP: write http:// before its name"},
-		{anyOf(ocm.ErrDenied), "log in with \"docker login HOST\" or another tool that writes Docker's configuration, or add credentials for the host to $HOME/.ocmconfig"},
+		{isUnexplained, "log in with \"docker login HOST\" or another tool that writes Docker's configuration, or add credentials for the host to $HOME/.ocmconfig"},
 		{anyOf(ocm.ErrConflict), "somebody else wrote the same component version; run the command again"},
 		{anyOf(syscall.ENOSPC), "free some space and run the command again; --temp-folder moves temporary files to another disk"},
 		{isRefused, "nothing listens there; check the registry's name and port"},
@@ -146,6 +146,11 @@ func hint(err error) string {
 	return ""
 }
 
+// isUnexplained is the denial of a registry that does not itself say how to log in.
+func isUnexplained(err error) bool {
+	return errors.Is(err, ocm.ErrDenied) && !anyOf(fs.ErrPermission, syscall.EROFS)(err) && !strings.Contains(err.Error(), "docker login")
+}
+
 func isUntrusted(err error) bool {
 	var unknown x509.UnknownAuthorityError
 	return errors.As(err, &unknown)
@@ -154,6 +159,20 @@ func isUntrusted(err error) bool {
 func isPlainHTTP(err error) bool { return errors.Is(err, http.ErrSchemeMismatch) }
 
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+
+// findHint helps to find a component version that is not where it was looked for.
+func findHint(err error, args []string, c ocm.Coordinates) string {
+	if h := guessHint(args, c); h != "" || !errors.Is(err, ocm.ErrNotFound) {
+		return h
+	}
+	if _, err := os.Lstat(c.Repository); c.Type == ocm.CTFType && errors.Is(err, fs.ErrNotExist) {
+		return "there is no file or folder " + c.Repository
+	}
+	if c.Version == "" && c.Digest == "" {
+		return ""
+	}
+	return fmt.Sprintf("\"ocm get cv %s//%s\" lists the versions that there are", c.Repository, c.Component)
+}
 
 // guessHint helps where an archive was taken for a registry because its name looks like
 // a domain.

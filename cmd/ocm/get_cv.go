@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -82,7 +83,7 @@ func runGetCV(ctx context.Context, a *app, o getOptions, reference string) error
 	}
 	found, err := s.find(ctx, c, o.constraint, o.latest)
 	if err != nil {
-		return withHint(err, guessHint(a.args, c))
+		return withHint(err, findHint(err, a.args, c))
 	}
 	roots := make([]*node, len(found))
 	for i, f := range found {
@@ -109,8 +110,9 @@ func parseSelection(reference, constraint string, latest bool) (ocm.Coordinates,
 	c, err := ocm.ParseCoordinates(reference)
 	if err != nil {
 		var repoErr error
-		if c.Type, c.Repository, repoErr = ocm.ParseRepository(reference); repoErr != nil {
-			return c, usage(err)
+		c.Type, c.Repository, repoErr = ocm.ParseRepository(reference)
+		if _, rest, isURL := strings.Cut(reference, "://"); repoErr != nil || strings.Contains(rest, "//") || !isURL && strings.Contains(reference, "//") {
+			return c, usage(err) // a component was meant, and is wrong
 		}
 	}
 	if (c.Version != "" || c.Digest != "") && (constraint != "" || latest) {
@@ -156,9 +158,9 @@ func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string
 // reference writes c for messages, whether it has a component or not.
 func reference(c ocm.Coordinates) string {
 	if c.Component == "" {
-		return c.Type + "::" + c.Repository
+		return c.Repository
 	}
-	return c.String()
+	return strings.TrimPrefix(c.String(), c.Type+"::")
 }
 
 // componentsOf is the component that c names, or else all of the repository.

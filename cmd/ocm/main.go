@@ -19,17 +19,18 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, time.Now))
 }
 
 // run executes one command line and returns the exit status. The first signal asks the
-// work to stop; a second one ends the process at once.
-func run(args []string, in io.Reader, out, errOut io.Writer) int {
+// work to stop; a second one ends the process at once. now is the clock that certificates
+// are judged by.
+func run(args []string, in io.Reader, out, errOut io.Writer, now func() time.Time) int {
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer release()
 	context.AfterFunc(ctx, release)
 
-	a := &app{in: in, out: out, err: newScreen(errOut), getenv: os.Getenv, args: args, now: time.Now}
+	a := &app{in: in, out: out, err: newScreen(errOut), getenv: os.Getenv, args: args, now: now}
 	root := newRoot(a)
 	root.SetArgs(args)
 	return a.exit(root.ExecuteContext(ctx))

@@ -181,7 +181,7 @@ func printVerdict(w io.Writer, o verifyOptions, checks []check, failure error) e
 }
 
 func verifyHint(err error, o verifyOptions) string {
-	if len(o.publicKeys) == 0 && anyOf(errNoKey)(err) {
+	if len(o.publicKeys) == 0 && isNoKey(err) {
 		return "give the key with --public-key, or configure it for the name of the signature"
 	}
 	return ""
