@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/builtin"
@@ -434,4 +436,37 @@ func TestUnknownPolicyFails(t *testing.T) {
 	mustPack(t, store, "", minimal)
 	_, err := pack(t, store, "", minimal, construct.Options{Conflict: "overwrite-all"})
 	wantErr(t, err, ocm.ErrExists)
+}
+
+// fickle is an input that is other bytes each time it is read.
+type fickle struct{ bodies []string }
+
+func (f *fickle) Fetch(context.Context, ociv1.Descriptor) (io.ReadCloser, error) {
+	body := f.bodies[0]
+	if len(f.bodies) > 1 {
+		f.bodies = f.bodies[1:]
+	}
+	return io.NopCloser(strings.NewReader(body)), nil
+}
+
+// A digest that needs a second look is compared with what was stored at the first.
+func TestInputThatChanges(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		bodies []string
+		want   error
+	}{{[]string{"good"}, nil}, {[]string{"evil", "good"}, ocm.ErrDigest}, {[]string{"good", "evil"}, ocm.ErrDigest}, {[]string{"evil"}, ocm.ErrDigest}} {
+		kit, env, store := builtin.Kit(), &ocm.Env{}, memory.New()
+		kit.Inputs.Add(ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) {
+			return ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Size: -1}, From: &fickle{c.bodies}}, nil
+		}), "fickle")
+		file := mustParse(t, minimal+"resources: [{name: res, type: t, input: {type: fickle}, digest: {hashAlgorithm: SHA-512, normalisationAlgorithm: genericBlobDigest/v1, value: "+digest.SHA512.FromString("good").Encoded()+"}}]")
+		_, err := construct.Run(t.Context(), kit, env, oci.NewRepository(store, env), file, construct.Options{})
+		if c.want == nil && err != nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%q: expected %v, found %v", c.bodies, c.want, err)
+		}
+		if _, err := open(t, store, "acme.org/app", "1.0.0"); c.want != nil && !errors.Is(err, ocm.ErrNotFound) {
+			t.Errorf("%q: the version is visible: %v", c.bodies, err)
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/builtin"
+	"ocm/graph"
 	"ocm/oci"
 	"ocm/oci/memory"
 	"ocm/transfer"
@@ -264,5 +267,70 @@ func TestCancel(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// fickle is content without known digest that is other bytes each time it is read.
+type fickle struct {
+	mu     sync.Mutex
+	bodies []string
+}
+
+func (f *fickle) Fetch(context.Context, ociv1.Descriptor) (io.ReadCloser, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body := f.bodies[0]
+	if len(f.bodies) > 1 {
+		f.bodies = f.bodies[1:]
+	}
+	return io.NopCloser(strings.NewReader(body)), nil
+}
+
+// Content that an access method delivers without saying its digest is compared all the same, and
+// what is stored is what was compared, even if the server changes its mind in between.
+func TestContentOfUnknownDigest(t *testing.T) {
+	t.Parallel()
+	generic := func(hash, value string) *ocm.Digest {
+		return &ocm.Digest{HashAlgorithm: hash, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: value}
+	}
+	good256, good512 := generic(ocm.SHA256, digest.FromString("good").Encoded()), generic(ocm.SHA512, digest.SHA512.FromString("good").Encoded())
+	for _, c := range []struct {
+		name   string
+		digest *ocm.Digest
+		bodies []string
+		want   error
+	}{
+		{"good", good256, []string{"good"}, nil},
+		{"bad", good256, []string{"evil"}, ocm.ErrDigest},
+		{"good, sha512", good512, []string{"good"}, nil},
+		{"bad, sha512", good512, []string{"evil"}, ocm.ErrDigest},
+		{"bad at second sight", good512, []string{"good", "evil"}, ocm.ErrDigest},
+		{"bad at third sight", good512, []string{"good", "good", "evil"}, ocm.ErrDigest},
+		{"no digest", nil, []string{"anything"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			src, dst := repository(memory.New()), repository(memory.New())
+			a := write(t, src, "acme.org/app", "1.0.0", nil)
+			a.access("far", spec(t, `{"type":"stream/v1"}`)).Digest = c.digest
+			v, kit, env := a.commit(), builtin.Kit(), newEnv()
+			from := &fickle{bodies: c.bodies}
+			kit.Access.Add(ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) {
+				return ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Size: -1}, From: from}, nil
+			}), "stream/v1")
+			g := must[*graph.Graph](t)(graph.Walk(t.Context(), env.Job, findIn(src), []ocm.Version{v}, graph.Options{}))
+			p := must[*transfer.Plan](t)(transfer.NewPlan(t.Context(), kit, env, g, dst, transfer.Options{CopyResources: true}))
+			_, err := p.Run(t.Context())
+			if c.want == nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				complete(t, dst, reopen(t, dst, v))
+				return
+			}
+			wantErr(t, err, c.want, "resource far")
+			if _, err := dst.Open(t.Context(), "acme.org/app", "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
+				t.Errorf("the version is visible: %v", err)
+			}
+		})
 	}
 }

@@ -35,6 +35,9 @@ func Run(t *testing.T, open func(t *testing.T) ocm.Repository) {
 		{"VersionWithBuildMetadata", buildMetadata},
 		{"NestedArtifactKeepsItsGraph", nested},
 		{"SameContentTwiceIsStoredOnce", shared},
+		{"ContentThatIsThereIsNotRead", notRead},
+		{"DroppedDraftLeavesNothingInTheWay", dropped},
+		{"EndedContextStopsEverything", ended},
 		{"DraftOfExistingVersionNeedsBase", exists},
 		{"OldStateStaysReadableByDigest", pinned},
 		{"SecondWriterGetsConflict", conflict},
@@ -225,6 +228,66 @@ func shared(t *testing.T, r ocm.Repository) {
 	v := build(t, r, "1.0.0", nil, text("same"), text("same"))
 	if read(t, v, 0) != "same" || read(t, v, 1) != "same" {
 		t.Error("lost")
+	}
+}
+
+// unreadable is content that was described once and cannot be read any more.
+type unreadable struct{}
+
+func (unreadable) Fetch(context.Context, ociv1.Descriptor) (io.ReadCloser, error) {
+	return nil, errors.New("read although it is there")
+}
+
+func notRead(t *testing.T, r ocm.Repository) {
+	g := graphOf("layer")
+	build(t, r, "1.0.0", nil, text("there"), g)
+	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "2.0.0", nil))
+	defer d.Close()
+	for _, root := range []ociv1.Descriptor{text("there").Root, g.Root} {
+		if s, err := d.Add(t.Context(), ocm.Content{Root: root, From: unreadable{}}, ""); err != nil || s.Root.Digest != root.Digest {
+			t.Errorf("%s: %+v, %v", root.MediaType, s, err)
+		}
+	}
+}
+
+func dropped(t *testing.T, r ocm.Repository) {
+	for range 2 {
+		d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+		must[ocm.Stored](t)(d.Add(t.Context(), text("hello"), ""))
+		must[ocm.Stored](t)(d.Add(t.Context(), graphOf("layer"), ""))
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	build(t, r, "1.0.0", nil, text("hello"), graphOf("layer"))
+	if v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0")); read(t, v, 0) != "hello" {
+		t.Error("lost")
+	}
+}
+
+func ended(t *testing.T, r ocm.Repository) {
+	build(t, r, "1.0.0", nil, text("hello"))
+	draft := must[ocm.Draft](t)(r.Draft(t.Context(), name, "2.0.0", nil))
+	defer draft.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Open(ctx, name, "1.0.0"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Open: expected Canceled, found %v", err)
+	}
+	if _, err := draft.Add(ctx, text("more"), ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("Add: expected Canceled, found %v", err)
+	}
+	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "2.0.0", Provider: "p"}}
+	if _, err := draft.Commit(ctx, desc); !errors.Is(err, context.Canceled) {
+		t.Errorf("Commit: expected Canceled, found %v", err)
+	}
+	for _, err := range r.Versions(ctx, name) {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Versions: expected Canceled, found %v", err)
+		}
+	}
+	if got := versions(t, r); !slices.Equal(got, []string{"1.0.0"}) {
+		t.Errorf("afterwards: %q", got)
 	}
 }
 
