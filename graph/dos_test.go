@@ -53,3 +53,35 @@ func TestGHSA_298f_872v_2rcx_DiamondsAreWalkedOnce(t *testing.T) {
 		t.Fatal("signing follows every path through the references")
 	}
 }
+
+// A large version that is referenced very often is normalised once: the time is that of its size and
+// of the number of references, not of their product.
+func TestManyReferencesToOneLargeVersion(t *testing.T) {
+	l := newLab(t)
+	l.put("big", func(d *ocm.Descriptor) {
+		for i := range 2000 {
+			d.Component.Labels = append(d.Component.Labels, ocm.Label{Name: fmt.Sprintf("l%d", i), Value: ocm.RawJSON(`[1]`), Signing: true})
+		}
+	})
+	put := func(name string, references int) ocm.Version {
+		l.put(name, func(d *ocm.Descriptor) {
+			ref := l.reference("big")
+			for i := range references {
+				ref.Name = fmt.Sprintf("r%d", i)
+				d.Component.References = append(d.Component.References, ref)
+			}
+		})
+		return l.open(name)
+	}
+	walk := func(v ocm.Version) time.Duration {
+		start := time.Now()
+		if _, err := graph.Walk(t.Context(), l.env.Job, l.repo.Open, []ocm.Version{v}, graph.Options{Recursive: true}); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(start)
+	}
+	few, many := put("few", 1), put("many", 1000)
+	if once, often := walk(few), walk(many); often > 100*once {
+		t.Errorf("1 reference takes %v, 1000 take %v", once, often)
+	}
+}

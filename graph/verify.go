@@ -14,7 +14,6 @@ import (
 
 	"ocm"
 	"ocm/blob"
-	"ocm/normalise"
 )
 
 // Verdicts of a [Step].
@@ -165,7 +164,7 @@ func (r *Report) signatures(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *
 	}
 	for _, sig := range sigs {
 		object := "signature " + sig.Name
-		if err := normalise.Matches(d, sig.Digest); err != nil {
+		if err := n.matches(sig.Digest); err != nil {
 			r.add(n, 0, object, stepDescriptor, "", fmt.Errorf("the descriptor is not what was signed: %w", err))
 			continue
 		}
@@ -238,7 +237,7 @@ func (r *Report) references(n *Node) {
 
 // checkReferenceDigest compares again: Walk may be told to trust, Verify never does.
 func checkReferenceDigest(n *Node, i int) error {
-	return normalise.Matches(n.Children[i].Descriptor(), *n.Descriptor().Component.References[i].Digest)
+	return n.Children[i].matches(*n.Descriptor().Component.References[i].Digest)
 }
 
 // resource reads a resource's content and compares it with its digest.

@@ -33,6 +33,26 @@ type Find func(ctx context.Context, name, version string) (ocm.Version, error)
 type Node struct {
 	ocm.Version
 	Children []*Node // one per reference, in the descriptor's order; empty if not followed
+
+	matched map[string]bool // digests that the descriptor was found to have
+}
+
+// matches compares the descriptor with a digest, each digest once: a hundred thousand references
+// to one large version must not cost a hundred thousand normalisations of it. It is not for
+// concurrent use.
+func (n *Node) matches(d ocm.Digest) error {
+	key := d.HashAlgorithm + " " + d.NormalisationAlgorithm + " " + strings.ToLower(d.Value)
+	if n.matched[key] {
+		return nil
+	}
+	if err := normalise.Matches(n.Descriptor(), d); err != nil {
+		return err
+	}
+	if n.matched == nil {
+		n.matched = map[string]bool{}
+	}
+	n.matched[key] = true
+	return nil
 }
 
 // Key is "name:version".
@@ -176,7 +196,7 @@ func checkReference(parent *Node, i int, child *Node) error {
 	if ref.Digest.Empty() {
 		return nil
 	}
-	if err := normalise.Matches(child.Descriptor(), *ref.Digest); err != nil {
+	if err := child.matches(*ref.Digest); err != nil {
 		return fmt.Errorf("%s: reference %s to %s: %w", parent.Key(), &ref.Element, child.Key(), err)
 	}
 	return nil

@@ -56,6 +56,10 @@ func firstDifference(x, y []byte) string {
 	return fmt.Sprintf("source has …%s…, target has …%s…", cut(x), cut(y))
 }
 
+// maxSignatures bounds what is taken over of one version: each of them is compared with the whole
+// descriptor, and more are not verified anyway.
+const maxSignatures = 100
+
 // merged is what the target's version becomes if source and target agree in everything that is
 // signed: the target's document, and what only the source has of signatures, nested digests and
 // unsigned labels. The notes tell what was not taken over.
@@ -69,7 +73,11 @@ func merged(src, dst *ocm.Descriptor, overwrite bool) (*ocm.Descriptor, []string
 	out := dst.Clone()
 	m := &merger{overwrite: overwrite}
 	var signatures []ocm.Signature
-	for _, s := range src.Signatures {
+	for i, s := range src.Signatures {
+		if i == maxSignatures {
+			m.notef("signatures after the first %d were left out", maxSignatures)
+			break
+		}
 		if err := normalise.Matches(src, s.Digest); err != nil {
 			m.notef("signature %q was left out, it is not one of this version: %v", s.Name, err)
 			continue
@@ -103,19 +111,26 @@ func (m *merger) notef(format string, args ...any) {
 // labels merges unsigned labels. Signed ones are equal on both sides; one without the mark in the
 // source must not take the place of one with it.
 func (m *merger) labels(what string, src, dst []ocm.Label) []ocm.Label {
-	unsigned := slices.DeleteFunc(slices.Clone(src), func(l ocm.Label) bool {
-		return l.Signing || slices.ContainsFunc(dst, func(t ocm.Label) bool { return t.Name == l.Name && t.Signing })
-	})
+	signed := map[string]bool{}
+	for i := range dst {
+		signed[dst[i].Name] = signed[dst[i].Name] || dst[i].Signing
+	}
+	unsigned := slices.DeleteFunc(slices.Clone(src), func(l ocm.Label) bool { return l.Signing || signed[l.Name] })
 	return union(m, what, dst, unsigned, func(l *ocm.Label) string { return l.Name })
 }
 
 // union appends to dst the entries of src whose key it lacks.
 func union[T any](m *merger, what string, dst, src []T, key func(*T) string) []T {
+	first := make(map[string]int, len(dst)) // of equal keys
+	for i := range slices.Backward(dst) {
+		first[key(&dst[i])] = i
+	}
 	for i := range src {
 		k := key(&src[i])
-		at := slices.IndexFunc(dst, func(t T) bool { return key(&t) == k })
+		at, known := first[k]
 		switch {
-		case at < 0:
+		case !known:
+			first[k] = len(dst)
 			dst = append(dst, src[i])
 		case equal(dst[at], src[i]):
 		case m.overwrite:

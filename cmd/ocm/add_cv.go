@@ -30,7 +30,23 @@ the environment. Paths in it are relative to the folder of the file, or to
 --working-directory, and must not lead out of it.
 
 A component version becomes visible when all its content is stored, each by itself,
-referenced ones first.`
+referenced ones first.
+
+A constructor file lists components; content comes from an input (file, dir, utf8, binary),
+or stays behind an access:
+
+  components:
+  - name: acme.org/app
+    version: 1.0.0
+    provider: {name: acme.org}
+    resources:
+    - {name: readme, type: plainText, input: {type: file, path: README.md}}
+    - name: image
+      type: ociImage
+      version: 1.0.0
+      access: {type: ociArtifact, imageReference: "ghcr.io/acme/app:1.0.0"}
+    componentReferences:
+    - {name: lib, componentName: acme.org/lib, version: 2.0.0}`
 
 const addExample = `  # component-constructor.yaml of this folder, into the folder ./archive
   ocm add cv --repository ./archive

@@ -30,8 +30,9 @@ const describeExample = `  ocm describe cv ./archive//acme.org/app:1.0.0`
 
 type describeOptions struct{ output string }
 
-// describeWidth is how wide the tables of a description become, in characters.
-const describeWidth = 80
+// describeWidth is how wide the tables of a description may become, in characters. With names
+// of the usual length they need no more than 80.
+const describeWidth = 90
 
 func (o *describeOptions) AddFlags(fs *pflag.FlagSet) {
 	addEnum(fs, &o.output, "output", "o", "output format", "text", "yaml", "json")

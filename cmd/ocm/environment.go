@@ -38,6 +38,9 @@ func (s *session) configure() error {
 	if s.config, err = config.Load(files, must, s.env.Log); err != nil {
 		return err
 	}
+	if len(s.config.Of(config.HTTPType)) > 0 {
+		s.env.Log.Warn("settings of the HTTP client are not supported yet and are left out", "type", config.HTTPType)
+	}
 	folders, err := s.config.Filesystem()
 	if err != nil {
 		return err

@@ -165,6 +165,12 @@ func findHint(err error, args []string, c ocm.Coordinates) string {
 	if h := guessHint(args, c); h != "" || !errors.Is(err, ocm.ErrNotFound) {
 		return h
 	}
+	if _, err := os.Lstat(c.Repository); c.Type == ocm.CTFType && errors.Is(err, fs.ErrNotExist) {
+		return "there is no file or folder " + c.Repository
+	}
+	if c.Version == "" && c.Digest == "" {
+		return ""
+	}
 	return fmt.Sprintf("\"ocm get cv %s//%s\" lists the versions that there are", c.Repository, c.Component)
 }
 

@@ -83,7 +83,7 @@ func runGetCV(ctx context.Context, a *app, o getOptions, reference string) error
 	}
 	found, err := s.find(ctx, c, o.constraint, o.latest)
 	if err != nil {
-		return withHint(err, guessHint(a.args, c))
+		return withHint(err, findHint(err, a.args, c))
 	}
 	roots := make([]*node, len(found))
 	for i, f := range found {
@@ -158,9 +158,9 @@ func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string
 // reference writes c for messages, whether it has a component or not.
 func reference(c ocm.Coordinates) string {
 	if c.Component == "" {
-		return c.Type + "::" + c.Repository
+		return c.Repository
 	}
-	return c.String()
+	return strings.TrimPrefix(c.String(), c.Type+"::")
 }
 
 // componentsOf is the component that c names, or else all of the repository.

@@ -33,7 +33,7 @@ func printHelp(w io.Writer, cmd *cobra.Command) {
 		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
 	}
 	if strings.Contains(cmd.Use, "<reference>") {
-		fmt.Fprintf(w, "  where <reference> is [type::]repository//component[:version][@sha256:digest], see \"ocm --help\"\n")
+		fmt.Fprintf(w, "  where <reference> is [type::]repository//component[:version][@sha256:digest]\n")
 	}
 	if len(cmd.Aliases) > 0 {
 		fmt.Fprintf(w, "\nOther names:\n  %s\n", strings.Join(cmd.Aliases, ", "))
@@ -43,15 +43,14 @@ func printHelp(w io.Writer, cmd *cobra.Command) {
 	}
 	printSubCommands(w, cmd)
 	printFlags(w, "Flags", cmd.LocalNonPersistentFlags())
-	if cmd.HasParent() && !cmd.HasAvailableSubCommands() {
-		printFlags(w, "Flags of all commands", cmd.InheritedFlags())
-	}
 	if !cmd.HasParent() {
 		printFlags(w, "Flags of all commands", cmd.PersistentFlags())
+		fmt.Fprintf(w, "\nExit status:\n%s", exitHelp())
 	}
-	fmt.Fprintf(w, "\nExit status:\n%s", exitHelp())
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "\n\"%s <command> --help\" tells more about a command.\n", cmd.CommandPath())
+	} else {
+		fmt.Fprintf(w, "\nFlags of all commands, such as --config, --parallel and --quiet, references and exit\nstatuses: \"ocm --help\".\n")
 	}
 }
 

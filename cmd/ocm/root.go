@@ -56,9 +56,9 @@ func newRoot(a *app) *cobra.Command {
 	root.CompletionOptions.DisableDescriptions = false
 	root.AddCommand(
 		newGroup("add", "Pack component versions", newAddCV(a)),
-		newGroup("create", "Make keys", newCreateRSAKeyPair(a)),
-		newGroup("describe", "Show all about something", newDescribeCV(a)),
-		newGroup("download", "Fetch content", newDownloadResource(a)),
+		newGroup("create", "Make keys for signing", newCreateRSAKeyPair(a)),
+		newGroup("describe", "Show what component versions consist of", newDescribeCV(a)),
+		newGroup("download", "Fetch the content of resources", newDownloadResource(a)),
 		newGroup("get", "List component versions", newGetCV(a)),
 		newGroup("hash", "Compute digests of component versions", newHashCV(a)),
 		newGroup("sign", "Sign component versions", newSignCV(a)),

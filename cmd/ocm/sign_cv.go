@@ -21,7 +21,8 @@ The private key comes from --private-key, or from the configuration: credentials
 consumer {type: RSA/v1alpha1, algorithm: RSASSA-PSS, signature: NAME}. A key that is
 configured for one signature name is not used for another.
 
-Signatures with jsonNormalisation/v3, the default, can be verified by all OCM tools.`
+The default normalisation, jsonNormalisation/v3, is known to all OCM tools. Verifiers that use
+the older of them need --algorithm RSASSA-PKCS1-V1_5 too.`
 
 const signExample = `  # with a key pair from a file
   ocm sign cv ./archive//acme.org/app:1.0.0 --private-key rsa.priv

@@ -164,7 +164,9 @@ func writeRow(b *strings.Builder, cells []string, widths []int) {
 			}
 			n := breakAt(rest[i], width)
 			line.WriteString(" " + string(rest[i][:n]) + strings.Repeat(" ", width-n))
-			rest[i] = rest[i][n:]
+			for rest[i] = rest[i][n:]; len(rest[i]) > 0 && rest[i][0] == ' '; {
+				rest[i] = rest[i][1:]
+			}
 			more = more || len(rest[i]) > 0
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")

@@ -64,6 +64,7 @@ func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	fs.BoolVar(&o.copySources, "copy-sources", false, "copy also sources that are only referred to")
 	fs.StringSliceVarP(&o.omitTypes, "omit-access-types", "N", nil, "leave content with these `types` of access where it is")
 	addEnum(fs, &o.uploadAs, "upload-as", "u", "how images are stored: beside their component", "localBlob")
+	fs.Lookup("upload-as").Hidden = true // for scripts of other tools: there is nothing to choose
 	addSelection(fs, &o.constraint, &o.latest)
 	fs.BoolVarP(&o.overwrite, "overwrite", "f", false, "replace a version of the target that differs in what is signed")
 	fs.BoolVar(&o.noUpdate, "no-update", false, "leave versions that the target has as they are")

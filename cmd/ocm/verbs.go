@@ -232,7 +232,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) ([]moved, *tr
 	}
 	selected, err := s.find(ctx, r.from, r.constraint, r.latest)
 	if err != nil {
-		return nil, nil, withHint(err, guessHint(s.app.args, r.from))
+		return nil, nil, withHint(err, findHint(err, s.app.args, r.from))
 	}
 	source, err := s.open(ctx, r.from.Type, r.from.Repository)
 	if err != nil {

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestDocs runs the commands of the documentation: the fenced blocks marked sh of each
+// document, top to bottom, in an empty folder with ocm on PATH and a home of its own.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash:", err)
+	}
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(documents) == 0 {
+		t.Fatal("no documents:", err)
+	}
+	ran := 0
+	for _, path := range append(documents, "../../README.md", "../../CONTRIBUTING.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := shellBlocks(string(text))
+		if script == "" {
+			continue
+		}
+		ran++
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), bash, "-euo", "pipefail", "-c", script)
+			cmd.Dir = t.TempDir()
+			cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "OCM_CONFIG=", "XDG_CONFIG_HOME=", "DOCKER_CONFIG=")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	if ran == 0 {
+		t.Error("no document has a block of commands")
+	}
+}
+
+// shellBlocks joins the fenced blocks marked sh of a Markdown text. Errors name the line.
+func shellBlocks(text string) string {
+	var b strings.Builder
+	inside := false
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		switch fence := strings.TrimSpace(line); {
+		case inside && fence == "```":
+			inside = false
+		case inside:
+			b.WriteString(line)
+		case fence == "```sh":
+			inside = true
+			fmt.Fprintf(&b, "echo '=== line %d'\n", number+1)
+		}
+	}
+	return b.String()
+}
+
+func TestShellBlocks(t *testing.T) {
+	t.Parallel()
+	text := "# x\n```sh\na\n```\n```go\nb\n```\n    c\n```sh\nd\n\ne\n```\n"
+	if got, want := shellBlocks(text), "echo '=== line 3'\na\necho '=== line 10'\nd\n\ne\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
