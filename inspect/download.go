@@ -50,6 +50,9 @@ const (
 	ExtractNone = "disable" // the bytes as they are; an OCI artifact as one layout archive
 )
 
+// MaxDecompressed bounds, in bytes, the file that compressed content becomes.
+const MaxDecompressed = blob.DefaultExtractBytes
+
 // Download writes the content of a resource to path: a file, or a directory for archives and OCI
 // artifacts if the policy is ExtractAuto. It reports whether a directory was made. path must
 // not be an existing directory. Content with a digest is compared with it, first to last
@@ -173,15 +176,28 @@ func extract(ctx context.Context, raw *os.File, mediaType, path string, perm os.
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	if _, err := io.Copy(out, plain); err != nil {
+	if err := decompress(out, plain, MaxDecompressed); err != nil {
 		return false, err
 	}
 	return false, publish(out, path, perm)
 }
 
+// decompress writes what a decompressor delivers, up to the limit.
+func decompress(to io.Writer, plain io.Reader, limit int64) error {
+	n, err := io.Copy(to, io.LimitReader(plain, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("decompressed content has more than %d bytes (the policy %s keeps it as it is): %w", limit, ExtractNone, ocm.ErrLimit)
+	}
+	return err
+}
+
 // publish gives a finished file its name.
 func publish(f *os.File, path string, perm os.FileMode) error {
-	return errors.Join(f.Chmod(perm), f.Close(), os.Rename(f.Name(), path))
+	// Some file systems tell only when a file is closed that it is not complete.
+	if err := errors.Join(f.Chmod(perm), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 func isTar(mediaType string) bool {
