@@ -4,11 +4,13 @@ package graph
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"ocm"
@@ -250,7 +252,11 @@ func (r *Report) source(ctx context.Context, n *Node, i int) {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return
 	}
-	if err == nil && c.Root.Digest != "" {
+	switch {
+	case err != nil:
+	case c.Root.Digest == "": // stored in parts, each of which is compared while it is read
+		_, err = hashBytes(ctx, c, sha256.New(), digest.SHA256)
+	default:
 		err = blob.Check(ctx, c)
 	}
 	r.add(n, "source "+s.Element.String(), stepIntegrity, c.Root.Digest.String(), err)
