@@ -13,7 +13,7 @@ type Job struct {
 	slots chan struct{}
 
 	mu      sync.Mutex
-	flights map[string]*flight
+	flights map[any]*flight
 }
 
 type flight struct {
@@ -23,7 +23,7 @@ type flight struct {
 
 // NewJob returns a job that does at most parallel things at once (at least one).
 func NewJob(parallel int) *Job {
-	return &Job{slots: make(chan struct{}, max(1, parallel)), flights: map[string]*flight{}}
+	return &Job{slots: make(chan struct{}, max(1, parallel)), flights: map[any]*flight{}}
 }
 
 // Parallel is the number of things the job does at once; 1 for a nil Job.
@@ -49,10 +49,10 @@ func (j *Job) Do(ctx context.Context, fn func() error) error {
 	}
 }
 
-// Once runs fn for the first caller with this key; others wait for it and share its
+// Once runs fn for the first caller with this key, a comparable value; others wait for it and share its
 // result. Success is remembered for the rest of the job, failure is not: the next
 // caller tries again. The caller whose context ends stops waiting.
-func (j *Job) Once(ctx context.Context, key string, fn func() error) error {
+func (j *Job) Once(ctx context.Context, key any, fn func() error) error {
 	if j == nil {
 		return fn()
 	}

@@ -5,6 +5,8 @@ package graph_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"ocm/blob"
 	"ocm/builtin"
 	"ocm/credentials"
+	"ocm/ctf"
 	"ocm/graph"
 	"ocm/normalise"
 	"ocm/oci"
@@ -380,5 +383,37 @@ func TestTwoSignAtOnce(t *testing.T) {
 	}
 	if _, err := l.verify(graph.VerifyOptions{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A source that is stored in parts has no address as a whole; its parts are read all the same.
+func TestSourceInPartsIsRead(t *testing.T) {
+	l, dir := newLab(t), filepath.Join(t.TempDir(), "ctf")
+	store, err := ctf.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.repo = oci.NewRepository(store, l.env)
+	var parts []string
+	l.put("root", func(d *ocm.Descriptor) {
+		for _, r := range d.Component.Resources {
+			parts = append(parts, "sha256:"+r.Digest.Value)
+		}
+		access, err := ocm.NewSpec(oci.LocalBlob{Type: oci.LocalBlobType, LocalReference: strings.Join(parts, ","), MediaType: "text/plain"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Component.Resources = nil
+		d.Component.Sources = []ocm.Source{{Element: ocm.Element{Name: "src", Version: "1.0.0"}, Type: "git", Access: access}}
+	})
+	l.sign("root", graph.SignOptions{})
+	if _, err := l.verify(graph.VerifyOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "blobs", strings.Replace(parts[1], ":", ".", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.verify(graph.VerifyOptions{}); !errors.Is(err, ocm.ErrNotFound) {
+		t.Errorf("got %v, want %v", err, ocm.ErrNotFound)
 	}
 }

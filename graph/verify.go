@@ -5,11 +5,13 @@ package graph
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"ocm"
@@ -111,19 +113,24 @@ type VerifyOptions struct {
 // Verify recomputes everything that the signatures of the root claim to cover: the digest of
 // every resource's content, of every reference recursively, of the descriptor, then every
 // signature. It returns a report that names every step; Report.Err says whether the version is
-// good. The error is non-nil if the closure could not even be loaded.
+// good. The error is non-nil only if the context ended.
 //
 // What cannot be judged fails: a version without signatures, an unknown algorithm, a
 // missing digest. All that was verified was read through root and find; versions are
 // pinned, so what is used afterwards through the same values is what was verified.
 func Verify(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, root ocm.Version, o VerifyOptions) (*Report, error) {
 	rep := &Report{Shallow: o.Shallow}
-	g, err := Walk(ctx, env.Job, find, []ocm.Version{root}, Options{Recursive: !o.Shallow})
-	if err != nil {
-		return nil, err
-	}
-	rep.signatures(ctx, kit, env, g.Roots[0], o)
+	n := &Node{Version: root}
+	rep.signatures(ctx, kit, env, n, o)
 	if o.Shallow {
+		return rep, context.Cause(ctx)
+	}
+	g, err := Walk(ctx, env.Job, find, []ocm.Version{root}, Options{Recursive: true})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil { // what is referenced cannot be read, or is not what it should be
+		rep.add(n, ofReferences, "references", stepReference, "", err)
 		return rep, nil
 	}
 	eg, ectx := errgroup.WithContext(ctx)
@@ -271,7 +278,11 @@ func (r *Report) source(ctx context.Context, n *Node, i int) {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return
 	}
-	if err == nil && c.Root.Digest != "" {
+	switch {
+	case err != nil:
+	case c.Root.Digest == "": // stored in parts, each of which is compared while it is read
+		_, err = hashBytes(ctx, c, sha256.New(), digest.SHA256)
+	default:
 		err = blob.Check(ctx, c)
 	}
 	r.add(n, ofSources+i, "source "+s.Element.String(), stepIntegrity, c.Root.Digest.String(), err)

@@ -57,7 +57,8 @@ const MaxDecompressed = blob.DefaultExtractBytes
 // Download writes the content of a resource to path: a file, or a directory for archives and OCI
 // artifacts if the policy is ExtractAuto. It reports whether a directory was made. path must
 // not be an existing directory. Content with a digest is compared with it, first to last
-// byte; nothing is left at path if that or anything else fails.
+// byte, and what that digest does not cover, such as further files in the archive of an OCI
+// artifact, is not written; nothing is left at path if that or anything else fails.
 func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r *ocm.Resource, path, policy string) (isDir bool, err error) {
 	c, err := graph.Content(ctx, kit, env, v, r.Access)
 	if err != nil {
@@ -99,6 +100,12 @@ func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to
 	if r.Digest.Empty() || r.Digest.Excluded() {
 		env.Logger().Warn("the resource has no digest: its content cannot be compared with anything", "resource", r.Element.String())
 	}
+	if blob.IsLayout(c.Root.MediaType) && coversArtifactOnly(r.Digest) {
+		var err error
+		if c, err = blob.Layout(ctx, c); err != nil {
+			return "", err
+		}
+	}
 	if blob.IsManifest(c.Root.MediaType) {
 		if err := blob.WriteLayout(ctx, to, c, r.Version); err != nil {
 			return "", err
@@ -126,6 +133,13 @@ func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to
 		return "", err
 	}
 	return c.Root.MediaType, checkDigest(ctx, written, r)
+}
+
+// coversArtifactOnly reports whether a digest is that of an OCI artifact. Of an archive it covers the
+// main artifact; other artifacts, tags and files in it are anybody's. Such an archive is written
+// anew with that artifact alone.
+func coversArtifactOnly(d *ocm.Digest) bool {
+	return !d.Empty() && !d.Excluded() && d.NormalisationAlgorithm != ocm.GenericBlobDigest
 }
 
 func checkDigest(ctx context.Context, c ocm.Content, r *ocm.Resource) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
@@ -19,7 +20,20 @@ import (
 type copier struct {
 	env *ocm.Env
 	to  Repo
-	key string // names the repository in the job's table
+	place place // names the repository in the job's table
+}
+
+// place is one OCI repository of one opened repository. Two that are called the same are not the same.
+type place struct {
+	in        *Repository
+	component string
+}
+
+// done is the key under which a job remembers that content is in its place.
+type done struct {
+	place    place
+	digest   digest.Digest
+	manifest bool
 }
 
 func (c copier) job() *ocm.Job {
@@ -60,7 +74,7 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if depth > blob.MaxDepth {
 		return fmt.Errorf("indexes nested more than %d deep: %w", blob.MaxDepth, ocm.ErrLimit)
 	}
-	return c.job().Once(ctx, c.key+"@manifest:"+d.Digest.String(), func() error {
+	return c.job().Once(ctx, done{c.place, d.Digest, true}, func() error {
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
@@ -99,7 +113,7 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		return err
 	}
 	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
-	return c.job().Once(ctx, c.key+"@blob:"+d.Digest.String(), func() error {
+	return c.job().Once(ctx, done{c.place, d.Digest, false}, func() error {
 		return c.job().Do(ctx, func() error {
 			if ok, err := c.to.Exists(ctx, d); ok || err != nil {
 				return err

@@ -34,7 +34,7 @@ type draft struct {
 
 // Add implements [ocm.Draft].
 func (d *draft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored, error) {
-	cp := copier{env: d.r.env, to: d.repo, key: d.r.String() + "//" + d.name}
+	cp := copier{env: d.r.env, to: d.repo, place: place{d.r, d.name}}
 	root, err := cp.copy(ctx, c)
 	if err != nil {
 		return ocm.Stored{}, err

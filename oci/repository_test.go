@@ -13,6 +13,7 @@ import (
 	"github.com/olareg/olareg/config"
 
 	"ocm"
+	"ocm/blob"
 	"ocm/ctf"
 	"ocm/internal/repotest"
 	"ocm/oci"
@@ -52,5 +53,35 @@ func TestContract(t *testing.T) {
 				return oci.NewRepository(store, env())
 			})
 		})
+	}
+}
+
+// Two stores that are called the same share a job, but nothing else: what was copied into the one is
+// not in the other.
+func TestJobKnowsRepositoriesApart(t *testing.T) {
+	env := &ocm.Env{Job: ocm.NewJob(4)}
+	for range 2 {
+		r := oci.NewRepository(memory.New(), env)
+		draft, err := r.Draft(t.Context(), name, "1.0.0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := draft.Add(t.Context(), blob.Bytes("text/plain", []byte("shared")), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "1.0.0", Provider: "p",
+			Resources: []ocm.Resource{{Element: ocm.Element{Name: "text", Version: "1.0.0"}, Type: "blob", Relation: "local", Access: s.Access}}}}
+		v, err := draft.Commit(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := v.Blob(t.Context(), s.Access)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := blob.Check(t.Context(), c); err != nil {
+			t.Errorf("the version is visible, its content is not there: %v", err)
+		}
 	}
 }
