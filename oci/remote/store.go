@@ -88,12 +88,15 @@ func OpenRepository(env *ocm.Env, ref Reference, o Options) (oci.Repo, error) {
 // OpenArtifact finds the artifact of an image reference, see [ParseReference], and pins it: the
 // content is read by the digest that was found. With a digest in the reference the tag has no
 // say; with neither the tag is "latest". [ocm.ErrNotFound] if it is not there.
+//
+// References come from descriptors. To one with the scheme http only such credentials are sent
+// that are configured for http and not for https ([ocm.ErrDenied]), unless it is this computer.
 func OpenArtifact(ctx context.Context, env *ocm.Env, imageReference string) (ocm.Content, error) {
 	ref, err := ParseReference(imageReference)
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	r, err := OpenRepository(env, ref, Options{})
+	r, err := OpenRepository(withoutDowngrade(env, ref), ref, Options{})
 	if err != nil {
 		return ocm.Content{}, err
 	}
