@@ -106,7 +106,7 @@ func (d *demo) product() error {
 func (d *demo) pack() error {
 	return d.all(
 		"add component-version --repository ./ctf --constructor component-constructor.yaml",
-		"get component-version ./ctf//example.org/ocm/cli --recursive=-1 -o tree",
+		"get component-version ./ctf//example.org/ocm/cli --recursive -o tree",
 		"describe component-version ./ctf//example.org/ocm/cli:"+version,
 	)
 }
@@ -132,7 +132,7 @@ func (d *demo) registry() error {
 	if err := d.all(
 		"transfer component-version --recursive --copy-resources ./ctf//example.org/ocm/cli:"+version+" ./airgap",
 		"transfer component-version --recursive --copy-resources ./airgap//example.org/ocm/cli:"+version+" "+target,
-		"get component-version "+target+"//example.org/ocm/cli --recursive=-1 -o tree",
+		"get component-version "+target+"//example.org/ocm/cli --recursive -o tree",
 		"verify component-version "+target+"//example.org/ocm/cli:"+version+" --public-key demo.pub",
 		"download resource "+target+"//example.org/ocm/cli:"+version+" --identity name=ocm,os=linux,architecture="+runtime.GOARCH+" --output "+binary,
 	); err != nil {
