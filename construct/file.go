@@ -13,9 +13,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"ocm"
+	"ocm/descriptor"
 )
 
-// MaxFile bounds a constructor file, in bytes.
+// MaxFile bounds a constructor file, in bytes, also with variables and aliases expanded.
 const MaxFile = 16 << 20
 
 // File is a constructor file: components to be made.
@@ -88,6 +89,12 @@ func Parse(raw []byte, getenv func(string) (string, bool), defaultVersion string
 			return nil, err
 		}
 		raw = []byte(text)
+	}
+	if len(raw) > MaxFile {
+		return nil, fmt.Errorf("constructor file has %d bytes with its variables, accepted are %d: %w", len(raw), MaxFile, ocm.ErrLimit)
+	}
+	if err := descriptor.CheckAliases(raw, MaxFile); err != nil {
+		return nil, fmt.Errorf("constructor: %w", err)
 	}
 	doc, err := yaml.YAMLToJSONStrict(raw)
 	if err != nil {
