@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"ocm"
 	"ocm/builtin"
 	"ocm/construct"
@@ -51,5 +53,32 @@ func TestReferencesAreNotNestedDeeperThanCanBeWalked(t *testing.T) {
 				t.Errorf("depth %d was made and cannot be walked: %v", depth, err)
 			}
 		}
+	}
+}
+
+func TestGivenDigestOfALocalBlobIsCompared(t *testing.T) {
+	env := &ocm.Env{}
+	repo := oci.NewRepository(memory.New(), env)
+	run := func(text string) error {
+		f, err := construct.Parse([]byte("name: acme.org/a\nversion: 1.0.0\nprovider: a\nresources:\n- name: text\n  type: plainText\n  "+text), nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = construct.Run(t.Context(), builtin.Kit(), env, repo, f, construct.Options{Conflict: construct.Replace})
+		return err
+	}
+	if err := run("input: {type: utf8, text: hello}"); err != nil {
+		t.Fatal(err)
+	}
+	hello := digest.FromString("hello")
+	again := func(d digest.Digest) error {
+		return run("access: {type: localBlob, mediaType: text/plain, localReference: \"" + hello.String() + "\"}\n" +
+			"  digest: {hashAlgorithm: SHA-256, normalisationAlgorithm: genericBlobDigest/v1, value: \"" + d.Encoded() + "\"}")
+	}
+	if err := again(hello); err != nil {
+		t.Error(err)
+	}
+	if err := again(digest.FromString("other")); !errors.Is(err, ocm.ErrDigest) {
+		t.Errorf("got %v, want %v", err, ocm.ErrDigest)
 	}
 }

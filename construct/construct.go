@@ -275,11 +275,11 @@ func (b *builder) resource(ctx context.Context, in *Resource, res *ocm.Resource,
 	return b.byReference(ctx, res)
 }
 
-// localDigest is the digest of content that is in the target already: it is addressed by it.
-// Committing reads it and refuses what is not there or not that.
+// localDigest is the digest of content that is in the target already: it is addressed by it, and a given
+// one of the same kind must be equal. Committing reads it and refuses what is not there or not that.
 func localDigest(res *ocm.Resource, skip bool) error {
 	l, err := oci.ParseLocal(res.Access)
-	if err != nil || skip || !res.Digest.Empty() {
+	if err != nil || skip && res.Digest.Empty() {
 		return err
 	}
 	d := digest.Digest(l.LocalReference)
@@ -287,7 +287,13 @@ func localDigest(res *ocm.Resource, skip bool) error {
 		return err
 	}
 	found := storedDigest(ocm.Stored{Root: ociv1.Descriptor{MediaType: l.MediaType, Digest: d}})
-	res.Digest = &found
+	given := res.Digest
+	switch {
+	case given.Empty():
+		res.Digest = &found
+	case given.HashAlgorithm == found.HashAlgorithm && given.NormalisationAlgorithm == found.NormalisationAlgorithm && given.Value != found.Value:
+		return fmt.Errorf("content: expected %s, found %s: %w", given, &found, ocm.ErrDigest)
+	}
 	return nil
 }
 
