@@ -437,3 +437,10 @@ func FuzzParse(f *testing.F) {
 		_, _ = c.Transfer()
 	})
 }
+
+func TestCVE_2019_11254_AliasesOfALongText(t *testing.T) {
+	text := "type: x\na: &a " + strings.Repeat("x", 10_000) + "\nb: [" + strings.Repeat("*a,", 1000) + "]\n"
+	if _, err := Parse([]byte(text)); !errors.Is(err, ocm.ErrLimit) {
+		t.Errorf("got %v, want %v", err, ocm.ErrLimit)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"ocm"
+	"ocm/descriptor"
 )
 
 // decode reads one YAML or JSON document. An empty one is the zero Spec.
@@ -18,6 +19,9 @@ func decode(text []byte) (ocm.Spec, error) {
 	var s ocm.Spec
 	if line := secondDocument(text); line > 0 {
 		return s, fmt.Errorf("line %d: a second document starts here, but only one is read: %w", line, ocm.ErrInvalid)
+	}
+	if err := descriptor.CheckAliases(text, MaxFileSize); err != nil {
+		return s, err
 	}
 	raw, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {

@@ -92,6 +92,9 @@ func (b *builder) build(ctx context.Context, c *Component, path []string) (ocm.V
 			return nil, fmt.Errorf("references form a cycle: %s -> %s: %w", strings.Join(path, " -> "), key, ocm.ErrInvalid)
 		}
 	}
+	if len(path) > graph.MaxDepth {
+		return nil, fmt.Errorf("references nested more than %d deep: %w", graph.MaxDepth, ocm.ErrLimit)
+	}
 	v, err := b.version(ctx, c, append(path, key))
 	if err != nil {
 		return nil, fmt.Errorf("component %s: %w", key, err)

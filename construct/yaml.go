@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"strings"
 
-	"go.yaml.in/yaml/v2"
-	k8syaml "sigs.k8s.io/yaml"
+	"sigs.k8s.io/yaml"
 
 	"ocm"
+	"ocm/descriptor"
 )
 
 // maxDocuments bounds the YAML documents of one file.
@@ -75,39 +75,11 @@ func toJSON(raw []byte) (doc []byte, err error) {
 	wrong := func(err error) error {
 		return fmt.Errorf("constructor: %s: %w", strings.TrimPrefix(err.Error(), "yaml: "), ocm.ErrInvalid)
 	}
-	if bytes.IndexByte(raw, '*') >= 0 { // aliases can make much of little
-		var v any
-		if err := yaml.UnmarshalStrict(raw, &v); err != nil {
-			return nil, wrong(err)
-		}
-		if left := MaxFile; !fits(v, &left) {
-			return nil, fmt.Errorf("constructor: more than %d bytes with its aliases expanded: %w", MaxFile, ocm.ErrLimit)
-		}
+	if err := descriptor.CheckAliases(raw, MaxFile); err != nil {
+		return nil, fmt.Errorf("constructor: %w", err)
 	}
-	if doc, err = k8syaml.YAMLToJSONStrict(raw); err != nil {
+	if doc, err = yaml.YAMLToJSONStrict(raw); err != nil {
 		return nil, wrong(err)
 	}
 	return doc, nil
-}
-
-// fits takes from left what a value needs as text, about; false if that is not enough.
-func fits(v any, left *int) bool {
-	*left--
-	switch v := v.(type) {
-	case string:
-		*left -= len(v)
-	case []any:
-		for _, e := range v {
-			if !fits(e, left) {
-				return false
-			}
-		}
-	case map[any]any:
-		for k, e := range v {
-			if !fits(k, left) || !fits(e, left) {
-				return false
-			}
-		}
-	}
-	return *left >= 0
 }

@@ -83,3 +83,39 @@ func TestHiddenChildren_ManifestThatIsAlsoALayer(t *testing.T) {
 		}
 	}
 }
+
+// The tag of 2.0.0+a.build-b reads back as no version. It is compared with the descriptor all the same: who can
+// move tags must not get an old version taken for it.
+func TestCVE_2022_29173_TagThatReadsBackAsNoVersion(t *testing.T) {
+	store := memory.New()
+	repo := oci.NewRepository(store, &ocm.Env{})
+	put := func(version string) ocm.Version {
+		draft, err := repo.Draft(t.Context(), "acme.org/app", version, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: "acme.org/app", Version: version, Provider: "acme.org"}}
+		v, err := draft.Commit(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	const version = "2.0.0+a.build-b"
+	old := put("1.0.0")
+	put(version)
+	if _, err := repo.Open(t.Context(), "acme.org/app", version); err != nil {
+		t.Fatal(err)
+	}
+	at := store.Repo(oci.RepoName("acme.org/app"))
+	raw, err := blob.ReadAll(t.Context(), at, old.Manifest(), blob.MaxManifest)
+	if err == nil {
+		err = at.PutManifest(t.Context(), old.Manifest(), raw, oci.Tag(version), oci.Any())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := repo.Open(t.Context(), "acme.org/app", version); err == nil {
+		t.Errorf("asked for %s, got %s", version, v.Descriptor().Component.Version)
+	}
+}

@@ -67,7 +67,9 @@ func (r *Repository) open(ctx context.Context, name, ref string) (*version, erro
 	if c.Name != name {
 		return nil, fmt.Errorf("expected component %s, the descriptor says %s: %w", name, c.Name, ocm.ErrInvalid)
 	}
-	if _, isVersion := versionOf(tag); !byDigest && isVersion && Tag(c.Version) != tag {
+	_, isVersion := versionOf(tag)
+	isVersion = isVersion || descriptor.CheckVersion(ref) == nil // "2.0.0+a.build-b": its tag reads back as none
+	if !byDigest && isVersion && Tag(c.Version) != tag {
 		return nil, fmt.Errorf("expected version %s, the descriptor says %s: %w", ref, c.Version, ocm.ErrInvalid)
 	}
 	return v, nil
