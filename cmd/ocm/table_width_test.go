@@ -12,7 +12,7 @@ import (
 func TestTreeOnNarrowTerminal(t *testing.T) {
 	t.Parallel()
 	tab := newTable("NESTING", "IDENTITY")
-	tab.keep, tab.width = 1, 40
+	tab.keep, tab.width = 1, 46
 	tab.add("   │  │  └─", "name=acme.org/application,version=1.0.0")
 	var b strings.Builder
 	if err := tab.write(&b); err != nil {
