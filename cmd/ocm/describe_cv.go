@@ -30,8 +30,8 @@ const describeExample = `  ocm describe cv ./archive//acme.org/app:1.0.0`
 
 type describeOptions struct{ output string }
 
-// describeWidth is how wide the tables of a description may become, in characters. With names
-// of the usual length they need no more than 80.
+// describeWidth is how wide the tables of a description may become, in characters, where they
+// are not shown on a terminal. With names of the usual length they need no more than 80.
 const describeWidth = 90
 
 func (o *describeOptions) AddFlags(fs *pflag.FlagSet) {
@@ -105,7 +105,7 @@ func describe(ctx context.Context, w io.Writer, job *ocm.Job, where string, v oc
 	} {
 		if len(part.table.rows) > 0 {
 			fmt.Fprintf(&b, "\n%s\n", part.title)
-			part.table.width = describeWidth
+			part.table.width = lineWidth(w, describeWidth)
 			part.table.dropEmpty()
 			if err := part.table.write(&b); err != nil {
 				return err

@@ -4,15 +4,19 @@ package main
 
 import (
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
 // Measures of tables, in characters.
 const (
-	maxTable  = 100 // wider tables get their widest columns wrapped
+	maxTable  = 100 // wider tables get their widest columns wrapped; on a terminal its width counts
+	minTable  = 40  // no table is made to fit a terminal that is narrower
 	maxCell   = 200 // longer text is cut
 	minColumn = 12  // no column is made narrower than this
 )
@@ -26,7 +30,8 @@ type table struct {
 	titles []string
 	merged []bool // a cell equal to the one above stays blank, as long as those left of it do
 	rows   []tableRow
-	width  int // what the table should not exceed
+	keep   int // how many columns, from the left, are never made narrower
+	width  int // what the table should not exceed; 0: what fits where it is written
 }
 
 // tableRow is a row of cells, or a line of text across all columns.
@@ -38,7 +43,7 @@ type tableRow struct {
 // newTable makes a table; a title that ends with "*" is that of a column whose repeated
 // cells are merged.
 func newTable(titles ...string) *table {
-	t := &table{width: maxTable}
+	t := &table{}
 	for _, title := range titles {
 		name, merged := strings.CutSuffix(title, "*")
 		t.titles = append(t.titles, name)
@@ -92,7 +97,22 @@ func (t *table) head(b *strings.Builder, widths []int) {
 	b.WriteByte('\n')
 }
 
+// lineWidth is how many characters fit into a line of w, if that is a terminal.
+func lineWidth(w io.Writer, otherwise int) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return otherwise
+	}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		return max(minTable, width)
+	}
+	return otherwise
+}
+
 func (t *table) write(w io.Writer) error {
+	if t.width == 0 {
+		t.width = lineWidth(w, maxTable)
+	}
 	widths := t.widths()
 	var b strings.Builder
 	t.head(&b, widths)
@@ -134,9 +154,9 @@ func (t *table) widths() []int {
 		}
 		sum += widths[i]
 	}
-	for ; sum > t.width; sum-- {
-		widest := 0
-		for i := range widths {
+	for ; sum > t.width && t.keep < len(widths); sum-- {
+		widest := t.keep
+		for i := t.keep; i < len(widths); i++ {
 			if widths[i] > widths[widest] {
 				widest = i
 			}

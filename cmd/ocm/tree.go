@@ -38,7 +38,8 @@ func flatten(roots []*node) []*ocm.Descriptor {
 // more paths than anybody could read.
 func printTree(w io.Writer, roots []*node) error {
 	t := newTable("NESTING", "COMPONENT", "VERSION", "PROVIDER", "IDENTITY")
-	t.width = len(t.titles) * (maxCell + 3) // nesting that is broken into lines cannot be read
+	t.keep = 1                                        // nesting that is broken into lines cannot be read
+	t.width = lineWidth(w, len(t.titles)*(maxCell+3)) // what reads a pipe gets a line for each version
 	seen := map[*node]bool{}
 	var visit func(nodes []*node, indent string)
 	visit = func(nodes []*node, indent string) {
