@@ -18,8 +18,8 @@ import (
 // copier moves content with everything below it into one repository, node by node: children
 // before parents, each digest once per job, nothing that is there already.
 type copier struct {
-	env *ocm.Env
-	to  Repo
+	env   *ocm.Env
+	to    Repo
 	place place // names the repository in the job's table
 }
 

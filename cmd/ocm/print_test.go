@@ -97,7 +97,7 @@ func TestVerdict(t *testing.T) {
 		err    error
 		want   string
 	}{
-		{verifyOptions{output: "table"}, good, nil, "\nverified: 1 signature, 2 contents, 2 component versions\n"},
+		{verifyOptions{output: "table"}, good, nil, "\nverified: 1 signature, 1 content, 2 component versions; not covered by signatures: 2 elements (sources, excluded resources)\n"},
 		{verifyOptions{output: "table", shallow: true}, good[:2], nil, "\nverified: 1 signature; shallow: contents and references were not checked\n"},
 		{verifyOptions{output: "table"}, bad, ocm.ErrDigest, "\nNOT verified: 1 of 6 checks failed\n"},
 		{verifyOptions{output: "table", shallow: true}, good, ocm.ErrSignature, "\nNOT verified: no signature was found good\n"},

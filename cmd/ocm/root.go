@@ -12,7 +12,7 @@ Open Component Model.
 A component version has a name and a version, and lists everything that is delivered:
 images, charts, files, and references to other component versions. It is kept in an OCI
 registry, or in an archive (a folder, .tar or .tgz) that can be carried through an air
-gap. A signature covers all of it, wherever it is stored.
+gap. One signature covers all that is delivered, wherever it is stored.
 
 A reference says where a component version is:
 

@@ -154,20 +154,25 @@ func printVerdict(w io.Writer, o verifyOptions, checks []check, failure error) e
 	if o.output != "table" {
 		return nil
 	}
-	failed, signatures, contents, components := 0, 0, 0, map[string]bool{}
+	failed, signatures, contents, uncovered, components := 0, 0, 0, 0, map[string]bool{}
 	for _, c := range checks {
 		components[c.Component] = true
 		switch {
 		case c.Verdict == graph.Failed:
 			failed++
+		case c.Verdict == graph.Excluded, strings.HasPrefix(c.Object, "source "):
+			uncovered++
 		case c.Verdict != graph.OK:
 		case c.Check == "signature":
 			signatures++
-		case strings.HasPrefix(c.Object, "resource "), strings.HasPrefix(c.Object, "source "):
+		case strings.HasPrefix(c.Object, "resource "):
 			contents++
 		}
 	}
 	line := fmt.Sprintf("verified: %s, %s, %s", count(signatures, "signature"), count(contents, "content"), count(len(components), "component version"))
+	if uncovered > 0 {
+		line += fmt.Sprintf("; not covered by signatures: %s (sources, excluded resources)", count(uncovered, "element"))
+	}
 	switch {
 	case failure != nil && failed == 0:
 		line = "NOT verified: no signature was found good"
