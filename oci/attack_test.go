@@ -5,6 +5,7 @@ package oci_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -117,5 +118,25 @@ func TestCVE_2022_29173_TagThatReadsBackAsNoVersion(t *testing.T) {
 	}
 	if v, err := repo.Open(t.Context(), "acme.org/app", version); err == nil {
 		t.Errorf("asked for %s, got %s", version, v.Descriptor().Component.Version)
+	}
+}
+
+// A version whose tag is there and whose content is not is damaged, and not absent: those who look for a version
+// in several places must not go on to the next one, and those who write must not take the place for free.
+func TestDamagedVersionIsNotAbsent(t *testing.T) {
+	store := memory.New()
+	repo := oci.NewRepository(store, &ocm.Env{})
+	at := store.Repo(oci.RepoName("acme.org/app"))
+	missing := ociv1.Descriptor{MediaType: oci.MediaTypeConfig, Digest: digest.FromString("missing"), Size: 7}
+	raw, err := json.Marshal(ociv1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest, Config: missing, Layers: []ociv1.Descriptor{missing}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	if err := at.PutManifest(t.Context(), d, raw, "1.0.0", oci.Absent()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := repo.Open(t.Context(), "acme.org/app", "1.0.0"); errors.Is(err, ocm.ErrNotFound) || !errors.Is(err, ocm.ErrInvalid) {
+		t.Errorf("got %v, want %v", err, ocm.ErrInvalid)
 	}
 }

@@ -60,6 +60,9 @@ func (r *Repository) open(ctx context.Context, name, ref string) (*version, erro
 		return nil, err
 	}
 	v, err := load(ctx, repo, d)
+	if errors.Is(err, ocm.ErrNotFound) { // absent is something else: nobody may look elsewhere, or write here, because of this
+		return nil, fmt.Errorf("the version is there, but not complete: %v: %w", err, ocm.ErrInvalid)
+	}
 	if err != nil {
 		return nil, err
 	}
