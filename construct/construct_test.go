@@ -25,6 +25,7 @@ import (
 	"ocm/construct"
 	"ocm/ctf"
 	"ocm/graph"
+	"ocm/internal/fixture"
 	"ocm/normalise"
 	"ocm/oci"
 	"ocm/oci/memory"
@@ -65,21 +66,21 @@ func sources(t testing.TB) string {
 
 func TestPack(t *testing.T) {
 	t.Parallel()
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		t.Run(name, func(t *testing.T) {
 			store := place(t)
 			versions := mustPack(t, store, sources(t), everything)
 			if len(versions) != 2 || versions[0].Descriptor().Component.Name != "acme.org/app" {
 				t.Fatalf("versions are not in the order of the file: %v", versions)
 			}
-			v := must[ocm.Version](t)(open(t, store, "acme.org/app", "1.0.0"))
+			v := fixture.Must[ocm.Version](t)(open(t, store, "acme.org/app", "1.0.0"))
 			if v.Manifest().Digest != versions[0].Manifest().Digest {
 				t.Error("what was returned is not what is there")
 			}
 			c := &v.Descriptor().Component
 			for i := range c.Resources {
 				r := &c.Resources[i]
-				content := must[ocm.Content](t)(v.Blob(t.Context(), r.Access))
+				content := fixture.Must[ocm.Content](t)(v.Blob(t.Context(), r.Access))
 				if r.Access.Type != oci.LocalBlobType || r.Relation != ocm.RelationLocal || r.Version != "1.0.0" {
 					t.Errorf("%s: %s %s %s", r.Name, r.Access.Type, r.Relation, r.Version)
 				}
@@ -93,7 +94,7 @@ func TestPack(t *testing.T) {
 			if got := string(c.Sources[1].Access.Raw); got != `{"commit":"abc","repoUrl":"github.com/acme/app","type":"gitHub"}` {
 				t.Errorf("source access: %s", got)
 			}
-			lib := must[ocm.Version](t)(open(t, store, "acme.org/lib", "1.0.0"))
+			lib := fixture.Must[ocm.Version](t)(open(t, store, "acme.org/lib", "1.0.0"))
 			if err := normalise.Matches(lib.Descriptor(), *c.References[0].Digest); err != nil || c.References[0].Digest.NormalisationAlgorithm != normalise.V3 {
 				t.Errorf("reference digest %v: %v", c.References[0].Digest, err)
 			}
@@ -105,18 +106,18 @@ func TestPack(t *testing.T) {
 // of its manifest, whether it comes in an archive or stays in a registry.
 func TestDigests(t *testing.T) {
 	t.Parallel()
-	url := registry(t)
+	url := fixture.Registry(t)
 	publish(t, url, "team/app", "v1", "published")
-	pinned := "@" + image("published").Root.Digest.String()
+	pinned := "@" + fixture.Image("published").Root.Digest.String()
 	dir := folder(t, map[string]string{"file": "text", "image.tar": layout(t, "layer")})
 	for _, c := range []struct{ name, how, algorithm, value, reference string }{
 		{"blob", `input: {type: file, path: file}`, ocm.GenericBlobDigest, digest.FromString("text").Encoded(), ""},
 		{"value", `input: {type: utf8, text: text}`, ocm.GenericBlobDigest, digest.FromString("text").Encoded(), ""},
-		{"layout", `input: {type: file, path: image.tar, mediaType: application/vnd.ocm.software.oci.layout.v1+tar}`, ocm.OCIArtifactDigest, image("layer").Root.Digest.Encoded(), ""},
+		{"layout", `input: {type: file, path: image.tar, mediaType: application/vnd.ocm.software.oci.layout.v1+tar}`, ocm.OCIArtifactDigest, fixture.Image("layer").Root.Digest.Encoded(), ""},
 		{"archive that nobody calls a layout", `input: {type: file, path: image.tar, mediaType: application/x-tar}`, ocm.GenericBlobDigest, digest.FromString(layout(t, "layer")).Encoded(), ""},
-		{"image", `access: {type: ociArtifact, imageReference: "` + url + `/team/app:v1"}`, ocm.OCIArtifactDigest, image("published").Root.Digest.Encoded(), url + "/team/app:v1" + pinned},
-		{"image by digest", `access: {type: ociArtifact/v1, imageReference: "` + url + `/team/app` + pinned + `"}`, ocm.OCIArtifactDigest, image("published").Root.Digest.Encoded(), url + "/team/app" + pinned},
-		{"image by both", `access: {type: OCIImage, x: [1], imageReference: "` + url + `/team/app:v1` + pinned + `"}`, ocm.OCIArtifactDigest, image("published").Root.Digest.Encoded(), url + "/team/app:v1" + pinned},
+		{"image", `access: {type: ociArtifact, imageReference: "` + url + `/team/app:v1"}`, ocm.OCIArtifactDigest, fixture.Image("published").Root.Digest.Encoded(), url + "/team/app:v1" + pinned},
+		{"image by digest", `access: {type: ociArtifact/v1, imageReference: "` + url + `/team/app` + pinned + `"}`, ocm.OCIArtifactDigest, fixture.Image("published").Root.Digest.Encoded(), url + "/team/app" + pinned},
+		{"image by both", `access: {type: OCIImage, x: [1], imageReference: "` + url + `/team/app:v1` + pinned + `"}`, ocm.OCIArtifactDigest, fixture.Image("published").Root.Digest.Encoded(), url + "/team/app:v1" + pinned},
 		{"image without digest", `skipDigestGeneration: true, access: {type: ociArtifact, imageReference: "` + url + `/team/app:v1"}`, "", "", url + "/team/app:v1"},
 		{"blob without digest", `skipDigestGeneration: true, input: {type: utf8, text: text}`, "", "", ""},
 		{"nothing", `access: {type: none}`, "", "", ""},
@@ -148,7 +149,7 @@ func TestDigests(t *testing.T) {
 
 func TestDigestsThatTheFileGives(t *testing.T) {
 	t.Parallel()
-	url := registry(t)
+	url := fixture.Registry(t)
 	publish(t, url, "team/app", "v1", "published")
 	dir := folder(t, map[string]string{"image.tar": layout(t, "layer")})
 	wrong := strings.Repeat("0", 64)
@@ -157,7 +158,7 @@ func TestDigestsThatTheFileGives(t *testing.T) {
 	}
 	text, archive := `input: {type: utf8, text: text}`, `input: {type: file, path: image.tar, mediaType: application/vnd.ocm.software.oci.layout.v1+tar}`
 	byRef := `access: {type: ociArtifact, imageReference: "` + url + `/team/app:v1"}`
-	layer, published := image("layer").Root.Digest.Encoded(), image("published").Root.Digest.Encoded()
+	layer, published := fixture.Image("layer").Root.Digest.Encoded(), fixture.Image("published").Root.Digest.Encoded()
 	for _, c := range []struct {
 		name, resource string
 		want           error
@@ -190,7 +191,7 @@ func TestDigestsThatTheFileGives(t *testing.T) {
 				}
 				return
 			}
-			wantErr(t, err, c.want, "component acme.org/app:1.0.0", "resource res")
+			fixture.WantErr(t, err, c.want, "component acme.org/app:1.0.0", "resource res")
 			if _, err := open(t, store, "acme.org/app", "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
 				t.Errorf("the version is visible: %v", err)
 			}
@@ -201,7 +202,7 @@ func TestDigestsThatTheFileGives(t *testing.T) {
 // A local access in the file names content that is in the repository already.
 func TestContentThatIsThereAlready(t *testing.T) {
 	t.Parallel()
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		t.Run(name, func(t *testing.T) {
 			store := place(t)
 			first := mustPack(t, store, "", "name: acme.org/app\nversion: 0.9.0\nprovider: p\nresources: [{name: res, type: t, input: {type: utf8, text: there}}]")[0]
@@ -223,7 +224,7 @@ func TestContentThatIsThereAlready(t *testing.T) {
 				{with(there.String(), `, digest: {hashAlgorithm: SHA-512, normalisationAlgorithm: genericBlobDigest/v1, value: "`+strings.Repeat("0", 128)+`"}`), ocm.ErrInvalid},
 			} {
 				_, err := pack(t, store, "", strings.Replace(c.text, "version: 1.0.0", "version: 2.0.0", 1), construct.Options{})
-				wantErr(t, err, c.want, "resource res")
+				fixture.WantErr(t, err, c.want, "resource res")
 				if _, err := open(t, store, "acme.org/app", "2.0.0"); !errors.Is(err, ocm.ErrNotFound) {
 					t.Errorf("the version is visible: %v", err)
 				}
@@ -239,18 +240,18 @@ func TestConflicts(t *testing.T) {
 	changed := "components:\n- {name: acme.org/app, version: 1.0.0, provider: p, resources: [{name: res, type: t, input: {type: utf8, text: new}}]}\n" +
 		"- {name: acme.org/parent, version: 1.0.0, provider: p, references: [{name: app, componentName: acme.org/app, version: 1.0.0}]}"
 	_, err := pack(t, store, "", changed, construct.Options{})
-	wantErr(t, err, ocm.ErrExists, "acme.org/app:1.0.0")
+	fixture.WantErr(t, err, ocm.ErrExists, "acme.org/app:1.0.0")
 	_, err = pack(t, store, "", changed, construct.Options{Conflict: construct.Abort})
-	wantErr(t, err, ocm.ErrExists)
+	fixture.WantErr(t, err, ocm.ErrExists)
 
-	versions := must[[]ocm.Version](t)(pack(t, store, "", changed, construct.Options{Conflict: construct.Skip}))
+	versions := fixture.Must[[]ocm.Version](t)(pack(t, store, "", changed, construct.Options{Conflict: construct.Skip}))
 	if versions[0].Manifest().Digest != old.Manifest().Digest {
 		t.Error("skip replaced the version")
 	}
 	if err := normalise.Matches(old.Descriptor(), *versions[1].Descriptor().Component.References[0].Digest); err != nil {
 		t.Error("the reference is not to what was kept:", err)
 	}
-	versions = must[[]ocm.Version](t)(pack(t, store, "", changed, construct.Options{Conflict: construct.Replace}))
+	versions = fixture.Must[[]ocm.Version](t)(pack(t, store, "", changed, construct.Options{Conflict: construct.Replace}))
 	if versions[0].Manifest().Digest == old.Manifest().Digest {
 		t.Error("replace kept the version")
 	}
@@ -271,9 +272,9 @@ func TestReferences(t *testing.T) {
 	t.Run("cycle", func(t *testing.T) {
 		store := memory.New()
 		_, err := pack(t, store, "", "components:\n"+component("a", "b")+component("b", "c")+component("c", "a"), construct.Options{})
-		wantErr(t, err, ocm.ErrInvalid, "acme.org/a:1.0.0 -> acme.org/b:1.0.0 -> acme.org/c:1.0.0 -> acme.org/a:1.0.0")
+		fixture.WantErr(t, err, ocm.ErrInvalid, "acme.org/a:1.0.0 -> acme.org/b:1.0.0 -> acme.org/c:1.0.0 -> acme.org/a:1.0.0")
 		_, err = pack(t, store, "", "components:\n"+component("a", "a"), construct.Options{})
-		wantErr(t, err, ocm.ErrInvalid, "cycle")
+		fixture.WantErr(t, err, ocm.ErrInvalid, "cycle")
 		if _, err := open(t, store, "acme.org/a", "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
 			t.Errorf("visible: %v", err)
 		}
@@ -281,13 +282,13 @@ func TestReferences(t *testing.T) {
 	t.Run("duplicates", func(t *testing.T) {
 		store := memory.New()
 		_, err := pack(t, store, "", "components:\n"+component("a")+component("a"), construct.Options{})
-		wantErr(t, err, ocm.ErrInvalid, "acme.org/a:1.0.0 stands twice")
+		fixture.WantErr(t, err, ocm.ErrInvalid, "acme.org/a:1.0.0 stands twice")
 		_, err = pack(t, store, "", minimal+"resources: [{name: res, type: t, access: {type: none}}, {name: res, type: t, access: {type: none}}]", construct.Options{})
-		wantErr(t, err, ocm.ErrInvalid, "identity")
+		fixture.WantErr(t, err, ocm.ErrInvalid, "identity")
 	})
 	t.Run("nowhere", func(t *testing.T) {
 		_, err := pack(t, memory.New(), "", "components:\n"+component("a", "b"), construct.Options{})
-		wantErr(t, err, ocm.ErrNotFound, "component acme.org/a:1.0.0", "reference bb")
+		fixture.WantErr(t, err, ocm.ErrNotFound, "component acme.org/a:1.0.0", "reference bb")
 	})
 	t.Run("in the target and elsewhere", func(t *testing.T) {
 		store, other := memory.New(), memory.New()
@@ -298,7 +299,7 @@ func TestReferences(t *testing.T) {
 			copied = append(copied, v.Descriptor().Component.Name)
 			return nil
 		}}
-		v := must[[]ocm.Version](t)(pack(t, store, "", "components:\n"+component("a", "b", "c"), o))[0]
+		v := fixture.Must[[]ocm.Version](t)(pack(t, store, "", "components:\n"+component("a", "b", "c"), o))[0]
 		for i, child := range []ocm.Version{b, c} {
 			if err := normalise.Matches(child.Descriptor(), *v.Descriptor().Component.References[i].Digest); err != nil {
 				t.Error(err)
@@ -309,17 +310,17 @@ func TestReferences(t *testing.T) {
 		}
 		o.CopyExternal = func(context.Context, ocm.Version) error { return ocm.ErrDenied }
 		_, err := pack(t, store, "", "components:\n"+component("d", "c"), o)
-		wantErr(t, err, ocm.ErrDenied, "reference cc")
+		fixture.WantErr(t, err, ocm.ErrDenied, "reference cc")
 	})
 	t.Run("with a digest", func(t *testing.T) {
 		store := memory.New()
 		b := mustPack(t, store, "", "components:\n"+component("b"))[0]
-		d := must[ocm.Digest](t)(normalise.Digest(b.Descriptor(), ocm.SHA512, normalise.V4))
+		d := fixture.Must[ocm.Digest](t)(normalise.Digest(b.Descriptor(), ocm.SHA512, normalise.V4))
 		with := func(value string) string {
 			return minimal + "references: [{name: bb, componentName: acme.org/b, version: 1.0.0, digest: {hashAlgorithm: SHA-512, normalisationAlgorithm: jsonNormalisation/v4alpha1, value: " + value + "}}]"
 		}
 		_, err := pack(t, store, "", with(strings.Repeat("ab", 64)), construct.Options{})
-		wantErr(t, err, ocm.ErrDigest, "reference bb")
+		fixture.WantErr(t, err, ocm.ErrDigest, "reference bb")
 		v := mustPack(t, store, "", with(d.Value))[0]
 		if got := v.Descriptor().Component.References[0].Digest; got.String() != d.String() {
 			t.Errorf("expected %v, found %v", &d, got)
@@ -348,12 +349,12 @@ func TestFailingInput(t *testing.T) {
 		{"no access type", minimal + "resources: [{name: bad, type: t, access: {}}]", ocm.ErrInvalid, []string{"access"}},
 		{"label twice", minimal + "labels: [{name: ll, value: 1}, {name: ll, value: 2}]", ocm.ErrInvalid, []string{"labels[1]"}},
 		{"relation", minimal + "resources: [{name: bad, type: t, relation: sister, access: {type: none}}]", ocm.ErrInvalid, []string{"relation"}},
-		{"image that is not there", minimal + `resources: [{name: bad, type: t, access: {type: ociArtifact, imageReference: "` + registry(t) + `/none:v1"}}]`, ocm.ErrNotFound, []string{"resource bad"}},
+		{"image that is not there", minimal + `resources: [{name: bad, type: t, access: {type: ociArtifact, imageReference: "` + fixture.Registry(t) + `/none:v1"}}]`, ocm.ErrNotFound, []string{"resource bad"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := memory.New()
 			_, err := pack(t, store, dir, c.text, construct.Options{})
-			wantErr(t, err, c.want, c.texts...)
+			fixture.WantErr(t, err, c.want, c.texts...)
 			if _, err := open(t, store, "acme.org/app", "1.0.0"); !errors.Is(err, ocm.ErrNotFound) && !errors.Is(err, ocm.ErrInvalid) {
 				t.Errorf("visible: %v", err)
 			}
@@ -373,7 +374,7 @@ func TestReproducible(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		repo := oci.NewRepository(must[*ctf.Store](t)(ctf.Open(dir)), env)
+		repo := oci.NewRepository(fixture.Must[*ctf.Store](t)(ctf.Open(dir)), env)
 		if _, err := construct.Run(t.Context(), builtin.Kit(), env, repo, mustParse(t, everything), construct.Options{}); err != nil {
 			t.Fatal(err)
 		}
@@ -421,7 +422,7 @@ func TestCancel(t *testing.T) {
 	env := &ocm.Env{Job: ocm.NewJob(2), Dir: dir}
 	repo := oci.NewRepository(nowhere{memory.New()}, env)
 	_, err := construct.Run(ctx, builtin.Kit(), env, repo, mustParse(t, minimal+"resources: [{name: res, type: t, input: {type: file, path: big, mediaType: text/plain}}]"), construct.Options{})
-	wantErr(t, err, context.DeadlineExceeded, "resource res")
+	fixture.WantErr(t, err, context.DeadlineExceeded, "resource res")
 	for i := 0; runtime.NumGoroutine() > before; i++ {
 		if time.Sleep(10 * time.Millisecond); i == 500 {
 			t.Fatalf("%d goroutines, before it were %d", runtime.NumGoroutine(), before)
@@ -435,7 +436,7 @@ func TestUnknownPolicyFails(t *testing.T) {
 	store := memory.New()
 	mustPack(t, store, "", minimal)
 	_, err := pack(t, store, "", minimal, construct.Options{Conflict: "overwrite-all"})
-	wantErr(t, err, ocm.ErrExists)
+	fixture.WantErr(t, err, ocm.ErrExists)
 }
 
 // fickle is an input that is other bytes each time it is read.

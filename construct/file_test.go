@@ -10,6 +10,7 @@ import (
 
 	"ocm"
 	"ocm/construct"
+	"ocm/internal/fixture"
 )
 
 const minimal = `
@@ -133,24 +134,24 @@ func TestMistakes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := parse(t, c.text)
-			wantErr(t, err, ocm.ErrInvalid, c.want...)
+			fixture.WantErr(t, err, ocm.ErrInvalid, c.want...)
 		})
 	}
 	_, err := parse(t, "components: [{name: a.org/a, version: 1.0.0}, {name: a.org/b, version: 1.0.0}]")
-	wantErr(t, err, ocm.ErrInvalid, "component a.org/a: provider", "component a.org/b: provider")
+	fixture.WantErr(t, err, ocm.ErrInvalid, "component a.org/a: provider", "component a.org/b: provider")
 }
 
 func TestLimitsOfTheFile(t *testing.T) {
 	t.Parallel()
 	_, err := construct.Parse(make([]byte, construct.MaxFile+1), nil, "")
-	wantErr(t, err, ocm.ErrLimit, "accepted are")
+	fixture.WantErr(t, err, ocm.ErrLimit, "accepted are")
 	long := strings.Repeat("x", 1<<20)
 	_, err = construct.Parse([]byte(strings.Repeat("$A", 100)), func(string) (string, bool) { return long, true }, "")
-	wantErr(t, err, ocm.ErrLimit, "variables")
+	fixture.WantErr(t, err, ocm.ErrLimit, "variables")
 	_, err = parse(t, minimal+"labels: [{name: a, value: &v "+long+"}, {name: b, value: ["+strings.Repeat("*v,", 100)+"]}]")
-	wantErr(t, err, ocm.ErrLimit, "aliases")
+	fixture.WantErr(t, err, ocm.ErrLimit, "aliases")
 	_, err = parse(t, strings.Repeat("---\n", 20_000))
-	wantErr(t, err, ocm.ErrLimit, "documents")
+	fixture.WantErr(t, err, ocm.ErrLimit, "documents")
 	bomb := "a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
 	for i := 1; i < 10; i++ {
 		bomb += fmt.Sprintf("a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i-1), 9), ","))
@@ -186,7 +187,7 @@ func TestSubstitute(t *testing.T) {
 		{"${1}", "${1} is not"}, {"${A B}", "is not ${NAME}"}, {"${{ x }}", "is not ${NAME}"}, {"$${A}${$A}", "${$A} is not"},
 	} {
 		_, err := construct.Substitute(c.text, env)
-		wantErr(t, err, ocm.ErrInvalid, c.want, "write $$")
+		fixture.WantErr(t, err, ocm.ErrInvalid, c.want, "write $$")
 	}
 	f, err := construct.Parse([]byte("name: a.org/a\nversion: ${A}.0.0\nprovider: p$$"), func(string) (string, bool) { return "1", true }, "")
 	if err != nil || f.Components[0].Version != "1.0.0" || f.Components[0].Provider.Name != "p$" {

@@ -4,48 +4,20 @@ package graph_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
-	"io"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/blob"
 	"ocm/graph"
+	"ocm/internal/fixture"
 )
-
-// image is a manifest with a config and one layer in memory.
-type image map[digest.Digest][]byte
-
-func (m image) Fetch(_ context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
-	b, ok := m[d.Digest]
-	if !ok {
-		return nil, ocm.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(b)), nil
-}
-
-func (m image) put(b string) digest.Digest {
-	d := digest.FromString(b)
-	m[d] = []byte(b)
-	return d
-}
-
-func newImage(mediaType string) (image, ocm.Content) {
-	m := image{}
-	config, layer := m.put("{}"), m.put("layer")
-	raw := `{"schemaVersion":2,"mediaType":"` + mediaType + `","config":{"mediaType":"application/json","digest":"` + config.String() + `","size":2},` +
-		`"layers":[{"mediaType":"application/tar","digest":"` + layer.String() + `","size":5}]}`
-	root := ociv1.Descriptor{MediaType: mediaType, Digest: m.put(raw), Size: int64(len(raw))}
-	return m, ocm.Content{Root: root, From: m}
-}
 
 func TestDigestAlgorithms(t *testing.T) {
 	archive, err := os.ReadFile(golden + "v1-copied/blobs/sha256.24b451d49caf77513d2954baeeaa071cc95d0ed6c6b85b8a00672a28f87b2917")
@@ -54,8 +26,8 @@ func TestDigestAlgorithms(t *testing.T) {
 	}
 	artifactSet := blob.Bytes("application/vnd.oci.image.manifest.v1+tar+gzip", archive)
 	const inSet = "f4b6f4c380084846a3f7f68803a8f6b276c56cde3fafbea750903f8a962fac5e"
-	_, img := newImage(ociv1.MediaTypeImageManifest)
-	_, docker := newImage(blob.MediaTypeDockerManifest)
+	img := fixture.Image("layer")
+	docker := fixture.DockerImage("layer")
 	text := blob.Bytes("text/plain", []byte("text"))
 	sum512 := sha512.Sum512([]byte("text"))
 	unhashed := ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Size: -1}, From: text.From}
@@ -102,16 +74,20 @@ func TestDigestAlgorithms(t *testing.T) {
 
 // The digest of a manifest is worth nothing if what is below it is not read.
 func TestCheckReadsBelowTheManifest(t *testing.T) {
-	for _, broken := range []string{"{}", "layer"} {
-		m, c := newImage(ociv1.MediaTypeImageManifest)
-		d := ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: c.Root.Digest.Encoded()}
-		m[digest.FromString(broken)] = bytes.Repeat([]byte("x"), len(broken))
-		if err := graph.Check(t.Context(), c, d); !errors.Is(err, ocm.ErrDigest) {
-			t.Errorf("changed %q: %v", broken, err)
+	for broken := range fixture.Image("layer").From.(fixture.Heap) {
+		c := fixture.Image("layer")
+		if broken == c.Root.Digest {
+			continue
 		}
-		delete(m, digest.FromString(broken))
+		m := c.From.(fixture.Heap)
+		d := ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: c.Root.Digest.Encoded()}
+		m[broken] = bytes.Repeat([]byte("x"), len(m[broken]))
+		if err := graph.Check(t.Context(), c, d); !errors.Is(err, ocm.ErrDigest) {
+			t.Errorf("changed %s: %v", broken, err)
+		}
+		delete(m, broken)
 		if err := graph.Check(t.Context(), c, d); !errors.Is(err, ocm.ErrNotFound) {
-			t.Errorf("removed %q: %v", broken, err)
+			t.Errorf("removed %s: %v", broken, err)
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
@@ -24,44 +23,23 @@ import (
 	"ocm/ctf"
 	"ocm/graph"
 	"ocm/inspect"
+	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
 )
-
-func must[T any](t testing.TB) func(v T, err error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
-func wantErr(t testing.TB, err, want error, texts ...string) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Fatalf("expected error %q, found %v", want, err)
-	}
-	for _, text := range texts {
-		if !strings.Contains(err.Error(), text) {
-			t.Errorf("expected %q in the error, found %v", text, err)
-		}
-	}
-}
 
 // version makes a version with one resource of this content.
 func version(t testing.TB, store oci.Store, c ocm.Content, edit func(r *ocm.Resource)) ocm.Version {
 	t.Helper()
 	repo := oci.NewRepository(store, &ocm.Env{})
-	draft := must[ocm.Draft](t)(repo.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
-	s := must[ocm.Stored](t)(draft.Add(t.Context(), c, ""))
-	d := must[ocm.Digest](t)(graph.NewDigest(t.Context(), ocm.Content{Root: s.Root, From: c.From}, ocm.SHA256))
+	draft := fixture.Must[ocm.Draft](t)(repo.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
+	s := fixture.Must[ocm.Stored](t)(draft.Add(t.Context(), c, ""))
+	d := fixture.Must[ocm.Digest](t)(graph.NewDigest(t.Context(), ocm.Content{Root: s.Root, From: c.From}, ocm.SHA256))
 	r := ocm.Resource{Element: ocm.Element{Name: "res", Version: "1.0.0"}, Type: "blob", Relation: ocm.RelationLocal, Access: s.Access, Digest: &d}
 	if edit != nil {
 		edit(&r)
 	}
-	return must[ocm.Version](t)(draft.Commit(t.Context(), &ocm.Descriptor{
+	return fixture.Must[ocm.Version](t)(draft.Commit(t.Context(), &ocm.Descriptor{
 		Meta:      ocm.Meta{SchemaVersion: ocm.SchemaV2},
 		Component: ocm.Component{Name: "acme.org/app", Version: "1.0.0", Provider: "p", Resources: []ocm.Resource{r}},
 	}))
@@ -75,7 +53,7 @@ func download(t testing.TB, v ocm.Version, path, policy string) (bool, error) {
 // left lists what is in a folder.
 func left(t testing.TB, dir string) (names []string) {
 	t.Helper()
-	for _, e := range must[[]os.DirEntry](t)(os.ReadDir(dir)) {
+	for _, e := range fixture.Must[[]os.DirEntry](t)(os.ReadDir(dir)) {
 		names = append(names, e.Name())
 	}
 	return names
@@ -140,9 +118,9 @@ func TestFindResource(t *testing.T) {
 		{"name=none", 0, ocm.ErrNotFound, []string{"name=none", "name=doc,version=2.0.0", "acme.org/app:1.0.0"}},
 		{"name=doc,os=linux", 0, ocm.ErrNotFound, nil},
 	} {
-		r, err := inspect.FindResource(d, must[ocm.Identity](t)(ocm.ParseIdentity(c.selector)))
+		r, err := inspect.FindResource(d, fixture.Must[ocm.Identity](t)(ocm.ParseIdentity(c.selector)))
 		if c.err != nil {
-			wantErr(t, err, c.err, c.texts...)
+			fixture.WantErr(t, err, c.err, c.texts...)
 		} else if err != nil || r != &d.Component.Resources[c.want] {
 			t.Errorf("%s: %+v, %v", c.selector, r, err)
 		}
@@ -169,14 +147,14 @@ func TestDownloadFiles(t *testing.T) {
 				if err != nil || isDir {
 					t.Fatal(isDir, err)
 				}
-				if got := string(must[[]byte](t)(os.ReadFile(path))); got != c.want {
+				if got := string(fixture.Must[[]byte](t)(os.ReadFile(path))); got != c.want {
 					t.Errorf("expected %q, found %q", c.want, got)
 				}
 				mode := os.FileMode(0o644)
 				if typ == "executable" {
 					mode = 0o755
 				}
-				if got := must[os.FileInfo](t)(os.Stat(path)).Mode(); got != mode {
+				if got := fixture.Must[os.FileInfo](t)(os.Stat(path)).Mode(); got != mode {
 					t.Errorf("expected mode %v, found %v", mode, got)
 				}
 				if names := left(t, filepath.Dir(path)); len(names) != 1 {
@@ -205,7 +183,7 @@ func TestDownloadArchives(t *testing.T) {
 			t.Fatal(c.mediaType, isDir, err)
 		}
 		for _, name := range []string{"a.txt", "sub/b.txt"} {
-			if got := string(must[[]byte](t)(os.ReadFile(filepath.Join(path, name)))); got != name {
+			if got := string(fixture.Must[[]byte](t)(os.ReadFile(filepath.Join(path, name)))); got != name {
 				t.Errorf("%s: %q", c.mediaType, got)
 			}
 		}
@@ -218,44 +196,19 @@ func TestDownloadArchives(t *testing.T) {
 	}
 }
 
-// heap is a set of blobs to make artifacts of.
-type heap map[digest.Digest][]byte
-
-func (h heap) put(mediaType string, b []byte) ociv1.Descriptor {
-	d := ociv1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
-	h[d.Digest] = b
-	return d
-}
-
-func (h heap) Fetch(_ context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
-	b, ok := h[d.Digest]
-	if !ok {
-		return nil, ocm.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(b)), nil
-}
-
-func image(layer string) ocm.Content {
-	h := heap{}
-	c, l := h.put(ociv1.MediaTypeImageConfig, []byte(`{}`)), h.put(ociv1.MediaTypeImageLayer, []byte(layer))
-	m := h.put(ociv1.MediaTypeImageManifest, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
-		ociv1.MediaTypeImageManifest, c.MediaType, c.Digest, c.Size, l.MediaType, l.Digest, l.Size))
-	return ocm.Content{Root: m, From: h}
-}
-
 // An artifact is one layout archive, or the layout as a directory; its digest is checked by
 // either of the names that it is known under.
 func TestDownloadArtifact(t *testing.T) {
 	t.Parallel()
-	img := image("layer")
+	img := fixture.Image("layer")
 	for _, kind := range []string{ocm.OCIArtifactDigest, ocm.GenericBlobDigest} {
 		v := version(t, memory.New(), img, func(r *ocm.Resource) { r.Digest.NormalisationAlgorithm = kind })
 		path := filepath.Join(t.TempDir(), "image.tar")
 		if isDir, err := download(t, v, path, inspect.ExtractNone); err != nil || isDir {
 			t.Fatal(kind, isDir, err)
 		}
-		c := must[ocm.Content](t)(blob.File(path, blob.MediaTypeLayout))
-		if root := must[ociv1.Descriptor](t)(blob.CheckLayout(t.Context(), c)); root.Digest != img.Root.Digest {
+		c := fixture.Must[ocm.Content](t)(blob.File(path, blob.MediaTypeLayout))
+		if root := fixture.Must[ociv1.Descriptor](t)(blob.CheckLayout(t.Context(), c)); root.Digest != img.Root.Digest {
 			t.Errorf("found %v", root)
 		}
 		path = filepath.Join(t.TempDir(), "image")
@@ -266,11 +219,11 @@ func TestDownloadArtifact(t *testing.T) {
 			t.Error(err)
 		}
 		wrong := version(t, memory.New(), img, func(r *ocm.Resource) {
-			r.Digest.NormalisationAlgorithm, r.Digest.Value = kind, image("other").Root.Digest.Encoded()
+			r.Digest.NormalisationAlgorithm, r.Digest.Value = kind, fixture.Image("other").Root.Digest.Encoded()
 		})
 		dir := t.TempDir()
 		_, err := download(t, wrong, filepath.Join(dir, "image"), inspect.ExtractAuto)
-		wantErr(t, err, ocm.ErrDigest)
+		fixture.WantErr(t, err, ocm.ErrDigest)
 		if names := left(t, dir); len(names) != 0 {
 			t.Errorf("left: %q", names)
 		}
@@ -315,7 +268,7 @@ func TestDownloadOfWrongBytesLeavesNothing(t *testing.T) {
 		{"too short", blob.Bytes("text/plain", []byte("hello")), nil, "hell", ocm.ErrDigest},
 		{"too long", blob.Bytes("text/plain", []byte("hello")), nil, "hello!", ocm.ErrDigest},
 		{"stored bytes without digest", blob.Bytes("text/plain", []byte("hello")), func(r *ocm.Resource) { r.Digest = nil }, "jello", ocm.ErrDigest},
-		{"layer", image("layer"), nil, "lawyer", ocm.ErrDigest},
+		{"layer", fixture.Image("layer"), nil, "lawyer", ocm.ErrDigest},
 		{"digest", blob.Bytes("text/plain", []byte("hello")), wrongDigest, "", ocm.ErrDigest},
 		{"sha512", blob.Bytes("text/plain", []byte("hello")), wrong512, "", ocm.ErrDigest},
 		{"unknown digest", blob.Bytes("text/plain", []byte("hello")), unknown, "", ocm.ErrUnknownType},
@@ -327,7 +280,7 @@ func TestDownloadOfWrongBytesLeavesNothing(t *testing.T) {
 				body = c.bytes
 				dir := t.TempDir()
 				_, err := download(t, v, filepath.Join(dir, "out"), policy)
-				wantErr(t, err, c.want)
+				fixture.WantErr(t, err, c.want)
 				if names := left(t, dir); len(names) != 0 {
 					t.Errorf("left: %q", names)
 				}
@@ -337,8 +290,8 @@ func TestDownloadOfWrongBytesLeavesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err = download(t, v, path, policy)
-				wantErr(t, err, c.want)
-				if got := string(must[[]byte](t)(os.ReadFile(path))); got != "mine" {
+				fixture.WantErr(t, err, c.want)
+				if got := string(fixture.Must[[]byte](t)(os.ReadFile(path))); got != "mine" {
 					t.Errorf("found %q", got)
 				}
 			})
@@ -389,7 +342,7 @@ func TestDownloadPlaces(t *testing.T) {
 	v := version(t, memory.New(), blob.Bytes("text/plain", []byte("hello")), nil)
 	dir := t.TempDir()
 	_, err := download(t, v, dir, inspect.ExtractAuto)
-	wantErr(t, err, ocm.ErrExists, dir)
+	fixture.WantErr(t, err, ocm.ErrExists, dir)
 	// a link at the path is replaced, what it points at is not written
 	target, path := filepath.Join(dir, "target"), filepath.Join(dir, "link")
 	if err := errors.Join(os.WriteFile(target, []byte("mine"), 0o600), os.Symlink(target, path)); err != nil {
@@ -398,7 +351,7 @@ func TestDownloadPlaces(t *testing.T) {
 	if _, err := download(t, v, path, inspect.ExtractAuto); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(must[[]byte](t)(os.ReadFile(target))); got != "mine" {
+	if got := string(fixture.Must[[]byte](t)(os.ReadFile(target))); got != "mine" {
 		t.Errorf("written through the link: %q", got)
 	}
 	// below a file there is no place
@@ -410,7 +363,7 @@ func TestDownloadPlaces(t *testing.T) {
 	if _, err := download(t, a, target, inspect.ExtractAuto); err == nil {
 		t.Error("a directory in place of a file")
 	}
-	if got := string(must[[]byte](t)(os.ReadFile(target))); got != "mine" {
+	if got := string(fixture.Must[[]byte](t)(os.ReadFile(target))); got != "mine" {
 		t.Errorf("found %q", got)
 	}
 	if names := left(t, dir); len(names) != 2 {
@@ -423,18 +376,18 @@ func TestDownloadWithoutContent(t *testing.T) {
 	for access, want := range map[string]error{"none": errors.ErrUnsupported, "carrierPigeon/v7": ocm.ErrUnknownType} {
 		v := version(t, memory.New(), blob.Bytes("text/plain", []byte("x")), func(r *ocm.Resource) { r.Access = ocm.Spec{Type: access} })
 		_, err := download(t, v, filepath.Join(t.TempDir(), "out"), inspect.ExtractAuto)
-		wantErr(t, err, want)
+		fixture.WantErr(t, err, want)
 	}
 }
 
 func TestDownloadStopsWithItsContext(t *testing.T) {
 	t.Parallel()
-	v := version(t, must[*ctf.Store](t)(ctf.Open(t.TempDir()+"/ctf")), blob.Bytes("text/plain", make([]byte, 1<<20)), nil)
+	v := version(t, fixture.Must[*ctf.Store](t)(ctf.Open(t.TempDir()+"/ctf")), blob.Bytes("text/plain", make([]byte, 1<<20)), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
 	_, err := inspect.Download(ctx, builtin.Kit(), &ocm.Env{}, v, &v.Descriptor().Component.Resources[0], filepath.Join(dir, "out"), inspect.ExtractNone)
-	wantErr(t, err, context.Canceled)
+	fixture.WantErr(t, err, context.Canceled)
 	if names := left(t, dir); len(names) != 0 {
 		t.Errorf("left: %q", names)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
 )
@@ -97,8 +98,9 @@ func TestWrittenShape(t *testing.T) {
 
 func TestIndexOnlyForNestedArtifacts(t *testing.T) {
 	store := memory.New()
-	img, root := image("x")
-	v := commit(t, store, "1.0.0", ocm.Content{Root: root, From: img}, blob.Bytes("text/plain", []byte("beside")))
+	img := fixture.Image("x")
+	root := img.Root
+	v := commit(t, store, "1.0.0", img, blob.Bytes("text/plain", []byte("beside")))
 	var idx ociv1.Index
 	read(t, store, v.Manifest(), &idx)
 	if idx.MediaType != ociv1.MediaTypeImageIndex || len(idx.Manifests) != 2 || idx.Manifests[1].Digest != root.Digest ||
@@ -119,17 +121,6 @@ func TestManifestIsReproducible(t *testing.T) {
 	if a.Manifest().Digest != b.Manifest().Digest {
 		t.Errorf("%s and %s", a.Manifest().Digest, b.Manifest().Digest)
 	}
-}
-
-// image is a minimal image in memory.
-func image(layer string) (images, ociv1.Descriptor) {
-	m := images{}
-	c, l := m.put("application/vnd.oci.image.config.v1+json", "{}"), m.put(ociv1.MediaTypeImageLayer, layer)
-	raw, err := json.Marshal(ociv1.Manifest{MediaType: ociv1.MediaTypeImageManifest, Config: c, Layers: []ociv1.Descriptor{l}})
-	if err != nil {
-		panic(err)
-	}
-	return m, m.put(ociv1.MediaTypeImageManifest, string(raw))
 }
 
 // forge stores a hand-made component version: documents that edit changes before they are stored.

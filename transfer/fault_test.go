@@ -20,6 +20,7 @@ import (
 	"ocm/blob"
 	"ocm/builtin"
 	"ocm/graph"
+	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
 	"ocm/transfer"
@@ -33,7 +34,7 @@ func TestFaultAtEveryWrite(t *testing.T) {
 	src := repository(source)
 	v := product(t, src)
 	source.writes = nil
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " done ", after), func(t *testing.T) {
 				clean := &faulty{Store: place(t)}
@@ -101,10 +102,10 @@ func TestCorruptSource(t *testing.T) {
 				src := repository(store)
 				v := product(t, src)
 				store.bad[bad.Digest] = wrong
-				for name, place := range places {
+				for name, place := range fixture.Places() {
 					dst := repository(place(t))
 					_, _, err := move(t.Context(), src, dst, v, transfer.Options{})
-					wantErr(t, err, ocm.ErrDigest, "acme.org/app:1.0.0+build.1", what)
+					fixture.WantErr(t, err, ocm.ErrDigest, "acme.org/app:1.0.0+build.1", what)
 					if _, err := dst.Open(t.Context(), "acme.org/app", "1.0.0+build.1"); !errors.Is(err, ocm.ErrNotFound) {
 						t.Errorf("%s: the version is visible: %v", name, err)
 					}
@@ -119,7 +120,7 @@ func TestDigestInTheDescriptor(t *testing.T) {
 	t.Parallel()
 	const body = "some content"
 	sha512 := digest.SHA512.FromString(body)
-	at512 := ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Digest: sha512, Size: int64(len(body))}, From: heap{sha512: []byte(body)}}
+	at512 := ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Digest: sha512, Size: int64(len(body))}, From: fixture.Heap{sha512: []byte(body)}}
 	generic := func(hash, value string) ocm.Digest {
 		return ocm.Digest{HashAlgorithm: hash, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: value}
 	}
@@ -145,13 +146,13 @@ func TestDigestInTheDescriptor(t *testing.T) {
 		{"an artifact's digest on a file", text(body), ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: sha256.Encoded()}, ocm.ErrDigest},
 		{"half an exclusion excludes nothing", text(body), ocm.Digest{HashAlgorithm: ocm.NoDigest, NormalisationAlgorithm: ocm.ExcludeFromSignature, Value: "x"}, ocm.ErrUnknownType},
 		{"excluded", text(body), ocm.Digest{HashAlgorithm: ocm.NoDigest, NormalisationAlgorithm: ocm.ExcludeFromSignature, Value: ocm.NoDigest}, nil},
-		{"image", image("i", false), ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: image("i", false).Root.Digest.Encoded()}, nil},
-		{"wrong image", image("i", false), ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: image("j", false).Root.Digest.Encoded()}, ocm.ErrDigest},
+		{"image", fixture.Image("i"), ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: fixture.Image("i").Root.Digest.Encoded()}, nil},
+		{"wrong image", fixture.Image("i"), ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: fixture.Image("j").Root.Digest.Encoded()}, ocm.ErrDigest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			src, target := repository(memory.New()), &faulty{Store: memory.New()}
 			a := write(t, src, "acme.org/app", "1.0.0", nil)
-			s := must[ocm.Stored](t)(a.draft.Add(t.Context(), c.content, ""))
+			s := fixture.Must[ocm.Stored](t)(a.draft.Add(t.Context(), c.content, ""))
 			a.access("it", s.Access).Digest = &c.digest
 			v, dst := a.commit(), repository(target)
 			_, _, err := move(t.Context(), src, dst, v, transfer.Options{})
@@ -162,7 +163,7 @@ func TestDigestInTheDescriptor(t *testing.T) {
 				complete(t, dst, reopen(t, dst, v))
 				return
 			}
-			wantErr(t, err, c.want, "acme.org/app:1.0.0", "resource it")
+			fixture.WantErr(t, err, c.want, "acme.org/app:1.0.0", "resource it")
 			if len(target.writes) != 0 {
 				t.Errorf("written: %q", target.writes)
 			}
@@ -173,16 +174,16 @@ func TestDigestInTheDescriptor(t *testing.T) {
 // A tag that has moved on since the digest was recorded is not followed.
 func TestMovedTag(t *testing.T) {
 	t.Parallel()
-	url := registry(t)
-	ref := publish(t, url, "x", "v1", image("before", false))
+	url := fixture.Registry(t)
+	ref := publish(t, url, "x", "v1", fixture.Image("before"))
 	src, dst := repository(memory.New()), repository(memory.New())
 	a := write(t, src, "acme.org/app", "1.0.0", nil)
 	a.access("image", spec(t, `{"type":"ociArtifact","imageReference":"`+ref+`"}`)).Digest = &ocm.Digest{
-		HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: image("before", false).Root.Digest.Encoded()}
+		HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: fixture.Image("before").Root.Digest.Encoded()}
 	v := a.commit()
-	publish(t, url, "x", "v1", image("after", false))
+	publish(t, url, "x", "v1", fixture.Image("after"))
 	_, _, err := move(t.Context(), src, dst, v, transfer.Options{CopyResources: true})
-	wantErr(t, err, ocm.ErrDigest, "resource image", image("after", false).Root.Digest.Encoded())
+	fixture.WantErr(t, err, ocm.ErrDigest, "resource image", fixture.Image("after").Root.Digest.Encoded())
 }
 
 // endless is a source whose blobs never end: a stream that waits for the end of the context, or
@@ -227,7 +228,7 @@ func (r *endlessReader) Read(p []byte) (int, error) {
 }
 
 func TestCancel(t *testing.T) {
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		for _, wait := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, " wait ", wait), func(t *testing.T) {
 				e := &endless{Store: memory.New(), wait: wait, began: make(chan struct{}, 1)}
@@ -317,8 +318,8 @@ func TestContentOfUnknownDigest(t *testing.T) {
 			kit.Access.Add(ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) {
 				return ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Size: -1}, From: from}, nil
 			}), "stream/v1")
-			g := must[*graph.Graph](t)(graph.Walk(t.Context(), env.Job, findIn(src), []ocm.Version{v}, graph.Options{}))
-			p := must[*transfer.Plan](t)(transfer.NewPlan(t.Context(), kit, env, g, dst, transfer.Options{CopyResources: true}))
+			g := fixture.Must[*graph.Graph](t)(graph.Walk(t.Context(), env.Job, findIn(src), []ocm.Version{v}, graph.Options{}))
+			p := fixture.Must[*transfer.Plan](t)(transfer.NewPlan(t.Context(), kit, env, g, dst, transfer.Options{CopyResources: true}))
 			_, err := p.Run(t.Context())
 			if c.want == nil {
 				if err != nil {
@@ -327,7 +328,7 @@ func TestContentOfUnknownDigest(t *testing.T) {
 				complete(t, dst, reopen(t, dst, v))
 				return
 			}
-			wantErr(t, err, c.want, "resource far")
+			fixture.WantErr(t, err, c.want, "resource far")
 			if _, err := dst.Open(t.Context(), "acme.org/app", "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
 				t.Errorf("the version is visible: %v", err)
 			}

@@ -19,6 +19,7 @@ import (
 	"ocm/builtin"
 	"ocm/ctf"
 	"ocm/graph"
+	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/transfer"
 )
@@ -63,17 +64,17 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(c.source, func(t *testing.T) {
 			t.Parallel()
-			store := must[*ctf.Store](t)(ctf.Open(filepath.Join(golden, c.source)))
+			store := fixture.Must[*ctf.Store](t)(ctf.Open(filepath.Join(golden, c.source)))
 			defer store.Close()
 			var stops []oci.Store
 			for _, place := range []string{"ctf", "registry", "memory", "ctf"} {
-				stops = append(stops, places[place](t))
+				stops = append(stops, fixture.Places()[place](t))
 			}
 			original := map[string]ocm.Version{}
 			from := oci.Store(store)
 			for i, to := range stops {
 				src, dst := repository(from), repository(to)
-				v := must[ocm.Version](t)(src.Open(t.Context(), "golden.example/app", "1.0.0"))
+				v := fixture.Must[ocm.Version](t)(src.Open(t.Context(), "golden.example/app", "1.0.0"))
 				p, s := mustMove(t, src, dst, v, transfer.Options{CopyResources: c.whole})
 				if s.Versions != 2 || s.Written != 2 {
 					t.Errorf("stop %d: %+v", i, s)
@@ -82,7 +83,7 @@ func TestGolden(t *testing.T) {
 					if i > 0 {
 						break
 					}
-					original[vp.Component] = must[ocm.Version](t)(src.Open(t.Context(), vp.Component[:len(vp.Component)-6], "1.0.0"))
+					original[vp.Component] = fixture.Must[ocm.Version](t)(src.Open(t.Context(), vp.Component[:len(vp.Component)-6], "1.0.0"))
 				}
 				for key, o := range original {
 					checkSameDocument(t, fmt.Sprintf("stop %d, %s", i, key), o, reopen(t, dst, o), dst, to)
@@ -107,10 +108,10 @@ func checkSameDocument(t *testing.T, where string, a, b ocm.Version, r ocm.Repos
 	}
 	repo := store.Repo(oci.RepoName(b.Descriptor().Component.Name))
 	m := b.Manifest()
-	raw := must[[]byte](t)(blob.ReadAll(t.Context(), repo, m, blob.MaxManifest))
+	raw := fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), repo, m, blob.MaxManifest))
 	if blob.IsIndex(m.MediaType) {
-		children := must[[]ociv1.Descriptor](t)(blob.Children(m, raw))
-		raw = must[[]byte](t)(blob.ReadAll(t.Context(), repo, children[0], blob.MaxManifest))
+		children := fixture.Must[[]ociv1.Descriptor](t)(blob.Children(m, raw))
+		raw = fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), repo, children[0], blob.MaxManifest))
 	}
 	var manifest ociv1.Manifest
 	if err := jsonv2.Unmarshal(raw, &manifest); err != nil {
@@ -121,15 +122,15 @@ func checkSameDocument(t *testing.T, where string, a, b ocm.Version, r ocm.Repos
 		t.Fatal(err)
 	}
 	defer rc.Close()
-	if layer := must[[]byte](t)(io.ReadAll(rc)); string(layer) != string(x.Bytes) {
+	if layer := fixture.Must[[]byte](t)(io.ReadAll(rc)); string(layer) != string(x.Bytes) {
 		t.Errorf("%s: the first layer is not the document that was signed", where)
 	}
 }
 
 func verifyGolden(t *testing.T, r ocm.Repository, shallow bool, signers int) {
 	t.Helper()
-	v := must[ocm.Version](t)(r.Open(t.Context(), "golden.example/app", "1.0.0"))
-	rep := must[*graph.Report](t)(graph.Verify(t.Context(), builtin.Kit(), goldenEnv(), findIn(r), v, graph.VerifyOptions{Shallow: shallow}))
+	v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), "golden.example/app", "1.0.0"))
+	rep := fixture.Must[*graph.Report](t)(graph.Verify(t.Context(), builtin.Kit(), goldenEnv(), findIn(r), v, graph.VerifyOptions{Shallow: shallow}))
 	if err := rep.Err(); err != nil {
 		t.Errorf("%s: %v", r, err)
 	}
@@ -144,20 +145,20 @@ func TestGoldenWithAFlippedByte(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join(golden, "v2n-copied"))); err != nil {
 		t.Fatal(err)
 	}
-	store := must[*ctf.Store](t)(ctf.Open(dir))
+	store := fixture.Must[*ctf.Store](t)(ctf.Open(dir))
 	src := repository(store)
-	v := must[ocm.Version](t)(src.Open(t.Context(), "golden.example/app", "1.0.0"))
-	l := must[oci.LocalBlob](t)(oci.ParseLocal(v.Descriptor().Component.Resources[0].Access))
+	v := fixture.Must[ocm.Version](t)(src.Open(t.Context(), "golden.example/app", "1.0.0"))
+	l := fixture.Must[oci.LocalBlob](t)(oci.ParseLocal(v.Descriptor().Component.Resources[0].Access))
 	file := filepath.Join(dir, "blobs", "sha256."+l.LocalReference[len("sha256:"):])
-	raw := must[[]byte](t)(os.ReadFile(file))
+	raw := fixture.Must[[]byte](t)(os.ReadFile(file))
 	raw[0] ^= 1
 	if err := os.WriteFile(file, raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		dst := repository(place(t))
 		_, _, err := move(t.Context(), src, dst, v, transfer.Options{CopyResources: true})
-		wantErr(t, err, ocm.ErrDigest, "golden.example/app:1.0.0", "resource txt")
+		fixture.WantErr(t, err, ocm.ErrDigest, "golden.example/app:1.0.0", "resource txt")
 		if _, err := dst.Open(t.Context(), "golden.example/app", "1.0.0"); err == nil {
 			t.Errorf("%s: the version is visible", name)
 		}

@@ -3,123 +3,37 @@
 package transfer_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
 
-	"github.com/olareg/olareg"
-	"github.com/olareg/olareg/config"
-	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/blob"
 	"ocm/builtin"
-	"ocm/ctf"
 	"ocm/graph"
+	"ocm/internal/fixture"
 	"ocm/normalise"
 	"ocm/oci"
-	"ocm/oci/memory"
 	"ocm/oci/remote"
 	"ocm/transfer"
 )
 
-func must[T any](t testing.TB) func(v T, err error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
-func wantErr(t testing.TB, err, want error, texts ...string) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Fatalf("expected error %q, found %v", want, err)
-	}
-	for _, text := range texts {
-		if !bytes.Contains([]byte(err.Error()), []byte(text)) {
-			t.Errorf("expected %q in the error, found %v", text, err)
-		}
-	}
-}
-
 // newEnv is the environment of one run.
 func newEnv() *ocm.Env { return &ocm.Env{Job: ocm.NewJob(4)} }
-
-// registry is an address of an empty registry.
-func registry(t testing.TB) string {
-	h := olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem}})
-	srv := httptest.NewServer(h)
-	t.Cleanup(func() { srv.Close(); h.Close() })
-	return srv.URL
-}
-
-// places are the kinds of repository, each opened empty.
-var places = map[string]func(t testing.TB) oci.Store{
-	"memory": func(testing.TB) oci.Store { return memory.New() },
-	"ctf": func(t testing.TB) oci.Store {
-		return must[*ctf.Store](t)(ctf.Open(t.TempDir() + "/ctf"))
-	},
-	"registry": func(t testing.TB) oci.Store {
-		return must[*remote.Store](t)(remote.Open(newEnv(), registry(t), "some/path", remote.Options{}))
-	},
-}
 
 // repository puts the mapping above a store, with an environment of its own.
 func repository(s oci.Store) ocm.Repository { return oci.NewRepository(s, newEnv()) }
 
-// heap is a set of blobs to make artifacts of.
-type heap map[digest.Digest][]byte
-
-func (h heap) put(mediaType string, b []byte) ociv1.Descriptor {
-	d := ociv1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
-	h[d.Digest] = b
-	return d
-}
-
-func (h heap) Fetch(_ context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
-	b, ok := h[d.Digest]
-	if !ok {
-		return nil, fmt.Errorf("heap: %s: %w", d.Digest, ocm.ErrNotFound)
-	}
-	return io.NopCloser(bytes.NewReader(b)), nil
-}
-
-// image is an image with one layer, in the media types of OCI or of Docker.
-func image(layer string, docker bool) ocm.Content {
-	types := []string{ociv1.MediaTypeImageManifest, ociv1.MediaTypeImageConfig, ociv1.MediaTypeImageLayer}
-	if docker {
-		types = []string{blob.MediaTypeDockerManifest, "application/vnd.docker.container.image.v1+json", "application/vnd.docker.image.rootfs.diff.tar"}
-	}
-	h := heap{}
-	c, l := h.put(types[1], []byte(`{"architecture":"amd64","os":"linux"}`)), h.put(types[2], []byte(layer))
-	m := h.put(types[0], fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
-		types[0], c.MediaType, c.Digest, c.Size, l.MediaType, l.Digest, l.Size))
-	return ocm.Content{Root: m, From: h}
-}
-
-// index is an image index of one image.
-func index(layer string) ocm.Content {
-	c := image(layer, false)
-	h := c.From.(heap)
-	i := h.put(ociv1.MediaTypeImageIndex, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":"amd64"}}]}`,
-		ociv1.MediaTypeImageIndex, c.Root.MediaType, c.Root.Digest, c.Root.Size))
-	return ocm.Content{Root: i, From: h}
-}
-
 // publish puts an artifact into a registry and returns its reference with tag.
 func publish(t testing.TB, url, name, tag string, c ocm.Content) string {
 	t.Helper()
-	repo := must[*remote.Store](t)(remote.Open(newEnv(), url, "", remote.Options{})).Repo(name)
+	repo := fixture.Must[*remote.Store](t)(remote.Open(newEnv(), url, "", remote.Options{})).Repo(name)
 	err := blob.Walk(t.Context(), c.From, c.Root, func(d ociv1.Descriptor, raw []byte) error {
 		if raw != nil {
 			to := ""
@@ -151,7 +65,7 @@ type author struct {
 
 func write(t testing.TB, repo ocm.Repository, name, version string, base ocm.Version) *author {
 	t.Helper()
-	a := &author{t: t, repo: repo, draft: must[ocm.Draft](t)(repo.Draft(t.Context(), name, version, base))}
+	a := &author{t: t, repo: repo, draft: fixture.Must[ocm.Draft](t)(repo.Draft(t.Context(), name, version, base))}
 	a.desc = &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: ocm.SchemaV2}, Component: ocm.Component{Name: name, Version: version, Provider: "acme.org"}}
 	return a
 }
@@ -159,8 +73,8 @@ func write(t testing.TB, repo ocm.Repository, name, version string, base ocm.Ver
 // resource adds content with its digest.
 func (a *author) resource(name string, c ocm.Content) *ocm.Resource {
 	a.t.Helper()
-	s := must[ocm.Stored](a.t)(a.draft.Add(a.t.Context(), c, ""))
-	d := must[ocm.Digest](a.t)(graph.NewDigest(a.t.Context(), ocm.Content{Root: s.Root, From: c.From}, ocm.SHA256))
+	s := fixture.Must[ocm.Stored](a.t)(a.draft.Add(a.t.Context(), c, ""))
+	d := fixture.Must[ocm.Digest](a.t)(graph.NewDigest(a.t.Context(), ocm.Content{Root: s.Root, From: c.From}, ocm.SHA256))
 	r := a.access(name, s.Access)
 	r.Relation, r.Digest = ocm.RelationLocal, &d
 	return r
@@ -177,7 +91,7 @@ func (a *author) access(name string, access ocm.Spec) *ocm.Resource {
 
 func (a *author) source(name string, c ocm.Content) {
 	a.t.Helper()
-	s := must[ocm.Stored](a.t)(a.draft.Add(a.t.Context(), c, ""))
+	s := fixture.Must[ocm.Stored](a.t)(a.draft.Add(a.t.Context(), c, ""))
 	a.desc.Component.Sources = append(a.desc.Component.Sources, ocm.Source{
 		Element: ocm.Element{Name: name, Version: a.desc.Component.Version}, Type: "git", Access: s.Access,
 	})
@@ -186,7 +100,7 @@ func (a *author) source(name string, c ocm.Content) {
 func (a *author) reference(v ocm.Version) {
 	a.t.Helper()
 	c := &v.Descriptor().Component
-	d := must[ocm.Digest](a.t)(normalise.Digest(v.Descriptor(), ocm.SHA256, normalise.V3))
+	d := fixture.Must[ocm.Digest](a.t)(normalise.Digest(v.Descriptor(), ocm.SHA256, normalise.V3))
 	a.desc.Component.References = append(a.desc.Component.References, ocm.Reference{
 		Element: ocm.Element{Name: fmt.Sprint("ref", len(a.desc.Component.References)), Version: c.Version}, ComponentName: c.Name, Digest: &d,
 	})
@@ -195,13 +109,13 @@ func (a *author) reference(v ocm.Version) {
 // sign adds something that looks like a signature: its digest is right, its value is text.
 func sign(t testing.TB, d *ocm.Descriptor, name, value string) {
 	t.Helper()
-	dg := must[ocm.Digest](t)(normalise.Digest(d, ocm.SHA256, normalise.V3))
+	dg := fixture.Must[ocm.Digest](t)(normalise.Digest(d, ocm.SHA256, normalise.V3))
 	d.Signatures = append(d.Signatures, ocm.Signature{Name: name, Digest: dg, Signature: ocm.SignatureValue{Algorithm: "test", MediaType: "text/plain", Value: value}})
 }
 
 func (a *author) commit() ocm.Version {
 	a.t.Helper()
-	return must[ocm.Version](a.t)(a.draft.Commit(a.t.Context(), a.desc))
+	return fixture.Must[ocm.Version](a.t)(a.draft.Commit(a.t.Context(), a.desc))
 }
 
 // amend changes a version where it is.
@@ -209,8 +123,8 @@ func amend(t testing.TB, repo ocm.Repository, v ocm.Version, edit func(d *ocm.De
 	t.Helper()
 	d := v.Descriptor().Clone()
 	edit(d)
-	draft := must[ocm.Draft](t)(repo.Draft(t.Context(), d.Component.Name, d.Component.Version, v))
-	return must[ocm.Version](t)(draft.Commit(t.Context(), d))
+	draft := fixture.Must[ocm.Draft](t)(repo.Draft(t.Context(), d.Component.Name, d.Component.Version, v))
+	return fixture.Must[ocm.Version](t)(draft.Commit(t.Context(), d))
 }
 
 func text(s string) ocm.Content { return blob.Bytes("text/plain", []byte(s)) }
@@ -263,7 +177,7 @@ func mustMove(t testing.TB, from, to ocm.Repository, v ocm.Version, o transfer.O
 func reopen(t testing.TB, r ocm.Repository, v ocm.Version) ocm.Version {
 	t.Helper()
 	c := &v.Descriptor().Component
-	return must[ocm.Version](t)(r.Open(t.Context(), c.Name, c.Version))
+	return fixture.Must[ocm.Version](t)(r.Open(t.Context(), c.Name, c.Version))
 }
 
 // complete fails unless everything that a version says it has beside its descriptor is there,

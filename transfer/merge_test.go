@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ocm"
+	"ocm/internal/fixture"
 	"ocm/oci/memory"
 	"ocm/transfer"
 )
@@ -198,7 +199,7 @@ func TestUncoveredContentIsNotExchanged(t *testing.T) {
 				}
 				return
 			}
-			wantErr(t, err, ocm.ErrExists, c.want, "no digest")
+			fixture.WantErr(t, err, ocm.ErrExists, c.want, "no digest")
 			if reopen(t, dst, v).Manifest().Digest != old.Manifest().Digest {
 				t.Error("the target changed")
 			}
@@ -221,7 +222,7 @@ func TestTargetChangesBetweenPlanAndRun(t *testing.T) {
 	}
 	amend(t, dst, reopen(t, dst, v), func(d *ocm.Descriptor) { sign(t, d, "faster", "f") })
 	_, err = p.Run(t.Context())
-	wantErr(t, err, ocm.ErrConflict, "acme.org/app")
+	fixture.WantErr(t, err, ocm.ErrConflict, "acme.org/app")
 	if got := reopen(t, dst, v).Descriptor().Signatures; len(got) != 2 || got[1].Name != "faster" {
 		t.Errorf("signatures: %v", got)
 	}

@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"ocm"
+	"ocm/internal/fixture"
 	"ocm/oci/memory"
 	"ocm/transfer"
 )
 
 func TestWhichContentsMove(t *testing.T) {
 	t.Parallel()
-	url := registry(t)
-	access := spec(t, `{"type":"ociArtifact","imageReference":"`+publish(t, url, "x", "v1", image("x", false))+`"}`)
+	url := fixture.Registry(t)
+	access := spec(t, `{"type":"ociArtifact","imageReference":"`+publish(t, url, "x", "v1", fixture.Image("x"))+`"}`)
 	for _, c := range []struct {
 		name string
 		o    transfer.Options
@@ -57,7 +58,7 @@ func TestUnknownAccess(t *testing.T) {
 	a.access("far", spec(t, `{"type":"carrierPigeon/v7","loft":"north"}`))
 	v, dst := a.commit(), repository(target)
 	_, _, err := move(t.Context(), src, dst, v, transfer.Options{CopyResources: true})
-	wantErr(t, err, ocm.ErrUnknownType, "acme.org/app:1.0.0", "resource far", "carrierPigeon/v7", "--omit-access-types")
+	fixture.WantErr(t, err, ocm.ErrUnknownType, "acme.org/app:1.0.0", "resource far", "carrierPigeon/v7", "--omit-access-types")
 	if len(target.writes) != 0 {
 		t.Errorf("written: %q", target.writes)
 	}
@@ -102,7 +103,7 @@ func TestRelativeReferenceIsRefused(t *testing.T) {
 	v := a.commit()
 	for _, o := range []transfer.Options{{}, {CopyResources: true}, {OmitAccess: []string{"relativeOciReference"}}, {CopyResources: true, OmitAccess: []string{"relativeOciReference"}}} {
 		_, _, err := move(t.Context(), src, repository(target), v, o)
-		wantErr(t, err, ocm.ErrInvalid, "resource image", "relative to the source")
+		fixture.WantErr(t, err, ocm.ErrInvalid, "resource image", "relative to the source")
 	}
 	if len(target.writes) != 0 {
 		t.Errorf("written: %q", target.writes)
@@ -122,7 +123,7 @@ func TestContentDiffers(t *testing.T) {
 
 	writes := len(target.writes)
 	_, _, err := move(t.Context(), src, dst, v, transfer.Options{})
-	wantErr(t, err, ocm.ErrExists, "acme.org/app:1.0.0", "source has …", "--overwrite")
+	fixture.WantErr(t, err, ocm.ErrExists, "acme.org/app:1.0.0", "source has …", "--overwrite")
 	p, s := mustMove(t, src, dst, v, transfer.Options{KeepExisting: true})
 	if p.Versions[0].State != transfer.Kept || s.Written != 0 || p.Versions[0].Moves[0].Action != transfer.Keep {
 		t.Errorf("%+v %+v", p.Versions[0], s)
@@ -150,7 +151,7 @@ func TestAllConflictsAreNamed(t *testing.T) {
 		write(t, dst, name, "1.0.0", nil).commit()
 	}
 	_, err := plan(t.Context(), src, dst, v, transfer.Options{})
-	wantErr(t, err, ocm.ErrExists, "acme.org/lib:1.0.0", "acme.org/base:1.0.0")
+	fixture.WantErr(t, err, ocm.ErrExists, "acme.org/lib:1.0.0", "acme.org/base:1.0.0")
 	if _, err := dst.Open(t.Context(), "acme.org/app", "1.0.0+build.1"); !errors.Is(err, ocm.ErrNotFound) {
 		t.Error("the root was written:", err)
 	}

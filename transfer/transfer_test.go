@@ -8,6 +8,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
 	"ocm/transfer"
@@ -21,14 +22,14 @@ func product(t testing.TB, r ocm.Repository) ocm.Version {
 	base := b.commit()
 	l := write(t, r, "acme.org/lib", "1.0.0", nil)
 	l.resource("shared", text("shared bytes"))
-	l.resource("image", index("library layer"))
+	l.resource("image", fixture.Index("library layer"))
 	l.reference(base)
 	lib := l.commit()
 	a := write(t, r, "acme.org/app", "1.0.0+build.1", nil)
 	a.desc.Component.CreationTime = "2026-01-02T03:04:05Z"
 	a.desc.Component.Labels = []ocm.Label{{Name: "team", Value: ocm.RawJSON(`"blue"`), Version: "v1", Signing: true}, {Name: "note", Value: ocm.RawJSON(`{"a":1}`)}}
 	a.resource("readme", text("hello"))
-	a.resource("image", image("layer", false))
+	a.resource("image", fixture.Image("layer"))
 	a.access("nothing", ocm.Spec{Type: "none"})
 	a.source("code", text("source code"))
 	a.reference(lib)
@@ -38,8 +39,8 @@ func product(t testing.TB, r ocm.Repository) ocm.Version {
 }
 
 func TestEveryDirection(t *testing.T) {
-	for from, openSource := range places {
-		for to, openTarget := range places {
+	for from, openSource := range fixture.Places() {
+		for to, openTarget := range fixture.Places() {
 			t.Run(from+" to "+to, func(t *testing.T) {
 				t.Parallel()
 				target := &faulty{Store: openTarget(t)}
@@ -113,14 +114,14 @@ func TestSharedReferencesAreWrittenOnce(t *testing.T) {
 
 func TestImageByReference(t *testing.T) {
 	t.Parallel()
-	url := registry(t)
-	ref := publish(t, url, "team/app", "v1", image("by reference", false))
+	url := fixture.Registry(t)
+	ref := publish(t, url, "team/app", "v1", fixture.Image("by reference"))
 	src := repository(memory.New())
 	a := write(t, src, "acme.org/app", "1.0.0", nil)
 	r := a.access("image", spec(t, `{"type":"ociArtifact","imageReference":"`+ref+`"}`))
-	r.Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: image("by reference", false).Root.Digest.Encoded()}
+	r.Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: fixture.Image("by reference").Root.Digest.Encoded()}
 	v := a.commit()
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		t.Run(name, func(t *testing.T) {
 			dst := repository(place(t))
 			_, s := mustMove(t, src, dst, v, transfer.Options{}) // only the reference travels
@@ -133,7 +134,7 @@ func TestImageByReference(t *testing.T) {
 			}
 			w := reopen(t, dst, v)
 			got := w.Descriptor().Component.Resources[0]
-			l := must[oci.LocalBlob](t)(oci.ParseLocal(got.Access))
+			l := fixture.Must[oci.LocalBlob](t)(oci.ParseLocal(got.Access))
 			if l.ReferenceName != "team/app:v1" || l.LocalReference != "sha256:"+r.Digest.Value || !blob.IsManifest(l.MediaType) {
 				t.Errorf("access: %s", got.Access.Raw)
 			}

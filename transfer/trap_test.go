@@ -10,6 +10,7 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/descriptor"
+	"ocm/internal/fixture"
 	"ocm/normalise"
 	"ocm/oci"
 	"ocm/oci/memory"
@@ -23,12 +24,12 @@ import (
 // carry moves a version with an image by reference from registry to CTF, and returns source and copy.
 func carry(t *testing.T, edit func(a *author)) (v, w ocm.Version) {
 	t.Helper()
-	ref := publish(t, registry(t), "team/app", "v1", image("by reference", false))
-	src, dst := repository(memory.New()), repository(places["ctf"](t))
+	ref := publish(t, fixture.Registry(t), "team/app", "v1", fixture.Image("by reference"))
+	src, dst := repository(memory.New()), repository(fixture.Places()["ctf"](t))
 	a := write(t, src, "acme.org/app", "1.0.0", nil)
 	a.resource("blob", text("blob"))
 	a.access("image", spec(t, `{"type":"ociArtifact","imageReference":"`+ref+`"}`)).Digest = &ocm.Digest{
-		HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: image("by reference", false).Root.Digest.Encoded()}
+		HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: fixture.Image("by reference").Root.Digest.Encoded()}
 	edit(a)
 	v = a.commit()
 	mustMove(t, src, dst, v, transfer.Options{CopyResources: true})
@@ -38,8 +39,8 @@ func carry(t *testing.T, edit func(a *author)) (v, w ocm.Version) {
 		t.Fatalf("nothing was transformed: %s", w.Descriptor().Component.Resources[1].Access.Raw)
 	}
 	for _, algorithm := range []string{normalise.V1, normalise.V2, normalise.V3, normalise.V4} {
-		x := must[[]byte](t)(normalise.Normalise(v.Descriptor(), algorithm))
-		if y := must[[]byte](t)(normalise.Normalise(w.Descriptor(), algorithm)); !bytes.Equal(x, y) {
+		x := fixture.Must[[]byte](t)(normalise.Normalise(v.Descriptor(), algorithm))
+		if y := fixture.Must[[]byte](t)(normalise.Normalise(w.Descriptor(), algorithm)); !bytes.Equal(x, y) {
 			t.Errorf("%s differs:\n%s\n%s", algorithm, x, y)
 		}
 	}
@@ -89,7 +90,7 @@ func same(t *testing.T, v, w ocm.Version, what string, of func(d *ocm.Descriptor
 	for i := range x.Component.Resources { // the only thing that may change
 		x.Component.Resources[i].Access, y.Component.Resources[i].Access = ocm.Spec{Type: "t"}, ocm.Spec{Type: "t"}
 	}
-	a, b := must[[]byte](t)(descriptor.JSON(x)), must[[]byte](t)(descriptor.JSON(y))
+	a, b := fixture.Must[[]byte](t)(descriptor.JSON(x)), fixture.Must[[]byte](t)(descriptor.JSON(y))
 	if !bytes.Equal(a, b) {
 		t.Errorf("%s: %v and %v in\n%s\n%s", what, of(v.Descriptor()), of(w.Descriptor()), a, b)
 	}
@@ -114,12 +115,12 @@ func TestTrap_UnknownMembers(t *testing.T) {
 
 func TestTrap_BuildMetadata(t *testing.T) {
 	t.Parallel()
-	for from, open := range places {
+	for from, open := range fixture.Places() {
 		src := repository(open(t))
 		a := write(t, src, "acme.org/app", "1.0.0-rc.1+build.7.x", nil)
 		a.resource("blob", text("blob"))
 		v := a.commit()
-		for to, open := range places {
+		for to, open := range fixture.Places() {
 			dst := repository(open(t))
 			mustMove(t, src, dst, v, transfer.Options{})
 			if w := reopen(t, dst, v); w.Descriptor().Component.Version != "1.0.0-rc.1+build.7.x" {
@@ -133,10 +134,10 @@ func TestTrap_BuildMetadata(t *testing.T) {
 // digest must not be taken for the archive's.
 func TestTrap_ArtifactSet(t *testing.T) {
 	t.Parallel()
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		t.Run(name, func(t *testing.T) {
 			var archive bytes.Buffer
-			img := image("in an archive", false)
+			img := fixture.Image("in an archive")
 			if err := blob.WriteLayout(t.Context(), &archive, img, "v1"); err != nil {
 				t.Fatal(err)
 			}
@@ -159,9 +160,9 @@ func TestTrap_ArtifactSet(t *testing.T) {
 			}
 			// and with another image in the archive than the digest says
 			a = write(t, src, "acme.org/app", "2.0.0", nil)
-			set(a).Digest.Value = image("other", false).Root.Digest.Encoded()
+			set(a).Digest.Value = fixture.Image("other").Root.Digest.Encoded()
 			_, _, err := move(t.Context(), src, dst, a.commit(), transfer.Options{CopyResources: true})
-			wantErr(t, err, ocm.ErrDigest, "resource image", img.Root.Digest.Encoded())
+			fixture.WantErr(t, err, ocm.ErrDigest, "resource image", img.Root.Digest.Encoded())
 		})
 	}
 }
@@ -181,11 +182,11 @@ func TestTrap_RewrittenDigests(t *testing.T) {
 // Manifests of Docker's own schema keep their media type, their bytes and everything below them.
 func TestTrap_DockerManifest(t *testing.T) {
 	t.Parallel()
-	img := image("docker layer", true)
-	ref := publish(t, registry(t), "docker/app", "v1", img)
-	for name, place := range places {
+	img := fixture.DockerImage("docker layer")
+	ref := publish(t, fixture.Registry(t), "docker/app", "v1", img)
+	for name, place := range fixture.Places() {
 		t.Run(name, func(t *testing.T) {
-			src, mid, dst := repository(memory.New()), repository(place(t)), repository(places["ctf"](t))
+			src, mid, dst := repository(memory.New()), repository(place(t)), repository(fixture.Places()["ctf"](t))
 			a := write(t, src, "acme.org/app", "1.0.0", nil)
 			a.access("image", spec(t, `{"type":"ociArtifact","imageReference":"`+ref+`"}`)).Digest = &ocm.Digest{
 				HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: img.Root.Digest.Encoded()}
@@ -194,7 +195,7 @@ func TestTrap_DockerManifest(t *testing.T) {
 			mustMove(t, mid, dst, reopen(t, mid, v), transfer.Options{}) // embedded by then
 			w := reopen(t, dst, v)
 			complete(t, dst, w)
-			c := must[ocm.Content](t)(w.Blob(t.Context(), w.Descriptor().Component.Resources[0].Access))
+			c := fixture.Must[ocm.Content](t)(w.Blob(t.Context(), w.Descriptor().Component.Resources[0].Access))
 			if c.Root.MediaType != blob.MediaTypeDockerManifest || c.Root.Digest != img.Root.Digest {
 				t.Errorf("found %+v", c.Root)
 			}
@@ -205,11 +206,11 @@ func TestTrap_DockerManifest(t *testing.T) {
 // Local sources travel: the next-generation tool cannot transfer a version that has one.
 func TestTrap_LocalSource(t *testing.T) {
 	t.Parallel()
-	for name, place := range places {
+	for name, place := range fixture.Places() {
 		src, dst := repository(memory.New()), repository(place(t))
 		a := write(t, src, "acme.org/app", "1.0.0", nil)
 		a.source("code", text("code"))
-		a.source("built", index("built from source"))
+		a.source("built", fixture.Index("built from source"))
 		v := a.commit()
 		_, s := mustMove(t, src, dst, v, transfer.Options{})
 		if s.Contents != 2 {
@@ -225,7 +226,7 @@ func TestTrap_OldLocalAccesses(t *testing.T) {
 	t.Parallel()
 	src, dst := repository(memory.New()), repository(memory.New())
 	a := write(t, src, "acme.org/app", "1.0.0", nil)
-	x, y := must[ocm.Stored](t)(a.draft.Add(t.Context(), text("first "), "")), must[ocm.Stored](t)(a.draft.Add(t.Context(), text("second"), ""))
+	x, y := fixture.Must[ocm.Stored](t)(a.draft.Add(t.Context(), text("first "), "")), fixture.Must[ocm.Stored](t)(a.draft.Add(t.Context(), text("second"), ""))
 	parts := a.access("parts", spec(t, `{"type":"localBlob","mediaType":"text/plain","referenceName":"x/y","localReference":"`+x.Root.Digest.String()+","+y.Root.Digest.String()+`"}`))
 	d := text("first second").Root.Digest
 	parts.Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: d.Encoded()}
@@ -238,7 +239,7 @@ func TestTrap_OldLocalAccesses(t *testing.T) {
 	w := reopen(t, dst, v)
 	complete(t, dst, w)
 	for i, want := range []string{d.String(), d.String(), x.Root.Digest.String()} {
-		if l := must[oci.LocalBlob](t)(oci.ParseLocal(w.Descriptor().Component.Resources[i].Access)); l.LocalReference != want {
+		if l := fixture.Must[oci.LocalBlob](t)(oci.ParseLocal(w.Descriptor().Component.Resources[i].Access)); l.LocalReference != want {
 			t.Errorf("%d: %s", i, w.Descriptor().Component.Resources[i].Access.Raw)
 		}
 	}

@@ -4,7 +4,6 @@
 package repotest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/internal/fixture"
 )
 
 const name = "acme.org/contract"
@@ -55,25 +55,15 @@ func Run(t *testing.T, open func(t *testing.T) ocm.Repository) {
 	}
 }
 
-func must[T any](t *testing.T) func(v T, err error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
 // build makes a descriptor with one resource per content.
 func build(t *testing.T, r ocm.Repository, version string, base ocm.Version, contents ...ocm.Content) ocm.Version {
 	t.Helper()
 	ctx := t.Context()
-	d := must[ocm.Draft](t)(r.Draft(ctx, name, version, base))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(ctx, name, version, base))
 	defer d.Close()
 	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: version, Provider: "acme.org"}}
 	for i, c := range contents {
-		s := must[ocm.Stored](t)(d.Add(ctx, c, fmt.Sprintf("hint/%d:1", i)))
+		s := fixture.Must[ocm.Stored](t)(d.Add(ctx, c, fmt.Sprintf("hint/%d:1", i)))
 		if s.Root.Digest == "" || s.Root.Size < 0 || s.Root.MediaType == "" {
 			t.Fatalf("Add returned an incomplete descriptor: %+v", s.Root)
 		}
@@ -82,15 +72,15 @@ func build(t *testing.T, r ocm.Repository, version string, base ocm.Version, con
 			Digest: &ocm.Digest{HashAlgorithm: "SHA-256", NormalisationAlgorithm: ocm.GenericBlobDigest, Value: s.Root.Digest.Encoded()},
 		})
 	}
-	return must[ocm.Version](t)(d.Commit(ctx, desc))
+	return fixture.Must[ocm.Version](t)(d.Commit(ctx, desc))
 }
 
 func text(s string) ocm.Content { return blob.Bytes("text/plain", []byte(s)) }
 
 func read(t *testing.T, v ocm.Version, i int) string {
 	t.Helper()
-	c := must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[i].Access))
-	return string(must[[]byte](t)(blob.ReadAll(t.Context(), c.From, c.Root, 1<<20)))
+	c := fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[i].Access))
+	return string(fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), c.From, c.Root, 1<<20)))
 }
 
 func versions(t *testing.T, r ocm.Repository) []string {
@@ -119,8 +109,8 @@ func empty(t *testing.T, r ocm.Repository) {
 }
 
 func invisible(t *testing.T, r ocm.Repository) {
-	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
-	must[ocm.Stored](t)(d.Add(t.Context(), text("hello"), ""))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	fixture.Must[ocm.Stored](t)(d.Add(t.Context(), text("hello"), ""))
 	if _, err := r.Open(t.Context(), name, "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
 		t.Errorf("before commit: expected ErrNotFound, found %v", err)
 	}
@@ -135,7 +125,7 @@ func invisible(t *testing.T, r ocm.Repository) {
 func roundTrip(t *testing.T, r ocm.Repository) {
 	unread := ocm.Content{Root: ociv1.Descriptor{MediaType: "application/x-unread", Size: -1}, From: text("not hashed yet").From}
 	v := build(t, r, "1.0.0", nil, text("hello"), unread)
-	w := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	w := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
 	if v.Manifest().Digest != w.Manifest().Digest {
 		t.Errorf("Commit returned state %s, Open finds %s", v.Manifest().Digest, w.Manifest().Digest)
 	}
@@ -162,7 +152,7 @@ func roundTrip(t *testing.T, r ocm.Repository) {
 
 func buildMetadata(t *testing.T, r ocm.Repository) {
 	build(t, r, "1.0.0+build.7", nil, text("x"))
-	v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0+build.7"))
+	v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0+build.7"))
 	if got := v.Descriptor().Component.Version; got != "1.0.0+build.7" {
 		t.Errorf("found version %q", got)
 	}
@@ -171,38 +161,11 @@ func buildMetadata(t *testing.T, r ocm.Repository) {
 	}
 }
 
-// graphOf is an image index with one image of one layer.
-func graphOf(layer string) ocm.Content {
-	m := memory{}
-	l, c := m.put("application/vnd.oci.image.layer.v1.tar", []byte(layer)), m.put(ociv1.MediaTypeImageConfig, []byte("{}"))
-	img := m.put(ociv1.MediaTypeImageManifest, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
-		ociv1.MediaTypeImageManifest, c.MediaType, c.Digest, l.MediaType, l.Digest, l.Size))
-	idx := m.put(ociv1.MediaTypeImageIndex, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":"amd64"}}]}`,
-		ociv1.MediaTypeImageIndex, img.MediaType, img.Digest, img.Size))
-	return ocm.Content{Root: idx, From: m}
-}
-
-type memory map[digest.Digest][]byte
-
-func (m memory) put(mediaType string, b []byte) ociv1.Descriptor {
-	d := ociv1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
-	m[d.Digest] = b
-	return d
-}
-
-func (m memory) Fetch(_ context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
-	b, ok := m[d.Digest]
-	if !ok {
-		return nil, ocm.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(b)), nil
-}
-
 func nested(t *testing.T, r ocm.Repository) {
-	g := graphOf("layer")
+	g := fixture.Index("layer")
 	build(t, r, "1.0.0", nil, text("plain"), g)
-	v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
-	c := must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[1].Access))
+	v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	c := fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[1].Access))
 	if c.Root.Digest != g.Root.Digest || c.Root.MediaType != g.Root.MediaType {
 		t.Errorf("expected root %v, found %v", g.Root, c.Root)
 	}
@@ -213,12 +176,12 @@ func nested(t *testing.T, r ocm.Repository) {
 		t.Error("plain blob beside the nested one is lost")
 	}
 	// and once more on top of it, as a signature does
-	w := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
-	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", w))
+	w := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", w))
 	desc := w.Descriptor().Clone()
 	desc.Component.Labels = append(desc.Component.Labels, ocm.Label{Name: "added", Value: ocm.RawJSON(`1`)})
-	v = must[ocm.Version](t)(d.Commit(t.Context(), desc))
-	c = must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[1].Access))
+	v = fixture.Must[ocm.Version](t)(d.Commit(t.Context(), desc))
+	c = fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[1].Access))
 	if err := blob.Check(t.Context(), c); err != nil {
 		t.Error("after a commit that added nothing:", err)
 	}
@@ -239,9 +202,9 @@ func (unreadable) Fetch(context.Context, ociv1.Descriptor) (io.ReadCloser, error
 }
 
 func notRead(t *testing.T, r ocm.Repository) {
-	g := graphOf("layer")
+	g := fixture.Index("layer")
 	build(t, r, "1.0.0", nil, text("there"), g)
-	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "2.0.0", nil))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "2.0.0", nil))
 	defer d.Close()
 	for _, root := range []ociv1.Descriptor{text("there").Root, g.Root} {
 		if s, err := d.Add(t.Context(), ocm.Content{Root: root, From: unreadable{}}, ""); err != nil || s.Root.Digest != root.Digest {
@@ -252,22 +215,22 @@ func notRead(t *testing.T, r ocm.Repository) {
 
 func dropped(t *testing.T, r ocm.Repository) {
 	for range 2 {
-		d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
-		must[ocm.Stored](t)(d.Add(t.Context(), text("hello"), ""))
-		must[ocm.Stored](t)(d.Add(t.Context(), graphOf("layer"), ""))
+		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+		fixture.Must[ocm.Stored](t)(d.Add(t.Context(), text("hello"), ""))
+		fixture.Must[ocm.Stored](t)(d.Add(t.Context(), fixture.Index("layer"), ""))
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	build(t, r, "1.0.0", nil, text("hello"), graphOf("layer"))
-	if v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0")); read(t, v, 0) != "hello" {
+	build(t, r, "1.0.0", nil, text("hello"), fixture.Index("layer"))
+	if v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0")); read(t, v, 0) != "hello" {
 		t.Error("lost")
 	}
 }
 
 func ended(t *testing.T, r ocm.Repository) {
 	build(t, r, "1.0.0", nil, text("hello"))
-	draft := must[ocm.Draft](t)(r.Draft(t.Context(), name, "2.0.0", nil))
+	draft := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "2.0.0", nil))
 	defer draft.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -304,11 +267,11 @@ func pinned(t *testing.T, r ocm.Repository) {
 	if got := read(t, first, 0); got != "first" {
 		t.Errorf("the pinned version reads %q", got)
 	}
-	old := must[ocm.Version](t)(r.Open(t.Context(), name, first.Manifest().Digest.String()))
+	old := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, first.Manifest().Digest.String()))
 	if got := read(t, old, 0); got != "first" {
 		t.Errorf("by digest: %q", got)
 	}
-	now := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	now := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
 	if got := read(t, now, 0); got != "second" {
 		t.Errorf("by version: %q", got)
 	}
@@ -316,14 +279,14 @@ func pinned(t *testing.T, r ocm.Repository) {
 
 func conflict(t *testing.T, r ocm.Repository) {
 	base := build(t, r, "1.0.0", nil, text("first"))
-	a := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", base))
+	a := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", base))
 	build(t, r, "1.0.0", base, text("faster"))
 	desc := base.Descriptor().Clone()
 	desc.Component.Labels = []ocm.Label{{Name: "mine", Value: ocm.RawJSON(`"x"`)}}
 	if _, err := a.Commit(t.Context(), desc); !errors.Is(err, ocm.ErrConflict) {
 		t.Errorf("expected ErrConflict, found %v", err)
 	}
-	if v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0")); read(t, v, 0) != "faster" {
+	if v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0")); read(t, v, 0) != "faster" {
 		t.Error("the loser changed the version")
 	}
 }
@@ -352,14 +315,14 @@ func race(t *testing.T, r ocm.Repository) {
 			t.Errorf("expected ErrExists, found %v", err)
 		}
 	}
-	must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
 	if won == 0 {
 		t.Error("nobody won")
 	}
 }
 
 func wrongName(t *testing.T, r ocm.Repository) {
-	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
 	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "2.0.0", Provider: "p"}}
 	if _, err := d.Commit(t.Context(), desc); !errors.Is(err, ocm.ErrInvalid) {
 		t.Errorf("expected ErrInvalid, found %v", err)
@@ -367,7 +330,7 @@ func wrongName(t *testing.T, r ocm.Repository) {
 }
 
 func missing(t *testing.T, r ocm.Repository) {
-	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
 	access := ocm.Spec{Type: "localBlob", Raw: ocm.RawJSON(`{"type":"localBlob","mediaType":"text/plain","localReference":"` + digest.FromString("nowhere").String() + `"}`)}
 	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "1.0.0", Provider: "p",
 		Resources: []ocm.Resource{{Element: ocm.Element{Name: "gone", Version: "1.0.0"}, Type: "blob", Relation: "local", Access: access}}}}
@@ -380,24 +343,24 @@ func missing(t *testing.T, r ocm.Repository) {
 }
 
 func wrongBytes(t *testing.T, r ocm.Repository) {
-	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
 	lie := text("truth")
 	lie.From = text("lies!").From
 	if _, err := d.Add(t.Context(), lie, ""); !errors.Is(err, ocm.ErrDigest) {
 		t.Errorf("expected ErrDigest, found %v", err)
 	}
-	g := graphOf("layer")
-	g.From.(memory)[digest.FromString("layer")] = []byte("lawyer")[:5]
+	g := fixture.Index("layer")
+	g.From.(fixture.Heap)[digest.FromString("layer")] = []byte("lawyer")[:5]
 	if _, err := d.Add(t.Context(), g, ""); !errors.Is(err, ocm.ErrDigest) {
 		t.Errorf("in a graph: expected ErrDigest, found %v", err)
 	}
 }
 
 func unknown(t *testing.T, r ocm.Repository) {
-	d := must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
+	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
 	desc := &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "1.0.0", Provider: "p", Unknown: ocm.RawJSON(`{"future":{"a":[1]}}`)}}
-	must[ocm.Version](t)(d.Commit(t.Context(), desc))
-	v := must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	fixture.Must[ocm.Version](t)(d.Commit(t.Context(), desc))
+	v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
 	if got := string(v.Descriptor().Component.Unknown); got != `{"future":{"a":[1]}}` {
 		t.Errorf("found %q", got)
 	}
