@@ -37,7 +37,7 @@ func (d *directory) push(ctx context.Context, want ociv1.Descriptor, src io.Read
 	if err != nil {
 		return ociv1.Descriptor{}, fmt.Errorf("push: %w", explain(err))
 	}
-	tryLock(f) // tells others that we live; without locks, the age has to do
+	_, _ = tryLock(f) // tells others that we live; without locks, the age has to do
 	got, err := d.receive(ctx, target{f}, want, src)
 	if err == nil {
 		err = explain(f.Chmod(0o444))

@@ -21,7 +21,7 @@ func CheckAliases(raw []byte, limit int) error {
 	}
 	var v any
 	if yaml.Unmarshal(raw, &v) != nil {
-		return nil
+		return nil //nolint:nilerr // what is wrong is told by the parser that reads it for real
 	}
 	if expanded(v, limit) < 0 {
 		return fmt.Errorf("YAML: more than %d bytes with aliases expanded: %w", limit, ocm.ErrLimit)

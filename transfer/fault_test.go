@@ -192,7 +192,6 @@ type endless struct {
 	oci.Store
 	wait    bool
 	began   chan struct{}
-	trickle string
 }
 
 func (e *endless) Repo(name string) oci.Repo { return endlessRepo{e.Store.Repo(name), e} }

@@ -221,6 +221,7 @@ func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
 				return "", fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
 			}
 			if b, err := localDigest(ctx, vp.base, *to); err != nil || a != b {
+				//nolint:nilerr // what cannot be read in the target is not the same
 				return fmt.Sprintf("%s %s has no digest, source has content %s, target has access %s %s", m.Kind, m.Element, a, to.Type, b), nil
 			}
 		case oci.IsLocal(to.Type), equal(from, to):

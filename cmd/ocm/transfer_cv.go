@@ -143,7 +143,7 @@ func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string
 	}
 	moves, done, err := s.transfer(ctx, r)
 	if err != nil {
-		return withHint(err, transferHint(err, r))
+		return withHint(err, transferHint(err))
 	}
 	a.err.stopProgress()
 	if err := printList(a.out, o.output, moves, moveTable); err != nil || o.output != "table" {
@@ -234,7 +234,7 @@ func stateText(state string) string {
 	return state
 }
 
-func transferHint(err error, r transferRequest) string {
+func transferHint(err error) string {
 	if anyOf(ocm.ErrExists)(err) {
 		return "the target has this version with other content; --overwrite replaces it, --no-update leaves it"
 	}
