@@ -190,8 +190,8 @@ func TestMovedTag(t *testing.T) {
 // one that does not know about contexts, as files do not.
 type endless struct {
 	oci.Store
-	wait    bool
-	began   chan struct{}
+	wait  bool
+	began chan struct{}
 }
 
 func (e *endless) Repo(name string) oci.Repo { return endlessRepo{e.Store.Repo(name), e} }
