@@ -268,7 +268,7 @@ func TestDirectory_indexOnDisk(t *testing.T) {
 		{"nested manifest that is not listed", entry(""), digest.FromString(index).String(), ociv1.Descriptor{MediaType: ociv1.MediaTypeImageIndex, Digest: digest.FromString(index), Size: int64(len(index))}, nil},
 		{"plain blob", entry(""), plain.String(), ociv1.Descriptor{MediaType: "application/octet-stream", Digest: plain, Size: 5}, nil},
 		{"plain blob as manifest", strings.ReplaceAll(entry(""), d.Digest.String(), plain.String()), "t", ociv1.Descriptor{}, ocm.ErrInvalid},
-		{"blob is missing", strings.ReplaceAll(entry(""), d.Digest.String(), digest.FromString("gone").String()), "t", ociv1.Descriptor{}, ocm.ErrNotFound},
+		{"blob is missing", strings.ReplaceAll(entry(""), d.Digest.String(), digest.FromString("gone").String()), "t", ociv1.Descriptor{}, ocm.ErrInvalid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -427,4 +427,28 @@ func TestOpen_errors(t *testing.T) {
 func digestOf(r io.Reader) (string, error) {
 	d, err := digest.FromReader(r)
 	return d.String(), err
+}
+
+// What the index lists and the folder lacks is damaged. Those who look in several places must not go on to the
+// next one, as they do where a version is absent.
+func TestDirectory_listedManifestIsMissing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ctf")
+	s, err := ctf.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	raw := []byte(`{"schemaVersion":2}`)
+	d := ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	if err := s.Repo("a/b").PutManifest(t.Context(), d, raw, "1.0.0", oci.Absent()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "blobs", "sha256."+d.Digest.Encoded())); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"1.0.0", d.Digest.String()} {
+		if _, err := s.Repo("a/b").Resolve(t.Context(), ref); errors.Is(err, ocm.ErrNotFound) || !errors.Is(err, ocm.ErrInvalid) {
+			t.Errorf("%s: got %v, want %v", ref, err, ocm.ErrInvalid)
+		}
+	}
 }

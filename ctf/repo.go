@@ -120,6 +120,9 @@ func (r *repo) resolve(ctx context.Context, ref string) (ociv1.Descriptor, error
 		return none, fmt.Errorf("manifest %q: %w", ref, ocm.ErrNotFound)
 	}
 	size, err := r.s.files.stat(e.Digest)
+	if listed && errors.Is(err, ocm.ErrNotFound) { // damaged, and not absent
+		return none, fmt.Errorf("manifest %q is in the index, but %v: %w", ref, err, ocm.ErrInvalid)
+	}
 	if err != nil {
 		return none, fmt.Errorf("manifest %q: %w", ref, err)
 	}
