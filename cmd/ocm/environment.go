@@ -107,7 +107,7 @@ func (s *session) finder(own ocm.Repository, component string, lookup []reposito
 			places = append(places, inOwn)
 		}
 		for _, l := range lookup {
-			places = append(places, func() (ocm.Version, error) { return try(s.open(ctx, l.typ, l.location)) })
+			places = append(places, func() (ocm.Version, error) { return try(s.openSource(ctx, l.typ, l.location)) })
 		}
 		for _, place := range places {
 			v, err := place()
