@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +31,9 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, fmt.Errorf("constructor %s: %w", r.constructor, err)
 	}
+	unused := maps.Clone(r.variables)
 	file, err := construct.Parse(raw, func(name string) (string, bool) {
+		delete(unused, name)
 		if v, ok := r.variables[name]; ok {
 			return v, true
 		}
@@ -39,6 +42,9 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.constructor, err)
 	}
+	if len(unused) > 0 {
+		return nil, usagef("%s is not used in the constructor %s", strings.Join(slices.Sorted(maps.Keys(unused)), ", "), r.constructor)
+	}
 	if s.env.Dir == "" {
 		s.env.Dir = filepath.Dir(r.constructor)
 	}
@@ -46,7 +52,8 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, err
 	}
-	o := construct.Options{Conflict: construct.Conflict(r.conflict), SkipDigest: r.skipReferences, Find: s.finder(nil, "", r.lookup)}
+	find := helpful(s.finder(nil, "", r.lookup), "a referenced version is in the same constructor, in the target, or in a repository that --lookup names")
+	o := construct.Options{Conflict: construct.Conflict(r.conflict), SkipDigest: r.skipReferences, Find: find}
 	if r.copyExternal {
 		o.CopyExternal = func(ctx context.Context, v ocm.Version) error {
 			return s.copyInto(ctx, target, v, o.Find)
