@@ -46,9 +46,10 @@ type Coordinates struct {
 	Digest     digest.Digest // digest of the version's manifest; empty: not said
 }
 
-// String is the reference that [ParseCoordinates] reads as c.
+// String is the reference that [ParseCoordinates] reads as c, as people write it: the type is
+// left out where it is what would be guessed.
 func (c Coordinates) String() string {
-	s := c.Type + "::" + c.Repository + "//" + c.Component
+	s := shortType(c.Type, c.Repository) + c.Repository + "//" + c.Component
 	if c.Version != "" {
 		s += ":" + c.Version
 	}
@@ -56,6 +57,20 @@ func (c Coordinates) String() string {
 		s += "@" + c.Digest.String()
 	}
 	return s
+}
+
+// shortType is "type::" with a short name of the type, if it must be told.
+func shortType(typ, location string) string {
+	if told, rest := splitType(location); told == "" && rest == location && guessType(location) == canonicalType(typ) {
+		return ""
+	}
+	switch canonicalType(typ) {
+	case OCIRepositoryType:
+		return "oci::"
+	case CTFType:
+		return "ctf::"
+	}
+	return typ + "::"
 }
 
 // Spec is the specification of the repository that c lies in.

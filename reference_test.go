@@ -29,7 +29,7 @@ func ExampleParseCoordinates() {
 	// Output:
 	// ghcr.io/acme acme.org/app 1.0.0
 	// {"type":"OCIRepository/v1","baseUrl":"ghcr.io","subPath":"acme"}
-	// OCIRepository/v1::ghcr.io/acme//acme.org/app:1.0.0
+	// ghcr.io/acme//acme.org/app:1.0.0
 }
 
 func TestParseCoordinates(t *testing.T) {

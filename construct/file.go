@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 
@@ -140,32 +139,16 @@ func parseDocument(raw []byte) ([]Component, error) {
 		Rest       ocm.RawJSON `json:",embed"`
 	}
 	if err := jsonv2.Unmarshal(doc, &probe); err != nil {
-		return nil, mistake(err)
+		return nil, mistake(doc, err)
 	}
 	if probe.Components == nil {
 		doc = append(append([]byte(`{"components":[`), doc...), "]}"...)
 	}
 	var f File
 	if err := jsonv2.Unmarshal(doc, &f, jsonv2.RejectUnknownMembers(true)); err != nil {
-		return nil, mistake(err)
+		return nil, mistake(doc, err)
 	}
 	return f.Components, nil
-}
-
-// mistake makes a message for people of a decoding error.
-func mistake(err error) error {
-	var s *jsonv2.SemanticError
-	if !errors.As(err, &s) {
-		return fmt.Errorf("constructor: %v: %w", err, ocm.ErrInvalid)
-	}
-	where := strings.Trim(strings.ReplaceAll(string(s.JSONPointer), "/", "."), ".")
-	switch {
-	case errors.Is(err, jsonv2.ErrUnknownName):
-		return fmt.Errorf("constructor: unknown field %s: %w", where, ocm.ErrInvalid)
-	case s.JSONKind != 0 && s.GoType != nil && s.GoType.Kind().String() == "string":
-		return fmt.Errorf("constructor: %s: expected text, found %s (write it in quotes): %w", where, s.JSONKind, ocm.ErrInvalid)
-	}
-	return fmt.Errorf("constructor: %s: %v: %w", where, err, ocm.ErrInvalid)
 }
 
 // check demands what must be decided before anything is read, and fills in defaults.

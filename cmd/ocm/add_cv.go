@@ -152,8 +152,8 @@ func (o *addOptions) request(args []string) (addRequest, error) {
 		r.conflict = "replace"
 	}
 	var err error
-	if r.repositoryType, r.repository, err = ocm.ParseRepository(o.repository); err != nil {
-		return r, usage(err)
+	if r.repositoryType, r.repository, err = parseTarget(o.repository); err != nil {
+		return r, err
 	}
 	if r.lookup, err = parseRepositories(o.lookup); err != nil {
 		return r, err

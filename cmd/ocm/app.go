@@ -143,6 +143,15 @@ func (s *session) open(ctx context.Context, typ, location string) (ocm.Repositor
 	return s.openSpec(ctx, spec)
 }
 
+// openSource opens a repository that is read. An archive that is to be written may be missing,
+// one that is read must be there: [ocm.ErrNotFound].
+func (s *session) openSource(ctx context.Context, typ, location string) (ocm.Repository, error) {
+	if typ == ocm.CTFType && isAbsent(location) {
+		return nil, fmt.Errorf("%s: no such folder or archive: %w", location, ocm.ErrNotFound)
+	}
+	return s.open(ctx, typ, location)
+}
+
 func (s *session) openSpec(ctx context.Context, spec ocm.Spec) (ocm.Repository, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,20 +171,20 @@ func (s *session) openSpec(ctx context.Context, spec ocm.Spec) (ocm.Repository, 
 
 // openVersion opens the version that a reference names; by its digest, where there is one.
 func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repository, ocm.Version, error) {
-	repo, err := s.open(ctx, c.Type, c.Repository)
-	if err != nil {
-		return nil, nil, err
-	}
 	ref := c.Version
 	if c.Digest != "" {
 		ref = c.Digest.String()
 	}
-	v, err := repo.Open(ctx, c.Component, ref)
+	var v ocm.Version
+	repo, err := s.openSource(ctx, c.Type, c.Repository)
+	if err == nil {
+		v, err = repo.Open(ctx, c.Component, ref)
+	}
 	if err == nil {
 		err = checkFound(c, v)
 	}
 	if err != nil {
-		return nil, nil, withHint(err, findHint(err, s.app.args, c))
+		return nil, nil, withHint(err, s.findHint(ctx, err, c))
 	}
 	return repo, v, nil
 }

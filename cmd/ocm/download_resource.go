@@ -23,7 +23,9 @@ the digest in the descriptor; what does not match is not kept.
 --identity selects the resource by some or all of its name, version and extra identity;
 exactly one must match. Content that is a tar archive is unpacked into a folder, and
 compressed content is decompressed; --extraction-policy disable keeps the bytes as they
-are, and so does stdout. An image becomes a folder, or an archive, in OCI layout.`
+are, and so does stdout. An image becomes a folder, or an archive, in OCI layout.
+
+A file that is there already is replaced when the new content is complete and compared.`
 
 const downloadExample = `  # into a file of the resource's name
   ocm download resource ./archive//acme.org/app:1.0.0 --identity name=readme
@@ -40,7 +42,7 @@ type downloadOptions struct {
 
 func (o *downloadOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.identity, "identity", "", "what selects the resource, as `key=value,...` (required)")
-	fs.StringVarP(&o.output, "output", "O", "", "`file` or folder to write, - for stdout (default: the name of the resource)")
+	fs.StringVarP(&o.output, "output", "O", "", "`file` or folder to write, a file that is there is replaced; - for stdout (default: the name of the resource)")
 	addEnum(fs, &o.extraction, "extraction-policy", "", "decompress and unpack, or keep the bytes", "auto", "disable")
 	alias(fs, "output", "outfile", "")
 }

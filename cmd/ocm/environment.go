@@ -107,7 +107,7 @@ func (s *session) finder(own ocm.Repository, component string, lookup []reposito
 			places = append(places, inOwn)
 		}
 		for _, l := range lookup {
-			places = append(places, func() (ocm.Version, error) { return try(s.open(ctx, l.typ, l.location)) })
+			places = append(places, func() (ocm.Version, error) { return try(s.openSource(ctx, l.typ, l.location)) })
 		}
 		for _, place := range places {
 			v, err := place()
@@ -258,8 +258,29 @@ func (k keySet) add(signature, property, path string) (string, error) {
 	if k[owner][name] != "" {
 		return "", usagef("key file %s: there is another key for the same signature; say which is for which by NAME=FILE", path)
 	}
-	k[owner][name] = text
+	if err := checkKey(path, property, text); err != nil {
+		return "", err
+	}
+	k[owner][name], k[owner][name+"File"] = text, path // the file is for messages: it may be a pipe
 	return text, nil
+}
+
+// checkKey finds a file early that cannot be what it was given for. An OpenPGP key that is
+// private has the public one in it.
+func checkKey(path, property, text string) error {
+	private := strings.Contains(text, "PRIVATE KEY")
+	public := strings.Contains(text, "PUBLIC KEY") || strings.Contains(text, "CERTIFICATE")
+	switch {
+	case property == "privateKey" && private, property == "publicKey" && (public || strings.Contains(text, pgpMark)):
+		return nil
+	case property == "privateKey" && public:
+		return withHint(fmt.Errorf("key file %s: expected a private key, found a public one: %w", path, ocm.ErrInvalid), "give the private key that belongs to it")
+	case property == "privateKey":
+		return withHint(fmt.Errorf("key file %s: no private key in it: %w", path, ocm.ErrInvalid), "\"ocm create rsakeypair\" makes a pair of keys")
+	case private:
+		return withHint(fmt.Errorf("key file %s: expected a public key, found a private one: %w", path, ocm.ErrInvalid), "give the public key, which \"ocm create rsakeypair\" wrote beside it")
+	}
+	return withHint(fmt.Errorf("key file %s: no public key in it: %w", path, ocm.ErrInvalid), "give the public key of the signer")
 }
 
 func (k keySet) credentials() ocm.Credentials {

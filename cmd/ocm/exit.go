@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 
@@ -159,33 +158,3 @@ func isUntrusted(err error) bool {
 func isPlainHTTP(err error) bool { return errors.Is(err, http.ErrSchemeMismatch) }
 
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
-
-// findHint helps to find a component version that is not where it was looked for.
-func findHint(err error, args []string, c ocm.Coordinates) string {
-	if h := guessHint(args, c); h != "" || !errors.Is(err, ocm.ErrNotFound) {
-		return h
-	}
-	if _, err := os.Lstat(c.Repository); c.Type == ocm.CTFType && errors.Is(err, fs.ErrNotExist) {
-		return "there is no file or folder " + c.Repository
-	}
-	if c.Version == "" && c.Digest == "" {
-		return ""
-	}
-	return fmt.Sprintf("\"ocm get cv %s//%s\" lists the versions that there are", c.Repository, c.Component)
-}
-
-// guessHint helps where an archive was taken for a registry because its name looks like
-// a domain.
-func guessHint(args []string, c ocm.Coordinates) string {
-	if c.Type != ocm.OCIRepositoryType {
-		return ""
-	}
-	for _, arg := range args {
-		if strings.HasPrefix(arg, c.Repository+"//") { // no type was given
-			if _, err := os.Lstat(c.Repository); err == nil {
-				return fmt.Sprintf("%s was taken for a registry; for the file or folder of that name write ./%[1]s", c.Repository)
-			}
-		}
-	}
-	return ""
-}

@@ -119,12 +119,25 @@ func arguments(names ...string) cobra.PositionalArgs {
 func parseVersion(s string) (ocm.Coordinates, error) {
 	c, err := ocm.ParseCoordinates(s)
 	if err != nil {
-		return c, usage(err)
+		return c, withHint(usage(err), slashHint(s))
 	}
 	if c.Version == "" && c.Digest == "" {
 		return c, usagef("reference %q: the version is missing, write %s:VERSION (ocm get cv lists them)", s, s)
 	}
 	return c, nil
+}
+
+// parseTarget reads the name of a repository to write to, and refuses that of something in it:
+// taken for a path it would make folders that nobody wants.
+func parseTarget(s string) (typ, location string, err error) {
+	if c, err := ocm.ParseCoordinates(s); err == nil {
+		at := ocm.Coordinates{Type: c.Type, Repository: c.Repository}
+		return "", "", usagef("%s: it names a component, the target is a repository only: %s", s, reference(at))
+	}
+	if typ, location, err = ocm.ParseRepository(s); err != nil {
+		err = usage(err)
+	}
+	return typ, location, err
 }
 
 // keyFile is a key that was given by a flag as [NAME=]FILE: NAME restricts it to the

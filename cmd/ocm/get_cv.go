@@ -83,7 +83,7 @@ func runGetCV(ctx context.Context, a *app, o getOptions, reference string) error
 	}
 	found, err := s.find(ctx, c, o.constraint, o.latest)
 	if err != nil {
-		return withHint(err, findHint(err, a.args, c))
+		return withHint(err, s.findHint(ctx, err, c))
 	}
 	roots := make([]*node, len(found))
 	for i, f := range found {
@@ -112,7 +112,7 @@ func parseSelection(reference, constraint string, latest bool) (ocm.Coordinates,
 		var repoErr error
 		c.Type, c.Repository, repoErr = ocm.ParseRepository(reference)
 		if _, rest, isURL := strings.Cut(reference, "://"); repoErr != nil || strings.Contains(rest, "//") || !isURL && strings.Contains(reference, "//") {
-			return c, usage(err) // a component was meant, and is wrong
+			return c, withHint(usage(err), slashHint(reference)) // a component was meant, and is wrong
 		}
 	}
 	if (c.Version != "" || c.Digest != "") && (constraint != "" || latest) {
@@ -131,7 +131,7 @@ type found struct {
 // find opens all versions that a reference names, newest first; [ocm.ErrNotFound] if
 // there are none.
 func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string, latest bool) ([]found, error) {
-	repo, err := s.open(ctx, c.Type, c.Repository)
+	repo, err := s.openSource(ctx, c.Type, c.Repository)
 	if err != nil {
 		return nil, err
 	}
@@ -157,10 +157,7 @@ func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string
 
 // reference writes c for messages, whether it has a component or not.
 func reference(c ocm.Coordinates) string {
-	if c.Component == "" {
-		return c.Repository
-	}
-	return strings.TrimPrefix(c.String(), c.Type+"::")
+	return strings.TrimSuffix(c.String(), "//")
 }
 
 // componentsOf is the component that c names, or else all of the repository.
@@ -170,12 +167,12 @@ func componentsOf(ctx context.Context, repo ocm.Repository, c ocm.Coordinates) (
 	}
 	lister, ok := repo.(ocm.Lister)
 	if !ok {
-		return nil, usagef("%s: a registry cannot list its components: name one, %s//COMPONENT", repo, c.Repository)
+		return nil, usagef("%s: a registry cannot list its components: name one, %s//COMPONENT", repo, reference(c))
 	}
 	var names []string
 	for name, err := range lister.Components(ctx) {
 		if errors.Is(err, errors.ErrUnsupported) {
-			return nil, usagef("%s cannot list its components: name one, %s//COMPONENT", repo, c.Repository)
+			return nil, usagef("%s cannot list its components: name one, %s//COMPONENT", repo, reference(c))
 		} else if err != nil {
 			return nil, err
 		}

@@ -107,9 +107,9 @@ func printHashes(a *app, format string, list []hashed) error {
 }
 
 func hashTable(list []hashed) *table {
-	t := newTable("COMPONENT*", "VERSION", "NORMALISATION", "HASH")
+	t := newTable("COMPONENT*", "VERSION", "NORMALISATION", "ALGORITHM", "DIGEST")
 	for _, h := range list {
-		t.add(h.Component, h.Version, h.Digest.NormalisationAlgorithm, h.Digest.HashAlgorithm)
+		t.add(h.Component, h.Version, h.Digest.NormalisationAlgorithm, h.Digest.HashAlgorithm, shortDigests(h.Digest.Value))
 		t.line("   ", h.Digest.Value)
 	}
 	return t

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -113,6 +112,13 @@ type move struct {
 	Action  string `json:"action"` // copy or keep
 }
 
+// transferred is what became of a transfer.
+type transferred struct {
+	versions []moved
+	done     *transfer.Summary // nil: nothing, in a dry run
+	left     int               // references to versions that were not asked for
+}
+
 func newTransferCV(a *app) *cobra.Command {
 	var o transferOptions
 	cmd := componentVersion(&cobra.Command{
@@ -141,28 +147,45 @@ func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string
 	if err != nil {
 		return err
 	}
-	moves, done, err := s.transfer(ctx, r)
+	moved, err := s.transfer(ctx, r)
 	if err != nil {
 		return withHint(err, transferHint(err))
 	}
 	a.err.stopProgress()
-	if err := printList(a.out, o.output, moves, moveTable); err != nil || o.output != "table" {
+	if err := printList(a.out, o.output, moved.versions, moveTable); err != nil {
 		return err
 	}
-	return printTransferred(a.out, moves, done)
+	if o.output == "table" {
+		return printTransferred(a.out, moved)
+	}
+	if moved.left > 0 {
+		s.env.Log.Warn(notCopied(moved.left))
+	}
+	return nil
 }
 
-// printTransferred ends the table with what was done; nothing was in a dry run, where done is nil.
-func printTransferred(w io.Writer, moves []moved, done *transfer.Summary) error {
+// printTransferred ends the table with what was done, and what was not.
+func printTransferred(w io.Writer, t transferred) error {
 	line := ""
-	if done == nil {
-		line = "dry run: nothing was written, " + toDo(moves)
+	if t.done == nil {
+		line = "dry run: nothing was written, " + toDo(t.versions)
 	} else {
-		line = fmt.Sprintf("transferred: %s written, %d unchanged, %s", count(int(done.Written), "component version"),
-			done.Versions-int(done.Written), count(int(done.Contents), "content"))
+		line = fmt.Sprintf("transferred: %s written, %d unchanged, %s", count(int(t.done.Written), "component version"),
+			t.done.Versions-int(t.done.Written), count(int(t.done.Contents), "content"))
+	}
+	if t.left > 0 {
+		line += "\n" + notCopied(t.left)
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", line)
 	return err
+}
+
+// notCopied says that a target cannot be verified as it is.
+func notCopied(references int) string {
+	if references == 1 {
+		return "1 reference not copied (--recursive copies it)"
+	}
+	return count(references, "reference") + " not copied (--recursive copies them)"
 }
 
 // toDo counts what a dry run left undone.
@@ -190,11 +213,8 @@ func (o *transferOptions) request(reference, target string) (transferRequest, er
 	if r.from, err = parseSelection(reference, o.constraint, o.latest); err != nil {
 		return r, err
 	}
-	if r.targetType, r.target, err = ocm.ParseRepository(target); err != nil {
-		if strings.Contains(target, "//") {
-			err = withHint(err, "the target is a repository, without component and version")
-		}
-		return r, usage(err)
+	if r.targetType, r.target, err = parseTarget(target); err != nil {
+		return r, err
 	}
 	if o.overwrite && o.noUpdate {
 		return r, usagef("--overwrite and --no-update contradict each other")

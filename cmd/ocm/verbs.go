@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +31,9 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, fmt.Errorf("constructor %s: %w", r.constructor, err)
 	}
+	unused := maps.Clone(r.variables)
 	file, err := construct.Parse(raw, func(name string) (string, bool) {
+		delete(unused, name)
 		if v, ok := r.variables[name]; ok {
 			return v, true
 		}
@@ -39,6 +42,9 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.constructor, err)
 	}
+	if len(unused) > 0 {
+		return nil, usagef("%s is not used in the constructor %s", strings.Join(slices.Sorted(maps.Keys(unused)), ", "), r.constructor)
+	}
 	if s.env.Dir == "" {
 		s.env.Dir = filepath.Dir(r.constructor)
 	}
@@ -46,7 +52,8 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, err
 	}
-	o := construct.Options{Conflict: construct.Conflict(r.conflict), SkipDigest: r.skipReferences, Find: s.finder(nil, "", r.lookup)}
+	find := helpful(s.finder(nil, "", r.lookup), "a referenced version is in the same constructor, in the target, or in a repository that --lookup names")
+	o := construct.Options{Conflict: construct.Conflict(r.conflict), SkipDigest: r.skipReferences, Find: find}
 	if r.copyExternal {
 		o.CopyExternal = func(ctx context.Context, v ocm.Version) error {
 			return s.copyInto(ctx, target, v, o.Find)
@@ -75,6 +82,17 @@ func (s *session) copyInto(ctx context.Context, target ocm.Repository, v ocm.Ver
 	}
 	_, err = plan.Run(ctx)
 	return err
+}
+
+// helpful adds a next step to what is said of a referenced version that is nowhere.
+func helpful(find graph.Find, hint string) graph.Find {
+	return func(ctx context.Context, name, version string) (ocm.Version, error) {
+		v, err := find(ctx, name, version)
+		if errors.Is(err, ocm.ErrNotFound) {
+			err = withHint(err, hint)
+		}
+		return v, err
+	}
 }
 
 // load opens the version that c names with all versions that it references.
@@ -176,7 +194,8 @@ func (s *session) verify(ctx context.Context, r verifyRequest) ([]check, error) 
 	if err != nil {
 		return nil, err
 	}
-	report, err := graph.Verify(ctx, s.kit, s.env, s.finder(repo, r.at.Component, nil), v,
+	find := helpful(s.finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
+	report, err := graph.Verify(ctx, s.kit, s.env, find, v,
 		graph.VerifyOptions{Signatures: r.signatures, Spec: spec, Shallow: r.shallow})
 	if err != nil {
 		return nil, s.keyError(err)
@@ -225,22 +244,23 @@ func (s *session) verifierSpec(file string) (func(string) ocm.Spec, error) {
 }
 
 // transfer copies versions, or only plans to with r.dryRun, and returns what was or would
-// be done, referenced versions first; the summary is nil if nothing was done.
-func (s *session) transfer(ctx context.Context, r transferRequest) ([]moved, *transfer.Summary, error) {
+// be done, referenced versions first.
+func (s *session) transfer(ctx context.Context, r transferRequest) (transferred, error) {
+	var none transferred
 	if err := s.transferDefaults(&r); err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	selected, err := s.find(ctx, r.from, r.constraint, r.latest)
 	if err != nil {
-		return nil, nil, withHint(err, findHint(err, s.app.args, r.from))
+		return none, withHint(err, s.findHint(ctx, err, r.from))
 	}
 	source, err := s.open(ctx, r.from.Type, r.from.Repository)
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	target, err := s.open(ctx, r.targetType, r.target)
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	var roots []ocm.Version
 	for _, f := range selected {
@@ -250,25 +270,44 @@ func (s *session) transfer(ctx context.Context, r transferRequest) ([]moved, *tr
 	if r.stopOnExisting {
 		walk.Follow = func(ctx context.Context, v ocm.Version) (bool, error) { return isMissing(ctx, target, v) }
 	}
-	g, err := graph.Walk(ctx, s.env.Job, s.finder(source, r.from.Component, r.lookup), roots, walk)
+	find := helpful(s.finder(source, r.from.Component, r.lookup), "--lookup names another repository to look in; without --recursive references are not followed")
+	g, err := graph.Walk(ctx, s.env.Job, find, roots, walk)
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
 		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
 		Overwrite: r.overwrite, KeepExisting: r.noUpdate,
 	})
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
-	if r.dryRun {
-		return movedOf(plan), nil, nil
+	out := transferred{versions: movedOf(plan)}
+	if !r.recursive {
+		out.left = leftBehind(g)
 	}
-	done, err := plan.Run(ctx)
-	if err != nil {
-		return nil, nil, err
+	if !r.dryRun {
+		if out.done, err = plan.Run(ctx); err != nil {
+			return none, err
+		}
 	}
-	return movedOf(plan), done, nil
+	return out, nil
+}
+
+// leftBehind counts the versions that are referenced and not in the graph.
+func leftBehind(g *graph.Graph) int {
+	here, left := map[string]bool{}, map[string]bool{}
+	for _, n := range g.Nodes {
+		here[n.Key()] = true
+	}
+	for _, n := range g.Nodes {
+		for _, ref := range n.Descriptor().Component.References {
+			if key := ref.ComponentName + ":" + ref.Version; !here[key] {
+				left[key] = true
+			}
+		}
+	}
+	return len(left)
 }
 
 // isMissing reports whether a repository lacks a version of this name, whatever is in it.

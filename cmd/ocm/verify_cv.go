@@ -136,7 +136,26 @@ func shortDetail(c check) string {
 		detail, _, _ := strings.Cut(c.Detail, " (") // the algorithm that normalised
 		return shortDigests(detail)
 	}
+	if c.Check == "signature" {
+		return shortFailure(c.Detail)
+	}
 	return shortError(c.Detail)
+}
+
+// shortFailure is a word for what is wrong with a signature.
+func shortFailure(text string) string {
+	for _, known := range [...]struct{ part, word string }{
+		{"no signature is named", "no such signature"},
+		{"the version has no signatures", "not signed"},
+		{"no public key, configure one", "no key"},
+		{"public key not found", "no key"},
+		{"does not fit the key", "wrong key or changed"},
+	} {
+		if strings.Contains(text, known.part) {
+			return known.word
+		}
+	}
+	return shortError(text)
 }
 
 // shortError is a word for the kind of an error.

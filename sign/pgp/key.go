@@ -63,11 +63,23 @@ func decodeSignature(text string) (raw []byte, issuer uint64, err error) {
 	return raw, *sig.IssuerKeyId, nil
 }
 
+// source says in messages where the text of a property is from. A file that is named beside
+// inline text is where that text is from.
+func source(s ocm.Secret, property string) string {
+	switch path := s[property+"File"]; {
+	case path == "":
+		return property
+	case s[property] == "":
+		return property + "File " + path
+	default:
+		return path
+	}
+}
+
 // readKeys reads all armoured blocks of a property.
 func readKeys(s ocm.Secret, property string) (openpgp.EntityList, error) {
-	text, where := s[property], property
+	text, where := s[property], source(s, property)
 	if path := s[property+"File"]; text == "" && path != "" {
-		where = property + "File " + path
 		raw, err := readFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("%sFile: %w", property, err)
@@ -171,7 +183,7 @@ func signingEntity(s ocm.Secret, fingerprint string) (*openpgp.Entity, error) {
 			return e, unlock(e, s["passphrase"])
 		}
 	}
-	return nil, fmt.Errorf("there are only public keys in privateKeyPGP: %w", ocm.ErrInvalid)
+	return nil, fmt.Errorf("there are only public keys in %s: %w", source(s, "privateKeyPGP"), ocm.ErrInvalid)
 }
 
 func unlock(e *openpgp.Entity, passphrase string) error {

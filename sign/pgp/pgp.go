@@ -157,7 +157,7 @@ func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) (e
 	}
 	config := &packet.Config{Time: env.Time}
 	if _, _, err := openpgp.VerifyDetachedSignature(keys, bytes.NewReader(sum), bytes.NewReader(raw), config); err != nil {
-		return fmt.Errorf("signature by key %016X over the digest %s: %w", issuer, &sig.Digest, err)
+		return fmt.Errorf("the signature by key %016X over the digest %s does not fit the keys in %s: it was made with another key, or the version was changed: %w", issuer, &sig.Digest, source(secret, "publicKeyPGP"), err)
 	}
 	return stillGood(keys, issuer, cfg.KeyFingerprint, config)
 }

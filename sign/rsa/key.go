@@ -42,12 +42,18 @@ func caCertProperty() property {
 	return property{[2]string{"caCertPEM", "ca_cert_pem"}, [2]string{"caCertPEMFile", "ca_cert_pem_file"}}
 }
 
-// read returns the text and the name it was found under; no text if it is not there.
+// read returns the text and the name it was found under, for messages; no text if it is not
+// there. A file that is named beside inline text is where that text is from.
 func (p property) read(s ocm.Secret) (text []byte, name string, err error) {
 	for _, name := range p.inline {
 		if v := s[name]; v != "" {
 			if len(v) > MaxKeyFileSize {
 				return nil, name, fmt.Errorf("%s has %d bytes, at most %d are accepted: %w", name, len(v), MaxKeyFileSize, ocm.ErrLimit)
+			}
+			for _, file := range p.file {
+				if path := s[file]; path != "" {
+					name = path
+				}
 			}
 			return []byte(v), name, nil
 		}

@@ -184,8 +184,11 @@ func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) er
 	} else {
 		err = stdrsa.VerifyPKCS1v15(key, hash, sum, v.raw)
 	}
-	if err != nil {
-		return fmt.Errorf("%s signature does not fit the digest %s and the key of %s: %w", v.algorithm, &sig.Digest, id, err)
+	switch {
+	case err != nil && len(v.chain) > 0:
+		return fmt.Errorf("the %s signature does not fit the key of its certificate: it was made with another key, or the version was changed", v.algorithm)
+	case err != nil:
+		return fmt.Errorf("the %s signature does not fit the key in %s: it was made with another key, or the version was changed", v.algorithm, trust.from)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type trust struct {
 	certs   []*x509.Certificate // that came with the public key
 	anchors []*x509.Certificate // from caCertPEM
 	issuer  string              // name that the signer's subject must match; may be empty
+	from    string              // where the public key is from, for messages
 }
 
 // loadTrust reads the properties of a secret that matter for verifying.
@@ -29,6 +30,7 @@ func loadTrust(s ocm.Secret) (*trust, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.from = name
 	if text != nil {
 		if t.public, t.certs, err = parsePublicKey(text); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -45,7 +47,7 @@ func loadTrust(s ocm.Secret) (*trust, error) {
 	if t.public != nil || t.anchors != nil {
 		return t, nil
 	}
-	if text, _, err = privateKeyProperty().read(s); err != nil {
+	if text, t.from, err = privateKeyProperty().read(s); err != nil {
 		return nil, err
 	}
 	if text != nil {

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"ocm"
+)
+
+// maxListed is how many versions a hint lists.
+const maxListed = 5
+
+// findHint helps to find a component version that is not where it was looked for.
+func (s *session) findHint(ctx context.Context, err error, c ocm.Coordinates) string {
+	if h := guessHint(s.app.args, c); h != "" || !errors.Is(err, ocm.ErrNotFound) {
+		return h
+	}
+	if c.Type == ocm.CTFType && isAbsent(c.Repository) {
+		return slashHint(reference(c))
+	}
+	if c.Component == "" {
+		return ""
+	}
+	return s.versionsHint(ctx, c)
+}
+
+// versionsHint tells which versions of a component there are, or which components.
+func (s *session) versionsHint(ctx context.Context, c ocm.Coordinates) string {
+	at := ocm.Coordinates{Type: c.Type, Repository: c.Repository, Component: c.Component}
+	list := fmt.Sprintf("\"ocm get cv %s\" lists the versions that there are", reference(at))
+	versions, err := s.versionsOf(ctx, at)
+	switch {
+	case err != nil:
+		return list
+	case len(versions) > maxListed:
+		return list + ", the newest is " + versions[0]
+	case len(versions) > 0:
+		return "there is " + strings.Join(versions, ", ")
+	case c.Type == ocm.CTFType:
+		at.Component = ""
+		return fmt.Sprintf("\"ocm get cv %s\" lists the components and versions that there are", reference(at))
+	}
+	return "there is no version of this component; check its name, and that of the repository"
+}
+
+// versionsOf lists the versions of a component, newest first.
+func (s *session) versionsOf(ctx context.Context, c ocm.Coordinates) ([]string, error) {
+	repo, err := s.open(ctx, c.Type, c.Repository)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for v, err := range repo.Versions(ctx, c.Component) {
+		if errors.Is(err, ocm.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return selectVersions(all, "", false)
+}
+
+// slashHint helps where a slash is missing between archive and component: the longest
+// beginning that is an archive is taken for it.
+func slashHint(s string) string {
+	for i := len(s) - 1; i > 0; i-- {
+		if s[i] != '/' || s[i-1] == '/' {
+			continue
+		}
+		corrected := s[:i] + "//" + s[i+1:]
+		if c, err := ocm.ParseCoordinates(corrected); err == nil && c.Type == ocm.CTFType && isArchive(c.Repository) {
+			return fmt.Sprintf("did you mean %s?", reference(c))
+		}
+	}
+	return ""
+}
+
+// isArchive reports whether an archive seems to be at a path.
+func isArchive(path string) bool {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		_, err = os.Stat(filepath.Join(path, "artifact-index.json"))
+	}
+	return err == nil
+}
+
+// isAbsent reports whether there is nothing at a path.
+func isAbsent(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// guessHint helps where an archive was taken for a registry because its name looks like
+// a domain.
+func guessHint(args []string, c ocm.Coordinates) string {
+	if c.Type != ocm.OCIRepositoryType {
+		return ""
+	}
+	typed := func(arg string) bool { return arg == c.Repository || strings.HasPrefix(arg, c.Repository+"//") } // no type was given
+	if _, err := os.Lstat(c.Repository); err == nil && slices.ContainsFunc(args, typed) {
+		return fmt.Sprintf("%s was taken for a registry; for the file or folder of that name write ./%[1]s", c.Repository)
+	}
+	return ""
+}
