@@ -75,10 +75,18 @@ type Config struct {
 	Files []string
 }
 
-// Lookup lists the files that are tried if none is given, in the order in which they
-// are read; later ones win. home, cwd and exe are the user's home, the current and the
-// program's folder; places below an empty one are left out.
-func Lookup(getenv func(string) string, home, cwd, exe string) []string {
+// InFolder lists the files of a folder that other tools read when it is the current one. They are not
+// part of [Lookup]: whoever sends an archive could send a configuration with it, and with it the
+// keys that the archive is verified with. A program that finds one should say that it did not
+// read it.
+func InFolder(dir string) []string {
+	return []string{filepath.Join(dir, ".ocm/config"), filepath.Join(dir, ".ocmconfig")}
+}
+
+// Lookup lists the files that are tried if none is given, in the order in which they are read;
+// later ones win. home and exe are the user's home and the program's folder; places below an
+// empty one are left out.
+func Lookup(getenv func(string) string, home, exe string) []string {
 	files := filepath.SplitList(getenv("OCM_CONFIG"))
 	add := func(dir string, names ...string) {
 		for _, n := range names {
@@ -89,7 +97,6 @@ func Lookup(getenv func(string) string, home, cwd, exe string) []string {
 	}
 	add(getenv("XDG_CONFIG_HOME"), "ocm/config", ".ocmconfig")
 	add(home, ".config/ocm/config", ".config/.ocmconfig", ".ocm/config", ".ocmconfig")
-	add(cwd, ".ocm/config", ".ocmconfig")
 	add(exe, ".ocm/config", ".ocmconfig")
 	// A file that stands here twice is read once, where it counts most: at the end.
 	var unique []string

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -27,12 +28,9 @@ func (s *session) configure() error {
 	files, must := s.app.global.config, true
 	if len(files) == 0 {
 		home, _ := os.UserHomeDir() // without one there is nothing to be found in it
-		cwd, err := os.Getwd()
-		if err != nil {
-			return err
-		}
 		exe, _ := os.Executable()
-		files, must = config.Lookup(s.app.getenv, home, cwd, filepath.Dir(exe)), false
+		files, must = config.Lookup(s.app.getenv, home, filepath.Dir(exe)), false
+		s.tellUnread(files)
 	}
 	var err error
 	if s.config, err = config.Load(files, must, s.env.Log); err != nil {
@@ -61,6 +59,20 @@ func (s *session) configure() error {
 	s.keys = &keyWatch{Credentials: secrets}
 	s.env.Credentials = s.keys
 	return nil
+}
+
+// tellUnread names configuration of the current folder that is not read: it may have come with
+// what is to be verified, and would bring its own keys.
+func (s *session) tellUnread(files []string) {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return
+	}
+	for _, f := range config.InFolder(cwd) {
+		if info, err := os.Stat(f); err == nil && !info.IsDir() && !slices.Contains(files, f) {
+			s.env.Log.Info("configuration of the current folder is not read; name it by --config if it is yours", "file", f)
+		}
+	}
 }
 
 // transferDefaults takes from the configuration what no flag says.

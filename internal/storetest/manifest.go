@@ -187,10 +187,16 @@ func testTagConcurrently(t *testing.T, f fixture) {
 	tags := make([]string, n)
 	errs := make(chan error, n)
 	var wg sync.WaitGroup
+	// All blobs first: there are registries in which a blob is gone for a moment while it is pushed
+	// a second time.
+	puts := make([]func(), n)
 	for i := range n {
 		tags[i] = fmt.Sprintf("1.0.%d", i)
 		d, raw := newManifest(t, f.repo)
-		wg.Go(func() { errs <- f.repo.PutManifest(t.Context(), d, raw, tags[i], oci.Absent()) })
+		puts[i] = func() { errs <- f.repo.PutManifest(t.Context(), d, raw, tags[i], oci.Absent()) }
+	}
+	for _, put := range puts {
+		wg.Go(put)
 	}
 	wg.Wait()
 	close(errs)
@@ -210,9 +216,13 @@ func testTagRace(t *testing.T, f fixture) {
 	}
 	results := make(chan result, n)
 	var wg sync.WaitGroup
-	for range n {
+	puts := make([]func(), n)
+	for i := range n {
 		d, raw := newManifest(t, f.repo)
-		wg.Go(func() { results <- result{d, f.repo.PutManifest(t.Context(), d, raw, "1.0.0", oci.Absent())} })
+		puts[i] = func() { results <- result{d, f.repo.PutManifest(t.Context(), d, raw, "1.0.0", oci.Absent())} }
+	}
+	for _, put := range puts {
+		wg.Go(put)
 	}
 	wg.Wait()
 	close(results)

@@ -289,7 +289,7 @@ func TestSilence(t *testing.T) {
 func TestSlowUsersAreNotCutOff(t *testing.T) {
 	t.Parallel()
 	hurry := func(o *Options) {
-		o.pace.answer, o.pace.commit, o.pace.stall = 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+		o.pace.answer, o.pace.commit, o.pace.stall = 1500*time.Millisecond, 1500*time.Millisecond, 1500*time.Millisecond
 	}
 	r := open(t, nil, serve(t, olaregHandler(t)).URL, hurry).Repo("a")
 	content := bytes.Repeat([]byte("x"), 3_000_000)
