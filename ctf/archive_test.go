@@ -271,6 +271,15 @@ func TestArchive_damaged(t *testing.T) {
 	}
 }
 
+func TestTar_truncatedSaysWhere(t *testing.T) {
+	t.Parallel()
+	b := makeTar(t, indexEntry(), blobEntry("manifest"), blobEntry(strings.Repeat("x", 3000)))
+	_, err := openBytes(t, b[:len(b)-1024-600])
+	if !errors.Is(err, ocm.ErrInvalid) || !strings.Contains(err.Error(), "3000 bytes at offset 2560") {
+		t.Errorf("expected an error with size and offset, found %v", err)
+	}
+}
+
 func TestTgz_damaged(t *testing.T) {
 	t.Parallel()
 	random := make([]byte, 100_000)

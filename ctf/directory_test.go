@@ -20,6 +20,7 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/blob"
 	"ocm/ctf"
 	"ocm/oci"
 )
@@ -316,6 +317,65 @@ func TestDirectory_indexChangedInPlace(t *testing.T) {
 	}
 	if _, err := s.Repo("r").Resolve(t.Context(), "2.0.00"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Size and time do not tell two indexes apart, if one is written shortly after the other.
+func TestDirectory_indexOfSameSizeAndTime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	tag(t, s, "r", "1.0.0", "")
+	file := filepath.Join(dir, "artifact-index.json")
+	b, _ := os.ReadFile(file)
+	fi, _ := os.Stat(file)
+	other := filepath.Join(t.TempDir(), "other")
+	os.WriteFile(other, bytes.ReplaceAll(b, []byte("1.0.0"), []byte("2.0.0")), 0o644)
+	os.Chtimes(other, fi.ModTime(), fi.ModTime())
+	if err := os.Rename(other, file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Repo("r").Resolve(t.Context(), "2.0.0"); err != nil {
+		t.Error(err)
+	}
+}
+
+// All repositories share the folder of blobs, but a repository that is not in the index does not exist.
+func TestDirectory_otherRepository(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	d := tag(t, s, "r", "1.0.0", "")
+	other := s.Repo("other")
+	_, err := other.Resolve(t.Context(), d.Digest.String())
+	wantErr(t, err, ocm.ErrNotFound)
+	if there, err := other.Exists(t.Context(), d); there || err != nil {
+		t.Errorf("a manifest belongs to the repository that lists it, found %v, %v", there, err)
+	}
+}
+
+func TestDirectory_largeManifest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for n, want := range map[int]error{blob.MaxManifest - 1000: nil, blob.MaxManifest: ocm.ErrLimit} {
+		d, raw := manifest(strings.Repeat("x", n))
+		if err := open(t, dir).Repo("r").PutManifest(t.Context(), d, raw, "t", oci.Any()); !errors.Is(err, want) {
+			t.Errorf("%d bytes: expected %v, found %v", n, want, err)
+		}
+	}
+}
+
+// Two lines for one tag are one tag.
+func TestDirectory_tagTwice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	line := fmt.Sprintf(`{"repository":"r","tag":"t","digest":%q}`, digest.FromString("x"))
+	os.WriteFile(filepath.Join(dir, "artifact-index.json"), []byte(`{"schemaVersion":1,"artifacts":[`+line+","+line+`]}`), 0o644)
+	n := 0
+	for range open(t, dir).Repo("r").Tags(t.Context()) {
+		n++
+	}
+	if n != 1 {
+		t.Errorf("expected one tag, found %d", n)
 	}
 }
 

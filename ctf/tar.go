@@ -184,8 +184,6 @@ func checkHeader(hdr *tar.Header) (string, error) {
 		}
 	}
 	switch {
-	case hdr.Size < 0:
-		return refuse("negative size")
 	case strings.HasPrefix(hdr.Name, "/"):
 		return refuse("absolute name")
 	case strings.ContainsAny(hdr.Name, "\\\x00"):
