@@ -111,7 +111,7 @@ func TestMistakes(t *testing.T) {
 		{"no YAML", "a: [", []string{"line 1"}},
 		{"no YAML in the second document", minimal + "---\na: b: c\n", []string{"document that begins at line 5", "line 2"}},
 		{"unknown member", minimal + "sigs: []", []string{"unknown field", "sigs"}},
-		{"unknown member that is nearly known", minimal + "resource: []", []string{"unknown field components.0.resource of component \"acme.org/app\" (did you mean resources?)"}},
+		{"unknown member that is nearly known", minimal + "resource: []", []string{"component \"acme.org/app\": unknown field components.0.resource (did you mean resources?)"}},
 		{"unknown member with an embedded one near", resource("lables: [], " + input), []string{"components.0.resources.0.lables", "did you mean labels?"}},
 		{"unknown member beside components", "components: []\nname: a.org/a", []string{"unknown field", "name"}},
 		{"another case", strings.Replace(minimal, "name: acme.org/app", "Name: acme.org/app", 1), []string{"unknown field", "Name"}},

@@ -21,14 +21,14 @@ func mistake(doc ocm.RawJSON, err error) error {
 		return fmt.Errorf("constructor: %v: %w", err, ocm.ErrInvalid)
 	}
 	path := strings.Split(strings.Trim(string(s.JSONPointer), "/"), "/")
-	where := strings.Join(path, ".") + owner(doc, path)
+	where, whose := strings.Join(path, "."), owner(doc, path)
 	switch {
 	case errors.Is(err, jsonv2.ErrUnknownName):
-		return fmt.Errorf("constructor: unknown field %s%s: %w", where, suggestion(path[len(path)-1], s.GoType), ocm.ErrInvalid)
+		return fmt.Errorf("constructor: %sunknown field %s%s: %w", whose, where, suggestion(path[len(path)-1], s.GoType), ocm.ErrInvalid)
 	case s.JSONKind != 0 && s.GoType != nil && s.GoType.Kind().String() == "string":
-		return fmt.Errorf("constructor: %s: expected text, found %s (write it in quotes): %w", where, s.JSONKind, ocm.ErrInvalid)
+		return fmt.Errorf("constructor: %s%s: expected text, found %s (write it in quotes): %w", whose, where, s.JSONKind, ocm.ErrInvalid)
 	}
-	return fmt.Errorf("constructor: %s: %v: %w", where, err, ocm.ErrInvalid)
+	return fmt.Errorf("constructor: %s%s: %v: %w", whose, where, err, ocm.ErrInvalid)
 }
 
 // owner names the component that a path leads into, if it has a name.
@@ -46,7 +46,7 @@ func owner(doc ocm.RawJSON, path []string) string {
 	if err != nil || i < 0 || i >= len(f.Components) || jsonv2.Unmarshal(f.Components[i], &c) != nil || c.Name == "" {
 		return ""
 	}
-	return fmt.Sprintf(" of component %.200q", c.Name)
+	return fmt.Sprintf("component %.200q: ", c.Name)
 }
 
 // suggestion is the field of a type that was probably meant.

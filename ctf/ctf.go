@@ -142,10 +142,16 @@ func openArchive(path string, size int64) (*Store, error) {
 	in, err := newArchive(f, size)
 	if err != nil {
 		f.Close()
+		if errors.Is(err, errNoArchive) {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 		return nil, fmt.Errorf("CTF archive %s: %w", path, err)
 	}
 	return &Store{path: path, files: in}, nil
 }
+
+// errNoArchive is what a file is called that does not even begin as an archive.
+var errNoArchive = fmt.Errorf("neither a folder nor a tar archive: %w", ocm.ErrInvalid)
 
 // newArchive looks at the first bytes of an archive: gzip or not.
 func newArchive(f archive, size int64) (files, error) {
@@ -153,7 +159,7 @@ func newArchive(f archive, size int64) (files, error) {
 	_, err := f.ReadAt(magic, 0)
 	switch {
 	case err == io.EOF:
-		return nil, fmt.Errorf("the file is too short for an archive: %w", ocm.ErrInvalid)
+		return nil, errNoArchive
 	case err != nil:
 		return nil, err
 	case bytes.Equal(magic, []byte{0x1f, 0x8b}):

@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -121,6 +122,12 @@ func newScan(r io.Reader, pos func() int64) *scan {
 	return &scan{tr: tar.NewReader(r), pos: pos, seen: map[string]bool{}}
 }
 
+// noTar reports whether an error of the first entry says that there is none: a header that is
+// wrong or not whole.
+func noTar(err error) bool {
+	return errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // next returns the next member; io.EOF after the last one.
 func (s *scan) next() (member, error) {
 	for {
@@ -130,6 +137,9 @@ func (s *scan) next() (member, error) {
 				return member{}, fmt.Errorf("the archive has no end: it is truncated: %w", ocm.ErrInvalid)
 			}
 			return member{}, io.EOF
+		}
+		if err != nil && s.count == 0 && noTar(err) {
+			return member{}, errNoArchive
 		}
 		if err != nil {
 			return member{}, fmt.Errorf("tar entry %d: %w", s.count, invalid(err))

@@ -72,7 +72,7 @@ func (a *app) exit(err error) int {
 		fmt.Fprintln(a.err, "Error: interrupted; what was begun is not visible, and the same command goes on from there")
 		return 1
 	}
-	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n       ") // several errors stand below each other
+	text := strings.ReplaceAll(wording(err), "\n", "\n       ") // several errors stand below each other
 	fmt.Fprintf(a.err, "Error: %s\n", clean(text, true))
 	if h := hint(err); h != "" {
 		fmt.Fprintf(a.err, "Hint:  %s\n", clean(h, true))
@@ -136,7 +136,7 @@ func hint(err error) string {
 		{isUnexplained, "log in with \"docker login HOST\" or another tool that writes Docker's configuration, or add credentials for the host to $HOME/.ocmconfig"},
 		{anyOf(ocm.ErrConflict), "somebody else wrote the same component version; run the command again"},
 		{anyOf(syscall.ENOSPC), "free some space and run the command again; --temp-folder moves temporary files to another disk"},
-		{isRefused, "nothing listens there; check the registry's name and port"},
+		{isRefused, "check the registry's name and port"},
 	} {
 		if known.is(err) {
 			return known.hint

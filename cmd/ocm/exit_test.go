@@ -63,7 +63,7 @@ func TestExitPrints(t *testing.T) {
 		{ocm.ErrDenied, "docker login"},
 		{ocm.ErrConflict, "again"},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "--temp-folder"},
-		{syscall.ECONNREFUSED, "nothing listens there"},
+		{syscall.ECONNREFUSED, "name and port"},
 	}
 	for _, tt := range tests {
 		var b bytes.Buffer
