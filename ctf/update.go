@@ -176,15 +176,7 @@ func (d *directory) flush() error {
 	if err != nil {
 		return err
 	}
-	for name := range pending {
-		if err = syncFile(blobs, name); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		err = syncDir(blobs)
-	}
-	if err != nil { // the next one tries again
+	if err = syncBlobs(blobs, pending); err != nil { // the next one tries again
 		d.pendMu.Lock()
 		for name := range pending {
 			d.pending[name] = true
@@ -193,6 +185,24 @@ func (d *directory) flush() error {
 		return fmt.Errorf("flush: %w", explain(err))
 	}
 	return nil
+}
+
+// manyBlobs is the number of blobs from which on writing back the whole file system is cheaper than
+// waiting for each.
+const manyBlobs = 64
+
+func syncBlobs(blobs *os.Root, names map[string]bool) error {
+	if len(names) >= manyBlobs {
+		if done, err := syncTogether(blobs); done {
+			return err
+		}
+	}
+	for name := range names {
+		if err := syncFile(blobs, name); err != nil {
+			return err
+		}
+	}
+	return syncDir(blobs)
 }
 
 func syncFile(root *os.Root, name string) error {
