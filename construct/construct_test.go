@@ -414,7 +414,7 @@ func tree(t *testing.T, dir string) map[string]string {
 func TestCancel(t *testing.T) {
 	dir := folder(t, map[string]string{"big": ""})
 	if err := os.Truncate(filepath.Join(dir, "big"), 1<<40); err != nil { // sparse
-		t.Skip(err)
+		t.Skip("the file system has no sparse files:", err)
 	}
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

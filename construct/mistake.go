@@ -12,6 +12,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"ocm"
+	"ocm/internal/nearest"
 )
 
 // mistake makes a message for people of an error of decoding doc, a [File].
@@ -51,13 +52,13 @@ func owner(doc ocm.RawJSON, path []string) string {
 
 // suggestion is the field of a type that was probably meant.
 func suggestion(name string, t reflect.Type) string {
-	if t == nil || t.Kind() != reflect.Struct || len(name) > maxFieldName {
+	if t == nil || t.Kind() != reflect.Struct || len(name) > nearest.MaxLength {
 		return ""
 	}
 	best, edits := "", 3 // more is another word
 	for _, f := range reflect.VisibleFields(t) {
 		known, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if d := distance(strings.ToLower(name), strings.ToLower(known)); known != "" && d < edits && d < len(name) {
+		if d := nearest.Distance(strings.ToLower(name), strings.ToLower(known)); known != "" && d < edits && d < len(name) {
 			best, edits = known, d
 		}
 	}
@@ -65,28 +66,4 @@ func suggestion(name string, t reflect.Type) string {
 		return ""
 	}
 	return fmt.Sprintf(" (did you mean %s?)", best)
-}
-
-// maxFieldName is the longest name, in bytes, that is compared with known ones.
-const maxFieldName = 64
-
-// distance counts the bytes to insert, delete or replace to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

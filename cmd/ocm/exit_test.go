@@ -101,7 +101,7 @@ func TestNearest(t *testing.T) {
 		"vrify": "verify", "sing": "sign", "tranfser": "transfer", "gte": "get", "x": "", "cw": "cv", "zzzzzz": "", "component": "component-version",
 		"": "", "transferr": "transfer", strings.Repeat("x", 10000): "",
 	} {
-		if got := nearest(in, names); got != want {
+		if got := closest(in, names); got != want {
 			t.Errorf("%.20q: got %q, want %q", in, got, want)
 		}
 	}

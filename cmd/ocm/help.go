@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"ocm/internal/nearest"
 )
 
 // Columns of help texts.
@@ -136,7 +138,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 			names = append(append(names, sub.Name()), sub.Aliases...)
 		}
 	}
-	if near := nearest(name, names); near != "" {
+	if near := closest(name, names); near != "" {
 		return usagef("%s, did you mean %q?", text, near)
 	}
 	return usagef("%s; \"%s --help\" lists what there is", text, cmd.CommandPath())
@@ -163,21 +165,21 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 	if sub, _, err := cmd.Find([]string{name}); err == nil && sub != cmd { // ocm --version
 		return usagef("unknown flag --%s, did you mean the command \"%s\"?", name, sub.CommandPath())
 	}
-	if near := nearest(name, names); near != "" && len(name) > 1 {
+	if near := closest(name, names); near != "" && len(name) > 1 {
 		return usagef("%w, did you mean --%s?", err, near)
 	}
 	return usagef("%w; see \"%s --help\"", err, cmd.CommandPath())
 }
 
-// nearest is the candidate that needs the fewest edits to become s, if they are few.
-func nearest(s string, candidates []string) string {
+// closest is the candidate that needs the fewest edits to become s, if they are few.
+func closest(s string, candidates []string) string {
 	few := max(2, len(s)/3) // two letters swapped are two edits
 	if len(s) < 3 {
 		few = 1
 	}
 	best, bestAt := "", few+1
 	for _, c := range candidates {
-		if d := editDistance(s, c); d < bestAt {
+		if d := nearest.Distance(s, c); d < bestAt {
 			best, bestAt = c, d
 		}
 	}
@@ -187,29 +189,4 @@ func nearest(s string, candidates []string) string {
 		}
 	}
 	return best
-}
-
-// editDistance counts insertions, deletions and replacements of bytes. Arguments are
-// bounded by the operating system; long ones are not worth comparing.
-func editDistance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return max(len(a), len(b))
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
