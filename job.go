@@ -5,15 +5,37 @@ package ocm
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Job bounds the work of one run and makes sure that nothing is done twice in it.
 // A nil Job bounds nothing and remembers nothing.
 type Job struct {
+	// Stats counts what the job has done so far.
+	Stats Stats
+
 	slots chan struct{}
 
 	mu      sync.Mutex
 	flights map[any]*flight
+}
+
+// Stats are the counters of a job. They only grow, and may be read at any time.
+type Stats struct {
+	Blobs   atomic.Int64 // blobs that were moved
+	Moved   atomic.Int64 // their bytes
+	Found   atomic.Int64 // blobs that were at the target already
+	Skipped atomic.Int64 // bytes of what was found or mounted
+	Mounted atomic.Int64 // blobs that a registry took over from another of its repositories
+	Retries atomic.Int64 // requests that were repeated, and streams that were resumed
+}
+
+// Counters returns the job's statistics, never nil; those of a nil Job are lost.
+func (j *Job) Counters() *Stats {
+	if j == nil {
+		return &Stats{}
+	}
+	return &j.Stats
 }
 
 type flight struct {

@@ -65,6 +65,8 @@ type Env struct {
 	HTTP        http.RoundTripper // nil: http.DefaultTransport
 	Dir         string            // base of relative input paths; empty: current directory
 	Temp        string            // folder for temporary files; empty: os.TempDir()
+	Cache       string            // folder for what may help the next run, such as unfinished uploads; empty: none is kept
+	Timeout     time.Duration     // longest time without progress of a connection; 0: the default of its kind
 	Now         func() time.Time  // nil: time.Now
 	Log         *slog.Logger      // nil: discarded
 	Job         *Job              // nil: no bound, nothing shared

@@ -91,3 +91,26 @@ type Lister interface {
 	// Components lists component names, each once, in no order.
 	Components(ctx context.Context) iter.Seq2[string, error]
 }
+
+// Finisher is a [Repository] that becomes visible as a whole, such as an archive in one file.
+type Finisher interface {
+	// Finish makes everything that was committed visible. Whoever writes to a repository calls
+	// it once, after the last commit and before Close; without it nothing has happened.
+	Finish(ctx context.Context) error
+}
+
+// Sequential is a [Repository] that is read once, front to back, such as an archive that comes
+// through a pipe. Versions can be opened at any time, large content only when it comes by.
+type Sequential interface {
+	// Each calls fn for the content that was not read yet, in its order, until the end or the
+	// first error. The bytes are not verified. What fn leaves of a reader is skipped.
+	Each(ctx context.Context, fn func(d ociv1.Descriptor, r io.Reader) error) error
+}
+
+// Adopter is a [Draft] that can take over a state of a version with its manifest as it is.
+type Adopter interface {
+	// Adopt commits the very state v, with everything below its manifest, so that the manifest's
+	// digest stays the same. [errors.ErrUnsupported] if v is kept in another form; otherwise
+	// errors as of Commit.
+	Adopt(ctx context.Context, v Version) (Version, error)
+}

@@ -44,6 +44,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/oci"
@@ -69,7 +70,18 @@ const (
 type Store struct {
 	path  string
 	files files
-	dir   *directory // the same as files if that can be written, else nil
+	out   sink // nil if this form cannot be written
+}
+
+// sink is the half of a form that can be written. Digests and names were checked before.
+type sink interface {
+	// push stores a blob as [oci.Repo.Push] does.
+	push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error)
+	// place stores a blob as [oci.Placer] does.
+	place(ctx context.Context, d ociv1.Descriptor, open func(context.Context) (io.ReadCloser, error)) (oci.How, error)
+	// update replaces the index by what fn makes of it, as one step. fn returns its argument if
+	// nothing changes. With visible set, what was pushed before is kept even if the power fails.
+	update(ctx context.Context, visible bool, fn func(*index) (*index, error)) error
 }
 
 // files is what the forms of a CTF have in common: an index, and blobs by digest. Digests
@@ -111,7 +123,7 @@ func Open(path string) (*Store, error) {
 
 func openDirectory(path string) *Store {
 	d := newDirectory(path)
-	return &Store{path: path, files: d, dir: d}
+	return &Store{path: path, files: d, out: d}
 }
 
 // mayCreate tells early what the first write would stumble over.

@@ -20,10 +20,22 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/oci"
 )
 
 // staleAfter is the age at which a temporary blob is dead, if nobody holds its lock either.
 const staleAfter = time.Hour
+
+// place stores a blob that is not there.
+func (d *directory) place(ctx context.Context, want ociv1.Descriptor, open func(context.Context) (io.ReadCloser, error)) (oci.How, error) {
+	rc, err := open(ctx)
+	if err != nil {
+		return oci.Moved, err
+	}
+	defer rc.Close()
+	_, err = d.push(ctx, want, rc)
+	return oci.Moved, err
+}
 
 // push stores a blob under its digest. A file that is there already is replaced: what comes
 // now was verified, what is there may have rotted.

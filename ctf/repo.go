@@ -207,8 +207,21 @@ func (r *repo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (oci
 			return ociv1.Descriptor{}, r.wrap(err)
 		}
 	}
-	d, err := r.s.dir.push(ctx, d, src)
+	d, err := r.s.out.push(ctx, d, src)
 	return d, r.wrap(err)
+}
+
+// Place implements [oci.Placer]. Blobs are shared by the repositories of a CTF: what one of them has
+// is there.
+func (r *repo) Place(ctx context.Context, d ociv1.Descriptor, _ []string, open func(context.Context) (io.ReadCloser, error)) (oci.How, error) {
+	if err := r.writable(); err != nil {
+		return oci.Found, r.wrap(err)
+	}
+	if there, err := r.Exists(ctx, d); there || err != nil {
+		return oci.Found, err
+	}
+	how, err := r.s.out.place(ctx, d, open)
+	return how, r.wrap(err)
 }
 
 // PutManifest does not look whether the children are there: that is up to the caller.
@@ -231,10 +244,10 @@ func (r *repo) putManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, 
 	case len(raw) > blob.MaxManifest:
 		return fmt.Errorf("put manifest: %d bytes, accepted are %d: %w", len(raw), blob.MaxManifest, ocm.ErrLimit)
 	}
-	if _, err := r.s.dir.push(ctx, d, bytes.NewReader(raw)); err != nil {
+	if _, err := r.s.out.push(ctx, d, bytes.NewReader(raw)); err != nil {
 		return fmt.Errorf("put manifest: %w", err)
 	}
-	return r.s.dir.update(ctx, tag != "", func(idx *index) (*index, error) {
+	return r.s.out.update(ctx, tag != "", func(idx *index) (*index, error) {
 		if tag != "" {
 			old, _ := idx.tag(r.name, tag)
 			if err := was.Check(old.Digest); err != nil {
@@ -248,7 +261,7 @@ func (r *repo) putManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, 
 // writable tells whether this repository can take content. The name would come back from the
 // index of a CTF that others read, so it must be one that they accept.
 func (r *repo) writable() error {
-	if r.s.dir == nil {
+	if r.s.out == nil {
 		return fmt.Errorf("archives are read only: transfer to a directory: %w", errors.ErrUnsupported)
 	}
 	odd := func(c rune) bool {

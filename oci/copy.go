@@ -52,7 +52,9 @@ func (c copier) copy(ctx context.Context, content ocm.Content) (ociv1.Descriptor
 	if root.Digest == "" { // known only after reading
 		var stored ociv1.Descriptor
 		err := c.job().Do(ctx, func() (err error) {
-			stored, err = c.push(ctx, content, root)
+			if stored, err = c.push(ctx, content, root); err == nil {
+				c.count(Moved, stored.Size)
+			}
 			return err
 		})
 		return stored, err
@@ -115,32 +117,69 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
 	return c.job().Once(ctx, done{c.place, d.Digest, false}, func() error {
 		return c.job().Do(ctx, func() error {
-			if ok, err := c.to.Exists(ctx, d); ok || err != nil {
-				return err
+			how, err := c.put(ctx, content, d)
+			if err == nil {
+				c.count(how, d.Size)
 			}
-			if m, ok := c.to.(Mounter); ok && content.Origin != "" {
-				if done, err := m.Mount(ctx, plain(d), content.Origin); done || err != nil {
-					return err
-				}
-			}
-			_, err := c.push(ctx, content, d)
 			return err
 		})
 	})
 }
 
-// push streams one blob and reports progress.
+// put lets the repository find the shortest way, if it knows one.
+func (c copier) put(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (How, error) {
+	p, ok := c.to.(Placer)
+	if !ok {
+		if there, err := c.to.Exists(ctx, d); there || err != nil {
+			return Found, err
+		}
+		_, err := c.push(ctx, content, d)
+		return Moved, err
+	}
+	var origins []string
+	if content.Origin != "" {
+		origins = append(origins, content.Origin)
+	}
+	return p.Place(ctx, plain(d), origins, func(ctx context.Context) (io.ReadCloser, error) {
+		return c.open(ctx, content, d)
+	})
+}
+
+func (c copier) count(how How, size int64) {
+	s := c.job().Counters()
+	size = max(0, size)
+	switch how {
+	case Moved, Deferred:
+		s.Blobs.Add(1)
+		s.Moved.Add(size)
+	case Mounted:
+		s.Mounted.Add(1)
+		s.Skipped.Add(size)
+	case Found:
+		s.Found.Add(1)
+		s.Skipped.Add(size)
+	}
+}
+
+// push streams one blob.
 func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (ociv1.Descriptor, error) {
-	rc, err := content.From.Fetch(ctx, d)
+	rc, err := c.open(ctx, content, d)
 	if err != nil {
 		return d, err
 	}
 	defer rc.Close()
-	p := &progress{ctx: ctx, r: rc, env: c.env, ev: ocm.Event{Item: item(d), Total: d.Size}}
-	defer p.done()
-	stored, err := c.to.Push(ctx, plain(d), p)
+	stored, err := c.to.Push(ctx, plain(d), rc)
 	stored.MediaType = d.MediaType
 	return stored, err
+}
+
+// open opens a blob of the source; what is read of it is reported.
+func (c copier) open(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (io.ReadCloser, error) {
+	rc, err := content.From.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return watch(ctx, c.env, rc, item(d), d.Size), nil
 }
 
 func item(d ociv1.Descriptor) string {
@@ -151,31 +190,4 @@ func item(d ociv1.Descriptor) string {
 		return d.Digest.Encoded()[:12]
 	}
 	return d.MediaType
-}
-
-// progress tells the environment how far a stream is, every mebibyte.
-type progress struct {
-	ctx  context.Context
-	r    io.Reader
-	env  *ocm.Env
-	ev   ocm.Event
-	next int64
-}
-
-func (p *progress) Read(b []byte) (int, error) {
-	if p.ctx.Err() != nil { // files do not look at it
-		return 0, context.Cause(p.ctx)
-	}
-	n, err := p.r.Read(b)
-	p.ev.Bytes += int64(n)
-	if p.ev.Bytes >= p.next {
-		p.next = p.ev.Bytes + 1<<20
-		p.env.Event(p.ev)
-	}
-	return n, err
-}
-
-func (p *progress) done() {
-	p.ev.Done = true
-	p.env.Event(p.ev)
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"os"
 
 	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -79,11 +80,40 @@ func (w Was) Check(found digest.Digest) error {
 	return ocm.ErrConflict
 }
 
-// Mounter is a [Repo] of a registry that can take a blob from another repository of the same
-// registry without moving it.
-type Mounter interface {
-	// Mount returns false if the registry declined; the blob must be pushed then.
-	Mount(ctx context.Context, d ociv1.Descriptor, origin string) (bool, error)
+// How a blob came to be in its place.
+type How int
+
+// The ways of a blob, see [Placer].
+const (
+	Found    How = iota // it was there
+	Mounted             // the registry took it over from another of its repositories
+	Moved               // its bytes were sent
+	Deferred            // its bytes will be read when the store is finished
+)
+
+// Placer is a [Repo] that knows a shorter way than Exists and Push.
+type Placer interface {
+	// Place makes sure that a blob of known digest is there. origins are places (see Origin) where a
+	// registry may have it. open is called if its bytes are needed, perhaps again after a failure,
+	// and perhaps only when the store is finished; what it returns is read like the
+	// reader of Push, and closed.
+	Place(ctx context.Context, d ociv1.Descriptor, origins []string, open func(context.Context) (io.ReadCloser, error)) (How, error)
+}
+
+// ManifestReader is a [Repo] that finds a manifest and reads it in one step.
+type ManifestReader interface {
+	// ReadManifest is Resolve and Fetch in one; the bytes are verified.
+	ReadManifest(ctx context.Context, ref string) (ociv1.Descriptor, []byte, error)
+}
+
+// Extent is a reader over a part of a local file. Whoever writes to a local file may let the
+// kernel copy from one to the other.
+type Extent interface {
+	// Extent returns the file and where the part that was not read yet lies in it; a nil file if
+	// there is none after all.
+	Extent() (f *os.File, offset, size int64)
+	// Skip says that the next n bytes were taken from the file itself.
+	Skip(n int64)
 }
 
 // RepoLister is a [Store] that can list its repositories.

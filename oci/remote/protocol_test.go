@@ -135,7 +135,7 @@ func TestMount(t *testing.T) {
 				t.Fatal(err)
 			}
 			j.take()
-			ok, err := to.(oci.Mounter).Mount(t.Context(), d, from.Origin())
+			ok, err := to.(*repo).mount(t.Context(), d, from.Origin())
 			if err != nil || name == "olareg" && !ok {
 				t.Fatalf("mount: found %v, %v", ok, err)
 			}
@@ -146,13 +146,13 @@ func TestMount(t *testing.T) {
 			}
 			missing := ociv1.Descriptor{Digest: digest.FromString("missing"), Size: 7}
 			if name == "olareg" {
-				if ok, err := to.(oci.Mounter).Mount(t.Context(), missing, from.Origin()); ok || err != nil {
+				if ok, err := to.(*repo).mount(t.Context(), missing, from.Origin()); ok || err != nil {
 					t.Errorf("what is not there cannot be mounted, found %v, %v", ok, err)
 				}
 			}
 			j.take()
 			for _, elsewhere := range []string{"", "other.example.org/from", to.Origin(), s.String(), s.session.name + "/../x", s.session.name + "/a?b"} {
-				if ok, err := to.(oci.Mounter).Mount(t.Context(), d, elsewhere); ok || err != nil {
+				if ok, err := to.(*repo).mount(t.Context(), d, elsewhere); ok || err != nil {
 					t.Errorf("origin %q: expected a decline, found %v, %v", elsewhere, ok, err)
 				}
 			}

@@ -51,7 +51,7 @@ type repo struct {
 
 var (
 	_ oci.Repo           = (*repo)(nil)
-	_ oci.Mounter        = (*repo)(nil)
+	_ oci.Placer         = (*repo)(nil)
 	_ oci.ReferrerLister = (*repo)(nil)
 )
 
@@ -348,9 +348,28 @@ func (r *repo) listed(what string, err error) error {
 	return r.explain(what, err, ocm.ErrInvalid)
 }
 
-// Mount takes a blob over from another repository of the registry. false without an error if
+// Place implements [oci.Placer].
+func (r *repo) Place(ctx context.Context, d ociv1.Descriptor, origins []string, open func(context.Context) (io.ReadCloser, error)) (oci.How, error) {
+	if ok, err := r.Exists(ctx, d); ok || err != nil {
+		return oci.Found, err
+	}
+	for _, o := range origins {
+		if ok, err := r.mount(ctx, d, o); ok || err != nil {
+			return oci.Mounted, err
+		}
+	}
+	rc, err := open(ctx)
+	if err != nil {
+		return oci.Moved, err
+	}
+	defer rc.Close()
+	_, err = r.Push(ctx, d, rc)
+	return oci.Moved, err
+}
+
+// mount takes a blob over from another repository of the registry. false without an error if
 // origin is somewhere else or the registry does not want to.
-func (r *repo) Mount(ctx context.Context, d ociv1.Descriptor, origin string) (bool, error) {
+func (r *repo) mount(ctx context.Context, d ociv1.Descriptor, origin string) (bool, error) {
 	if err := r.check(d); err != nil {
 		return false, err
 	}

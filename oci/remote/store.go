@@ -72,7 +72,7 @@ func Open(env *ocm.Env, baseURL, subPath string, o Options) (*Store, error) {
 }
 
 // OpenRepository gives access to the one repository of a reference; tag and digest are ignored.
-// Credentials are looked up by the host alone. The result is also an [oci.Mounter] and an
+// Credentials are looked up by the host alone. The result is also an [oci.Placer] and an
 // [oci.ReferrerLister].
 func OpenRepository(env *ocm.Env, ref Reference, o Options) (oci.Repo, error) {
 	host, err := checkHost(ref.Host)
@@ -166,7 +166,7 @@ func isLoopback(host string) bool {
 }
 
 // Repo gives access to one repository below the store's path. A name that is no repository
-// path is reported by the first method that is called. The result is also an [oci.Mounter] and
+// path is reported by the first method that is called. The result is also an [oci.Placer] and
 // an [oci.ReferrerLister].
 func (s *Store) Repo(name string) oci.Repo {
 	s.mu.Lock()
