@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -88,34 +89,39 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		if err != nil || there {
 			return err
 		}
-		children, err := blob.Children(d, raw)
-		if err != nil {
-			return err
-		}
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(c.job().Parallel())
-		for _, child := range children {
-			g.Go(func() error {
-				if blob.IsManifest(child.MediaType) {
-					return c.node(gctx, content, child, depth+1)
-				}
-				return c.blob(gctx, content, child)
-			})
-		}
-		if err := g.Wait(); err != nil {
+		if err := c.children(ctx, content, d, raw, depth); err != nil {
 			return err
 		}
 		return c.job().Do(ctx, func() error { return c.to.PutManifest(ctx, plain(d), raw, "", Any()) })
 	})
 }
 
-// blob copies one blob of known digest: skip, mount or stream.
+// children copies what a manifest or index refers to.
+func (c copier) children(ctx context.Context, content ocm.Content, d ociv1.Descriptor, raw []byte, depth int) error {
+	children, err := blob.Children(d, raw)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.job().Parallel())
+	for _, child := range children {
+		g.Go(func() error {
+			if blob.IsManifest(child.MediaType) {
+				return c.node(ctx, content, child, depth+1)
+			}
+			return c.blob(ctx, content, child)
+		})
+	}
+	return g.Wait()
+}
+
+// blob copies one blob of known digest. The first repository that wants it gets it from the source;
+// those that want it too wait, and then find it, or have it mounted from the first.
 func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descriptor) error {
 	if err := blob.CheckDigest(d.Digest); err != nil {
 		return err
 	}
-	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
-	return c.job().Once(ctx, done{c.place, d.Digest, false}, func() error {
+	put := func() error {
 		return c.job().Do(ctx, func() error {
 			how, err := c.put(ctx, content, d)
 			if err == nil {
@@ -123,7 +129,25 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 			}
 			return err
 		})
+	}
+	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
+	return c.job().Once(ctx, done{c.place, d.Digest, false}, func() error {
+		first := false
+		err := c.job().Once(ctx, arrival{c.place.in, d.Digest}, func() error {
+			first = true
+			return put()
+		})
+		if err != nil || first {
+			return err
+		}
+		return put()
 	})
+}
+
+// arrival is the key under which a job remembers that a blob has come to a target for the first time.
+type arrival struct {
+	in     *Repository
+	digest digest.Digest
 }
 
 // put lets the repository find the shortest way, if it knows one.
@@ -137,12 +161,33 @@ func (c copier) put(ctx context.Context, content ocm.Content, d ociv1.Descriptor
 		return Moved, err
 	}
 	var origins []string
-	if content.Origin != "" {
-		origins = append(origins, content.Origin)
+	for _, o := range []string{c.place.in.homes.of(d.Digest), content.Origin} {
+		if o != "" && o != c.to.Origin() {
+			origins = append(origins, o)
+		}
 	}
-	return p.Place(ctx, plain(d), origins, func(ctx context.Context) (io.ReadCloser, error) {
+	how, err := p.Place(ctx, plain(d), origins, func(ctx context.Context) (io.ReadCloser, error) {
 		return c.open(ctx, content, d)
 	})
+	if err == nil {
+		c.place.in.homes.add(d.Digest, c.to.Origin())
+	}
+	return how, err
+}
+
+// homes remembers where in a registry the blobs of this run are.
+type homes struct{ byDigest sync.Map }
+
+func (h *homes) add(d digest.Digest, origin string) {
+	if origin != "" {
+		h.byDigest.LoadOrStore(d, origin)
+	}
+}
+
+func (h *homes) of(d digest.Digest) string {
+	origin, _ := h.byDigest.Load(d)
+	s, _ := origin.(string)
+	return s
 }
 
 func (c copier) count(how How, size int64) {
@@ -179,15 +224,20 @@ func (c copier) open(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if err != nil {
 		return nil, err
 	}
-	return watch(ctx, c.env, rc, item(d), d.Size), nil
+	return watch(ctx, c.env, rc, item(content, d), d.Size), nil
 }
 
-func item(d ociv1.Descriptor) string {
-	if t := d.Annotations[ociv1.AnnotationTitle]; t != "" {
-		return t
-	}
+// item names a stream for people.
+func item(content ocm.Content, d ociv1.Descriptor) string {
+	part := d.MediaType
 	if d.Digest != "" {
-		return d.Digest.Encoded()[:12]
+		part = d.Digest.Encoded()[:12]
 	}
-	return d.MediaType
+	switch {
+	case content.Name == "":
+		return part
+	case d.Digest == content.Root.Digest:
+		return content.Name
+	}
+	return content.Name + " " + part
 }

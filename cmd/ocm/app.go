@@ -20,7 +20,7 @@ import (
 
 // Bounds of --parallel.
 const (
-	defaultParallel = 4
+	defaultParallel = 16
 	maxParallel     = 64
 )
 
