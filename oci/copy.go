@@ -53,9 +53,7 @@ func (c copier) copy(ctx context.Context, content ocm.Content) (ociv1.Descriptor
 	if root.Digest == "" { // known only after reading
 		var stored ociv1.Descriptor
 		err := c.job().Do(ctx, func() (err error) {
-			if stored, err = c.push(ctx, content, root); err == nil {
-				c.count(Moved, stored.Size)
-			}
+			stored, err = c.push(ctx, content, root)
 			return err
 		})
 		return stored, err
@@ -122,16 +120,11 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		return err
 	}
 	put := func() error {
-		return c.job().Do(ctx, func() error {
-			how, err := c.put(ctx, content, d)
-			if err == nil {
-				c.count(how, d.Size)
-			}
-			return err
-		})
+		return c.job().Do(ctx, func() error { return c.put(ctx, content, d) })
 	}
 	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
 	return c.job().Once(ctx, done{c.place, d.Digest, false}, func() error {
+		c.env.Event(ocm.Event{Total: max(0, d.Size)})
 		first := false
 		err := c.job().Once(ctx, arrival{c.place.in, d.Digest}, func() error {
 			first = true
@@ -151,28 +144,46 @@ type arrival struct {
 }
 
 // put lets the repository find the shortest way, if it knows one.
-func (c copier) put(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (How, error) {
-	p, ok := c.to.(Placer)
-	if !ok {
-		if there, err := c.to.Exists(ctx, d); there || err != nil {
-			return Found, err
+func (c copier) put(ctx context.Context, content ocm.Content, d ociv1.Descriptor) error {
+	s := &source{copier: c, content: content, d: d}
+	how, err := c.find(ctx, d, content.Origin, s.open)
+	if err != nil {
+		s.finish()
+		return err
+	}
+	c.place.in.homes.add(d.Digest, c.to.Origin())
+	c.count(how, d.Size)
+	switch how {
+	case Moved:
+		s.finish()
+	case Deferred:
+		s.deferred.Store(true)
+	default:
+		c.env.Event(ocm.Event{Item: item(content, d), Bytes: d.Size, Total: d.Size, Done: true, Skipped: true})
+	}
+	return nil
+}
+
+func (c copier) find(ctx context.Context, d ociv1.Descriptor, origin string, open func(context.Context) (io.ReadCloser, error)) (How, error) {
+	if p, ok := c.to.(Placer); ok {
+		var origins []string
+		for _, o := range []string{c.place.in.homes.of(d.Digest), origin} {
+			if o != "" && o != c.to.Origin() {
+				origins = append(origins, o)
+			}
 		}
-		_, err := c.push(ctx, content, d)
+		return p.Place(ctx, plain(d), origins, open)
+	}
+	if there, err := c.to.Exists(ctx, d); there || err != nil {
+		return Found, err
+	}
+	rc, err := open(ctx)
+	if err != nil {
 		return Moved, err
 	}
-	var origins []string
-	for _, o := range []string{c.place.in.homes.of(d.Digest), content.Origin} {
-		if o != "" && o != c.to.Origin() {
-			origins = append(origins, o)
-		}
-	}
-	how, err := p.Place(ctx, plain(d), origins, func(ctx context.Context) (io.ReadCloser, error) {
-		return c.open(ctx, content, d)
-	})
-	if err == nil {
-		c.place.in.homes.add(d.Digest, c.to.Origin())
-	}
-	return how, err
+	defer rc.Close()
+	_, err = c.to.Push(ctx, plain(d), rc)
+	return Moved, err
 }
 
 // homes remembers where in a registry the blobs of this run are.
@@ -190,6 +201,24 @@ func (h *homes) of(d digest.Digest) string {
 	return s
 }
 
+// push streams a blob whose digest is not known.
+func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (ociv1.Descriptor, error) {
+	c.env.Event(ocm.Event{Total: max(0, d.Size)})
+	s := &source{copier: c, content: content, d: d}
+	defer s.finish()
+	rc, err := s.open(ctx)
+	if err != nil {
+		return d, err
+	}
+	defer rc.Close()
+	stored, err := c.to.Push(ctx, plain(d), rc)
+	if err == nil {
+		c.count(Moved, stored.Size)
+	}
+	stored.MediaType = d.MediaType
+	return stored, err
+}
+
 func (c copier) count(how How, size int64) {
 	s := c.job().Counters()
 	size = max(0, size)
@@ -204,27 +233,6 @@ func (c copier) count(how How, size int64) {
 		s.Found.Add(1)
 		s.Skipped.Add(size)
 	}
-}
-
-// push streams one blob.
-func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (ociv1.Descriptor, error) {
-	rc, err := c.open(ctx, content, d)
-	if err != nil {
-		return d, err
-	}
-	defer rc.Close()
-	stored, err := c.to.Push(ctx, plain(d), rc)
-	stored.MediaType = d.MediaType
-	return stored, err
-}
-
-// open opens a blob of the source; what is read of it is reported.
-func (c copier) open(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (io.ReadCloser, error) {
-	rc, err := content.From.Fetch(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	return watch(ctx, c.env, rc, item(content, d), d.Size), nil
 }
 
 // item names a stream for people.
