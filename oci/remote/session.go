@@ -36,6 +36,10 @@ type session struct {
 	http       *http.Client
 	tokens     auth.Cache
 	pace       pace
+	lane       lane
+	rate       rate
+	mounts     mounts
+	pending    pending
 
 	mu    sync.Mutex
 	asked bool // cred holds the environment's answer
