@@ -29,6 +29,9 @@ type Content struct {
 	// Origin is registry/repository where the content lives in a registry: blobs can
 	// be mounted from there by a repository of the same registry. Empty elsewhere.
 	Origin string
+	// Alone says that nothing attached to an image travels with it: no referrers, no signatures
+	// that cosign keeps under tags.
+	Alone bool
 }
 
 // Open opens the root's bytes.
