@@ -17,7 +17,6 @@ import (
 	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
-	"ocm/oci/remote"
 )
 
 // signatures is a manifest as cosign writes it: each layer is a signature, which stands in an
@@ -210,92 +209,5 @@ func TestLeftBehind(t *testing.T) {
 	want := []string{"application/vnd.example.signature " + sig.Digest.String(), "tag " + cosignTag(root, ".sig")}
 	if list, err = oci.LeftBehind(t.Context(), newEnv(), from, root); err != nil || !slices.Equal(list, want) {
 		t.Errorf("expected %v, found %v, %v", want, list, err)
-	}
-}
-
-// A writer who dies, or another one at the same moment, leaves a referrer out of the index under the fallback
-// tag. Whoever comes next puts it back.
-func TestLostUpdateOfTheFallbackTag(t *testing.T) {
-	t.Parallel()
-	at := fixture.DockerRegistry(t)
-	from := memory.New().Repo("image")
-	root := put(t, from, "", ociv1.Manifest{ArtifactType: "image"}, "image")
-	want := map[digest.Digest]bool{}
-	for i := range 4 {
-		want[put(t, from, "", ociv1.Manifest{ArtifactType: "sig", Subject: &root}, fmt.Sprint(i)).Digest] = true
-	}
-	target := func() oci.Repo {
-		s := fixture.Must[*remote.Store](t)(remote.Open(newEnv(), at, "", remote.Options{}))
-		return s.Repo("image")
-	}
-	check := func(when string) {
-		t.Helper()
-		found := map[digest.Digest]bool{}
-		for d, err := range target().(oci.ReferrerLister).Referrers(t.Context(), root, "") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			found[d.Digest] = true
-		}
-		if len(found) != len(want) {
-			t.Errorf("%s: expected %v, found %v", when, want, found)
-		}
-	}
-	if err := oci.CopyAttached(t.Context(), newEnv(), from, target(), root); err != nil {
-		t.Fatal(err)
-	}
-	check("copied")
-	index := ociv1.Index{MediaType: ociv1.MediaTypeImageIndex}
-	index.SchemaVersion = 2
-	putRaw(t, target(), oci.ReferrersTag(root.Digest), ociv1.MediaTypeImageIndex, index) // all are lost
-	if err := oci.CopyAttached(t.Context(), newEnv(), from, target(), root); err != nil {
-		t.Fatal(err)
-	}
-	check("after a loss")
-}
-
-// Two processes copy other signatures of one image to the same place. Whatever the race did, each run
-// sees to it that its own are listed.
-func TestTwoWritersOfTheFallbackTag(t *testing.T) {
-	t.Parallel()
-	at := fixture.DockerRegistry(t)
-	sources := []oci.Repo{memory.New().Repo("image"), memory.New().Repo("image")}
-	var root ociv1.Descriptor
-	for i, from := range sources {
-		root = put(t, from, "", ociv1.Manifest{ArtifactType: "image"}, "image")
-		for j := range 5 {
-			put(t, from, "", ociv1.Manifest{ArtifactType: "sig", Subject: &root}, fmt.Sprint(i, j))
-		}
-	}
-	target := func() oci.Repo {
-		s := fixture.Must[*remote.Store](t)(remote.Open(newEnv(), at, "", remote.Options{}))
-		return s.Repo("image")
-	}
-	errs := make(chan error)
-	for _, from := range sources {
-		go func() { errs <- oci.CopyAttached(t.Context(), newEnv(), from, target(), root) }()
-	}
-	for range sources {
-		if err := <-errs; err != nil {
-			t.Fatal(err)
-		}
-	}
-	count := func() (n int) {
-		for _, err := range target().(oci.ReferrerLister).Referrers(t.Context(), root, "") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			n++
-		}
-		return n
-	}
-	t.Logf("after the race: %d of 10", count())
-	for _, from := range sources {
-		if err := oci.CopyAttached(t.Context(), newEnv(), from, target(), root); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := count(); n != 10 {
-		t.Errorf("expected 10 referrers, found %d", n)
 	}
 }
