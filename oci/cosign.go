@@ -139,9 +139,9 @@ func (w *walk) mayMove(ctx context.Context, p pair, d ociv1.Descriptor, raw []by
 	switch {
 	case err != nil:
 		return At(old.Digest), false, fmt.Errorf("at the target: %w", err)
-	case covers(d, raw, old, oldRaw):
+	case covers(raw, oldRaw):
 		return At(old.Digest), false, nil
-	case !covers(old, oldRaw, d, raw):
+	case !covers(oldRaw, raw):
 		w.leave(p, fmt.Sprintf("the target's tag is at %s, which holds something else; it stays there", old.Digest))
 	}
 	return At(old.Digest), true, nil
@@ -168,9 +168,9 @@ func (w *walk) readTag(ctx context.Context, from ocm.Fetcher, ref string) (d oci
 // covers reports whether a manifest has all layers of another one. Cosign's manifests are lists to which
 // signatures are added as layers. The layers of two signatures may be the same bytes: the signature
 // itself stands in the annotations, so these must be the same, too.
-func covers(d ociv1.Descriptor, raw []byte, other ociv1.Descriptor, otherRaw []byte) bool {
-	layers, ok := layersOf(d, raw)
-	others, otherOK := layersOf(other, otherRaw)
+func covers(raw, otherRaw []byte) bool {
+	layers, ok := layersOf(raw)
+	others, otherOK := layersOf(otherRaw)
 	if !ok || !otherOK {
 		return false
 	}
@@ -185,12 +185,12 @@ func layerKey(d ociv1.Descriptor) string {
 	return string(mustJSON(ociv1.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, Annotations: d.Annotations}))
 }
 
-// layersOf reads the layers of a manifest that is no index.
-func layersOf(d ociv1.Descriptor, raw []byte) ([]ociv1.Descriptor, bool) {
+// layersOf reads the layers of a manifest; an index has none.
+func layersOf(raw []byte) ([]ociv1.Descriptor, bool) {
 	var m struct {
 		Config *ociv1.Descriptor  `json:"config"`
 		Layers []ociv1.Descriptor `json:"layers"`
 	}
-	ok := !blob.IsIndex(d.MediaType) && jsonv2.Unmarshal(raw, &m) == nil && m.Config != nil
+	ok := jsonv2.Unmarshal(raw, &m) == nil && m.Config != nil
 	return m.Layers, ok
 }

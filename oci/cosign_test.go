@@ -93,6 +93,22 @@ func TestCosignTagOfTheTargetIsAnIndex(t *testing.T) {
 	}
 }
 
+// A run that was killed between a signature and what is attached to it is finished by the next one.
+func TestAttachedToWhatIsThere(t *testing.T) {
+	t.Parallel()
+	from, to := memory.New().Repo("image"), memory.New().Repo("image")
+	root := put(t, from, "", ociv1.Manifest{ArtifactType: "image"}, "image")
+	sig := signatures(t, from, cosignTag(root, ".sig"), "a=1")
+	signatures(t, to, cosignTag(root, ".sig"), "a=1")
+	referrer := put(t, from, "", ociv1.Manifest{ArtifactType: "x", Subject: &sig}, "attached to the signature")
+	if err := oci.CopyAttached(t.Context(), newEnv(), from, to, root); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := to.Exists(t.Context(), referrer); !there || err != nil {
+		t.Errorf("%s is missing: %v", referrer.Digest, err)
+	}
+}
+
 // moving is a repository whose tag somebody else moves between a look and a write.
 type moving struct {
 	oci.Repo
@@ -125,13 +141,12 @@ func TestCosignTagThatMoves(t *testing.T) {
 		t.Errorf("expected %s, found %s, %v", source.Digest, found.Digest, err)
 	}
 	n := 0
-	source = signatures(t, from, tag, "a=1", "b=2", "c=3", "0=0", "1=1", "2=2", "3=3", "4=4", "5=5", "6=6", "7=7", "8=8", "9=9")
+	signatures(t, from, tag, "a=1", "b=2", "c=3", "0=0", "1=1", "2=2", "3=3", "4=4", "5=5", "6=6", "7=7", "8=8", "9=9")
 	err = oci.CopyAttached(t.Context(), newEnv(), from, moving{to, func() {
 		signatures(t, to, tag, "a=1", fmt.Sprintf("%d=%d", n, n))
 		n++
 	}}, root)
 	fixture.WantErr(t, err, ocm.ErrConflict, tag)
-	_ = source
 }
 
 // manyTags is a repository with tags that never end.
