@@ -262,7 +262,7 @@ func (r *repo) putManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, 
 // index of a CTF that others read, so it must be one that they accept.
 func (r *repo) writable() error {
 	if r.s.out == nil {
-		return fmt.Errorf("archives are read only: transfer to a directory: %w", errors.ErrUnsupported)
+		return fmt.Errorf("it comes through a pipe and cannot be written: %w", errors.ErrUnsupported)
 	}
 	odd := func(c rune) bool {
 		return c == '\\' || c == ':' || c > unicode.MaxASCII || !unicode.IsGraphic(c) || c == ' '
