@@ -139,7 +139,7 @@ func Open(path string) (*Store, error) {
 func Write(w io.Writer, temp string) *Store {
 	idx, _ := newIndex(nil) // nothing can be wrong with it
 	o := newOverlay(&outlet{w: w, temp: temp}, nil, idx)
-	o.changed = true // an archive without content is one, too
+	o.changes = 1 // an archive without content is one, too
 	return &Store{path: pipeName, files: o, out: o}
 }
 

@@ -30,7 +30,8 @@ type overlay struct {
 	idx     *index
 	fresh   map[digest.Digest]fresh
 	held    int64 // bytes in memory
-	changed bool  // since finish
+	changes int   // that were made …
+	written int   // … and that finish has written
 	closed  bool
 
 	spooling chan struct{} // holds one value while a blob is written to the spool
@@ -136,7 +137,8 @@ func (o *overlay) update(_ context.Context, _ bool, fn func(*index) (*index, err
 	if err != nil || idx == o.idx {
 		return err
 	}
-	o.idx, o.changed = idx, true
+	o.idx = idx
+	o.changes++
 	return nil
 }
 
@@ -168,7 +170,7 @@ func (o *overlay) add(d digest.Digest, f fresh) (added bool) {
 	}
 	o.fresh[d] = f
 	o.held += int64(len(f.data))
-	o.changed = true
+	o.changes++
 	return true
 }
 

@@ -34,9 +34,9 @@ func (o *overlay) finish(ctx context.Context, f form, from []ocm.Sequential) err
 	o.finishing.Lock()
 	defer o.finishing.Unlock()
 	o.mu.Lock()
-	idx, changed := o.idx, o.changed
+	idx, changes, done := o.idx, o.changes, o.written
 	o.mu.Unlock()
-	if !changed {
+	if changes == done {
 		return nil
 	}
 	err := o.to.write(ctx, func(w io.Writer) error {
@@ -69,7 +69,7 @@ func (o *overlay) finish(ctx context.Context, f form, from []ocm.Sequential) err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.changed = false
+	o.written = changes
 	return nil
 }
 
