@@ -293,3 +293,28 @@ func TestFeed_intoExisting(t *testing.T) {
 		verifyAll(t, repository(fixture.Must[*ctf.Store](t)(ctf.Open(path))))
 	}
 }
+
+// Content that must be read before it is written, and is too large to be held, waits beside the target.
+func TestFeed_largeLayout(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	from := repository(fixture.Must[*ctf.Store](t)(ctf.Open(filepath.Join(dir, "a.tar"))))
+	a := write(t, from, "acme.org/app", "1.0.0", nil)
+	a.resource("layout", layout(t, fixture.Image(noise(3, 40<<20))))
+	a.commit()
+	if err := from.(ocm.Finisher).Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"b.tar", "dir"} {
+		f := fixture.Must[*os.File](t)(os.Open(filepath.Join(dir, "a.tar")))
+		defer f.Close()
+		to := repository(fixture.Must[*ctf.Store](t)(ctf.Open(filepath.Join(dir, target))))
+		if _, err := transferAll(t, pipeOf(t, f), to); err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	left := fixture.Must[[]string](t)(filepath.Glob(filepath.Join(dir, ".*")))
+	if one := fixture.Must[os.FileInfo](t)(os.Stat(filepath.Join(dir, "b.tar"))); one.Size() < 40<<20 || len(left) > 0 {
+		t.Errorf("found %d bytes, and %v", one.Size(), left)
+	}
+}
