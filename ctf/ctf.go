@@ -82,8 +82,25 @@ const (
 type Store struct {
 	path  string
 	files files
-	out   sink // nil if this form cannot be written
-	form  form // of an archive that is written
+	out   sink     // nil if this form cannot be written
+	over  *overlay // nil if this is no archive that can be written; else it is files, too
+	form  form     // of an archive that is written
+}
+
+// index returns an index in which a repository can be looked up.
+func (s *Store) index(repository string) (*index, error) {
+	if s.over != nil {
+		return s.over.of(repository)
+	}
+	return s.files.load()
+}
+
+// sink returns what takes the content of a repository; nil if it cannot be written.
+func (s *Store) sink(repository string) sink {
+	if s.over != nil {
+		return repoSink{s.over, repository}
+	}
+	return s.out
 }
 
 // sink is the half of a form that can be written. Digests and names were checked before.
@@ -140,7 +157,7 @@ func Write(w io.Writer, temp string) *Store {
 	idx, _ := newIndex(nil) // nothing can be wrong with it
 	o := newOverlay(&outlet{w: w, temp: temp}, nil, idx)
 	o.changes = 1 // an archive without content is one, too
-	return &Store{path: pipeName, files: o, out: o}
+	return &Store{path: pipeName, files: o, over: o}
 }
 
 func openDirectory(path string) *Store {
@@ -162,7 +179,7 @@ func create(path string) (*Store, error) {
 		return nil, err
 	}
 	o := newOverlay(&place{path: path}, nil, idx)
-	return &Store{path: path, files: o, out: o, form: form}, nil
+	return &Store{path: path, files: o, over: o, form: form}, nil
 }
 
 // mayCreate tells early what the first write would stumble over.
@@ -220,7 +237,7 @@ func newArchiveStore(path, real string, f *os.File) (*Store, error) {
 		form = has
 	}
 	o := newOverlay(&place{path: real, was: fi}, in, idx)
-	return &Store{path: path, files: o, out: o, form: form}, nil
+	return &Store{path: path, files: o, over: o, form: form}, nil
 }
 
 // errNoArchive is what a file is called that does not even begin as an archive.
@@ -262,11 +279,10 @@ func (s *Store) Close() error { return s.files.Close() }
 func (s *Store) Finish(ctx context.Context) error { return s.finish(ctx) }
 
 func (s *Store) finish(ctx context.Context, from ...ocm.Sequential) error {
-	o, ok := s.out.(*overlay)
-	if !ok {
+	if s.over == nil {
 		return nil
 	}
-	if err := o.finish(ctx, s.form, from); err != nil {
+	if err := s.over.finish(ctx, s.form, from); err != nil {
 		return fmt.Errorf("CTF archive %s: %w", s.path, err)
 	}
 	return nil
@@ -274,8 +290,7 @@ func (s *Store) finish(ctx context.Context, from ...ocm.Sequential) error {
 
 // Feeder returns what takes content from sequential sources when it is finished: an archive.
 func (s *Store) Feeder() (oci.Feeder, bool) {
-	_, ok := s.out.(*overlay)
-	return feeder{s}, ok
+	return feeder{s}, s.over != nil
 }
 
 type feeder struct{ s *Store }
@@ -293,8 +308,8 @@ func (s *Store) Sequential() (ocm.Sequential, bool) {
 }
 
 func (s *Store) sequence() (sequence, bool) {
-	if o, ok := s.files.(*overlay); ok {
-		seq, ok := o.old.(sequence)
+	if s.over != nil {
+		seq, ok := s.over.old.(sequence)
 		return seq, ok
 	}
 	seq, ok := s.files.(sequence)

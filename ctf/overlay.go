@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -27,7 +29,8 @@ type overlay struct {
 	bufs sync.Pool
 
 	mu      sync.Mutex
-	idx     *index
+	idx     *index            // of the old archive
+	repos   map[string]*index // of the repositories that were changed, each by itself: it is copied at each change
 	fresh   map[digest.Digest]fresh
 	held    int64 // bytes in memory
 	changes int   // that were made …
@@ -66,18 +69,57 @@ type fresh struct {
 
 func newOverlay(to destination, old listed, idx *index) *overlay {
 	return &overlay{
-		to: to, old: old, idx: idx, fresh: map[digest.Digest]fresh{}, spooling: make(chan struct{}, 1),
+		to: to, old: old, idx: idx, repos: map[string]*index{}, fresh: map[digest.Digest]fresh{}, spooling: make(chan struct{}, 1),
 		bufs: sync.Pool{New: func() any { return new([chunkSize]byte) }},
 	}
 }
 
+// load puts the index together, which takes its time: see of.
 func (o *overlay) load() (*index, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	switch {
+	case o.closed:
+		return nil, fmt.Errorf("the CTF is closed: %w", fs.ErrClosed)
+	case len(o.repos) == 0:
+		return o.idx, nil
+	}
+	var all entries
+	for _, e := range o.idx.entries {
+		if o.repos[e.Repository] == nil {
+			all = append(all, e)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.repos)) {
+		all = append(all, o.repos[name].entries...)
+	}
+	return newIndex(all)
+}
+
+// of returns the index of one repository.
+func (o *overlay) of(repository string) (*index, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ofLocked(repository)
+}
+
+func (o *overlay) ofLocked(repository string) (*index, error) {
 	if o.closed {
 		return nil, fmt.Errorf("the CTF is closed: %w", fs.ErrClosed)
 	}
+	if idx := o.repos[repository]; idx != nil {
+		return idx, nil
+	}
 	return o.idx, nil
+}
+
+// cut is the part of the old index that is about one repository.
+func (o *overlay) cut(repository string) (*index, error) {
+	var part entries
+	for _, i := range o.idx.byRepo[repository] {
+		part = append(part, o.idx.entries[i])
+	}
+	return newIndex(part)
 }
 
 func (o *overlay) get(d digest.Digest) (fresh, bool) {
@@ -129,16 +171,29 @@ func (o *overlay) Close() error {
 	return o.old.Close()
 }
 
+// repoSink is an overlay to which a repository is written.
+type repoSink struct {
+	*overlay
+	repository string
+}
+
 // update changes the index in memory.
-func (o *overlay) update(_ context.Context, _ bool, fn func(*index) (*index, error)) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	idx, err := fn(o.idx)
-	if err != nil || idx == o.idx {
+func (r repoSink) update(_ context.Context, _ bool, fn func(*index) (*index, error)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, err := r.ofLocked(r.repository)
+	if err == nil && old == r.idx {
+		old, err = r.cut(r.repository)
+	}
+	if err != nil {
 		return err
 	}
-	o.idx = idx
-	o.changes++
+	idx, err := fn(old)
+	if err != nil || idx == old {
+		return err
+	}
+	r.repos[r.repository] = idx
+	r.changes++
 	return nil
 }
 

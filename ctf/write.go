@@ -34,12 +34,16 @@ func (o *overlay) finish(ctx context.Context, f form, from []ocm.Sequential) err
 	o.finishing.Lock()
 	defer o.finishing.Unlock()
 	o.mu.Lock()
-	idx, changes, done := o.idx, o.changes, o.written
+	changes, done := o.changes, o.written
 	o.mu.Unlock()
 	if changes == done {
 		return nil
 	}
-	err := o.to.write(ctx, func(w io.Writer) error {
+	idx, err := o.load()
+	if err != nil {
+		return err
+	}
+	err = o.to.write(ctx, func(w io.Writer) error {
 		a := &author{o: o, ctx: ctx, left: o.sizes()}
 		out := bufio.NewWriterSize(w, 64<<10)
 		a.out = out

@@ -540,3 +540,47 @@ func wantNothingHidden(t *testing.T, dir string) {
 		t.Errorf("found %v, %v", list, err)
 	}
 }
+
+// Cost grows with what is added, not with what is there: this takes a second, and took minutes when
+// every change copied the whole index.
+func TestArchive_tenThousandRepositories(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	s := open(t, filepath.Join(t.TempDir(), "x.tar"))
+	config, err := s.Repo("r").Push(t.Context(), ociv1.Descriptor{MediaType: ociv1.MediaTypeImageConfig}, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		raw := fmt.Appendf(nil, `{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[],"annotations":{"n":"%d"}}`, config.MediaType, config.Digest, i)
+		m := ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+		if err := s.Repo(fmt.Sprint("r/n", i)).PutManifest(t.Context(), m, raw, "1.0.0", oci.Absent()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finish(t, s)
+	f, err := os.Open(s.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	pipe, err := ctf.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*ctf.Store{s, open(t, s.String()), pipe} {
+		found := 0
+		for name, err := range s.Repos(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Repo(name).Resolve(t.Context(), "1.0.0"); err != nil {
+				t.Fatal(err)
+			}
+			found++
+		}
+		if found != n {
+			t.Errorf("expected %d repositories, found %d", n, found)
+		}
+	}
+}
