@@ -28,6 +28,7 @@ type Options struct {
 	OmitAccess    []string // access types that stay as they are even so
 	Overwrite     bool     // replace a target version whose signed content differs
 	KeepExisting  bool     // never touch a version that is in the target already
+	Unfinished    bool     // the caller writes more, and finishes the target (see ocm.Finisher)
 }
 
 // Actions of a [Move].
@@ -81,6 +82,7 @@ type Plan struct {
 	env    *ocm.Env
 	target ocm.Repository
 	o      Options
+	fed    *feed // nil: no source is read front to back
 }
 
 // NewPlan decides what transferring the graph to target means. It reads the target, and writes

@@ -32,11 +32,14 @@ type Summary struct {
 // continues from there.
 func (p *Plan) Run(ctx context.Context) (*Summary, error) {
 	s := &Summary{Versions: len(p.Versions)}
+	if err := p.feed(ctx); err != nil {
+		return s, err
+	}
 	done := make(map[string]chan struct{}, len(p.Versions))
 	for _, vp := range p.Versions {
 		done[vp.Component] = make(chan struct{})
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * p.env.Job.Parallel())
 	// The order is children first: whatever a version waits for was started before it.
 	for _, vp := range p.Versions {
@@ -44,18 +47,21 @@ func (p *Plan) Run(ctx context.Context) (*Summary, error) {
 			for _, child := range vp.node.Children {
 				select {
 				case <-done[child.Key()]:
-				case <-ctx.Done():
-					return context.Cause(ctx)
+				case <-gctx.Done():
+					return context.Cause(gctx)
 				}
 			}
-			if err := p.version(ctx, vp, s); err != nil {
+			if err := p.version(gctx, vp, s); err != nil {
 				return fmt.Errorf("%s: %w", vp.Component, err)
 			}
 			close(done[vp.Component])
 			return nil
 		})
 	}
-	return s, g.Wait()
+	if err := g.Wait(); err != nil {
+		return s, err
+	}
+	return s, p.finish(ctx)
 }
 
 func (p *Plan) version(ctx context.Context, vp *VersionPlan, s *Summary) error {
@@ -119,7 +125,7 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m Move, out *ocm.De
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if c, err = p.checkBefore(ctx, c, want); err != nil {
+	if c, err = p.checkBefore(ctx, p.fed.again(c), want); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
 	stored, err := draft.Add(ctx, c, hint(*access))

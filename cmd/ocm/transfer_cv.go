@@ -143,6 +143,10 @@ func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string
 		return err
 	}
 	r.explicit = explicit
+	out, err := a.results(r.targetType, r.target)
+	if err != nil {
+		return err
+	}
 	s, err := a.session()
 	if err != nil {
 		return err
@@ -152,11 +156,11 @@ func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string
 		return withHint(err, transferHint(err))
 	}
 	a.err.stopProgress()
-	if err := printList(a.out, o.output, moved.versions, moveTable); err != nil {
+	if err := printList(out, o.output, moved.versions, moveTable); err != nil {
 		return err
 	}
 	if o.output == "table" {
-		return printTransferred(a.out, moved)
+		return printTransferred(out, moved)
 	}
 	if moved.left > 0 {
 		s.env.Log.Warn(notCopied(moved.left))

@@ -48,7 +48,7 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if s.env.Dir == "" {
 		s.env.Dir = filepath.Dir(r.constructor)
 	}
-	target, err := s.open(ctx, r.repositoryType, r.repository)
+	target, err := s.openTarget(ctx, r.repositoryType, r.repository)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *session) copyInto(ctx context.Context, target ocm.Repository, v ocm.Ver
 	if err != nil {
 		return err
 	}
-	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{})
+	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{Unfinished: true})
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (s *session) sign(ctx context.Context, r signRequest) (ocm.Signature, error
 	if err != nil {
 		return ocm.Signature{}, s.keyError(err)
 	}
-	return *sig, nil
+	return *sig, finish(ctx, repo)
 }
 
 // signChildren signs what v references, children first. Those that have a signature of this
@@ -254,11 +254,11 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 	if err != nil {
 		return none, withHint(err, s.findHint(ctx, err, r.from))
 	}
-	source, err := s.open(ctx, r.from.Type, r.from.Repository)
+	source, err := s.openSource(ctx, r.from.Type, r.from.Repository)
 	if err != nil {
 		return none, err
 	}
-	target, err := s.open(ctx, r.targetType, r.target)
+	target, err := s.openTarget(ctx, r.targetType, r.target)
 	if err != nil {
 		return none, err
 	}
@@ -291,7 +291,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 			return none, err
 		}
 	}
-	return out, nil
+	return out, drain(ctx, r.from.Type, r.from.Repository, source)
 }
 
 // leftBehind counts the versions that are referenced and not in the graph.
