@@ -27,6 +27,10 @@ type noReferrersAPI struct{ repository string }
 // more are [ocm.ErrLimit]. Their digests and sizes were checked, not that they exist, that they
 // are manifests that can be read here, or that they have this subject.
 //
+// Storing a manifest with a subject keeps that index up to date. This is a read and a write, and
+// registries have no lock: of two writers at the same moment, or one that dies in between, one may leave
+// a referrer out of it. It is stored all the same, and storing it again lists it again.
+//
 // The type is compared here too, whatever the registry claims to have filtered: some take the
 // config's media type for it.
 func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
