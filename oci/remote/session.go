@@ -163,6 +163,7 @@ func (s *session) accept(req *http.Request, resp *http.Response) (*http.Response
 		err = s.refusal(req, resp, sent)
 	case isWebPage(req, resp):
 		err = &failure{
+			code:  resp.StatusCode,
 			text:  fmt.Sprintf("%s: expected the answer of a registry, found a web page: %s", s.place(req), firstLine(resp)),
 			cause: ocm.ErrInvalid,
 		}
