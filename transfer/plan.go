@@ -28,13 +28,13 @@ import (
 
 // Options say what to move. The zero value moves descriptors and the blobs beside them.
 type Options struct {
-	CopyResources bool     `json:"copyResources,omitempty"` // bring resources that live elsewhere into the target
-	CopyLocal     bool     `json:"copyLocal,omitempty"`     // the same, but only resources of relation "local"
-	CopySources   bool     `json:"copySources,omitempty"`   // sources that live elsewhere, too
-	OmitAccess    []string `json:"omitAccess,omitempty"`    // access types that stay as they are even so
-	UploadAs      string   `json:"uploadAs,omitempty"`      // [UploadLocalBlob], which is the default, or [UploadOCIArtifact]
-	Overwrite     bool     `json:"overwrite,omitempty"`     // replace a target version whose signed content differs
-	KeepExisting  bool     `json:"keepExisting,omitempty"`  // never touch a version that is in the target already
+	CopyResources bool     `json:"copyResources,omitzero"` // bring resources that live elsewhere into the target
+	CopyLocal     bool     `json:"copyLocal,omitzero"`     // the same, but only resources of relation "local"
+	CopySources   bool     `json:"copySources,omitzero"`   // sources that live elsewhere, too
+	OmitAccess    []string `json:"omitAccess,omitempty"`   // access types that stay as they are even so
+	UploadAs      string   `json:"uploadAs,omitempty"`     // [UploadLocalBlob], which is the default, or [UploadOCIArtifact]
+	Overwrite     bool     `json:"overwrite,omitzero"`     // replace a target version whose signed content differs
+	KeepExisting  bool     `json:"keepExisting,omitzero"`  // never touch a version that is in the target already
 
 	// Proof demands that the roots are verified, before the first write and after the last; nil: not.
 	Proof *Proof `json:"-"`

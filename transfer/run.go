@@ -171,7 +171,7 @@ func (vp *VersionPlan) document(stored []ocm.Stored) (*ocm.Descriptor, error) {
 	}
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
-		if access, _ := element(was, m); !m.Moves() || sameBlob(*access, stored[i]) {
+		if access, _ := element(was, m); !m.Moves() || m.Action == Copy && sameBlob(*access, stored[i]) {
 			continue
 		}
 		if out == was {
