@@ -14,6 +14,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/descriptor"
 )
 
 // ArtifactType is the access type written for artifacts in repositories of their own. Every
@@ -132,6 +133,19 @@ func (p publication) state(ctx context.Context, root ociv1.Descriptor) (was Was,
 	}
 	p.r.env.Logger().Warn("the tag is moved", "reference", p.ref, "from", found.Digest, "to", root.Digest)
 	return At(found.Digest), false, nil
+}
+
+// Head is the digest of the manifest that a version has here, by one request; [ocm.ErrNotFound] if there
+// is none. Nothing is read: what is known by that digest need not be opened again.
+func (r *Repository) Head(ctx context.Context, name, version string) (digest.Digest, error) {
+	if err := errors.Join(descriptor.CheckName(name), descriptor.CheckVersion(version)); err != nil {
+		return "", err
+	}
+	d, err := r.store.Repo(RepoName(name)).Resolve(ctx, Tag(version))
+	if err != nil {
+		return "", fmt.Errorf("%s: %s:%s: %w", r, name, version, err)
+	}
+	return d.Digest, nil
 }
 
 // Has reports whether an OCI repository below this one has a blob or manifest already. It is for

@@ -14,8 +14,8 @@ import (
 // compare decides about a version that the target has.
 func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
 	src, dst := vp.node.Descriptor(), vp.base.Descriptor()
-	if p.sameState(vp) {
-		if p.missing(vp) {
+	if vp.sameState() {
+		if p.missing(vp, dst) {
 			vp.merged = dst
 		}
 		return nil
@@ -33,7 +33,7 @@ func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
 		vp.State = Overwrite
 		return nil
 	}
-	p.missing(vp)
+	p.missing(vp, dst)
 	out, notes := merged(src, dst, p.o.Overwrite)
 	vp.Notes = append(vp.Notes, notes...)
 	if !sameDocument(out, dst) {
@@ -47,7 +47,7 @@ func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
 
 // sameState reports whether both sides are the same without looking at what they say: the digest
 // of a manifest addresses all of the version, and a document all that it says.
-func (p *Plan) sameState(vp *VersionPlan) bool {
+func (vp *VersionPlan) sameState() bool {
 	if vp.node.Manifest().Digest == vp.base.Manifest().Digest {
 		return true
 	}
@@ -55,13 +55,13 @@ func (p *Plan) sameState(vp *VersionPlan) bool {
 	return a != nil && b != nil && a.MediaType == b.MediaType && bytes.Equal(a.Bytes, b.Bytes)
 }
 
-// missing keeps what the target has already, and reports whether it lacks something that is to be
+// missing keeps what the target, whose descriptor is dst, has already, and reports whether it lacks something that is to be
 // copied: then the version is to be merged, else it is identical.
-func (p *Plan) missing(vp *VersionPlan) bool {
+func (p *Plan) missing(vp *VersionPlan, dst *ocm.Descriptor) bool {
 	vp.State = Identical
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
-		access, _ := element(vp.base.Descriptor(), m)
+		access, _ := element(dst, m)
 		_, want := element(vp.node.Descriptor(), m)
 		there := published(m, *access, want) || m.Action != Upload && oci.IsLocal(access.Type)
 		switch {

@@ -152,6 +152,55 @@ func (p *Plan) tell() {
 // decide says what happens with a version: what the target has, which contents move, and
 // whether anything is left to be done.
 func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
+	same, err := p.look(ctx, vp)
+	if err != nil {
+		return err
+	}
+	if err := p.moves(ctx, vp); err != nil || vp.State != "" {
+		return err
+	}
+	if !same {
+		return p.compare(ctx, vp)
+	}
+	if p.missing(vp, vp.node.Descriptor()) {
+		if err := p.open(ctx, vp); err != nil {
+			return err
+		}
+		if vp.base == nil || !vp.sameState() {
+			return fmt.Errorf("target %s: %s: %w while it was planned", p.Target, vp.Component, ocm.ErrConflict)
+		}
+		vp.merged = vp.base.Descriptor()
+	}
+	return nil
+}
+
+// look finds out whether the target lacks a version, or has the very same manifest, which addresses all
+// of it; if neither, it is opened.
+func (p *Plan) look(ctx context.Context, vp *VersionPlan) (same bool, err error) {
+	c := &vp.node.Descriptor().Component
+	if h, ok := p.target.(interface {
+		Head(ctx context.Context, name, version string) (digest.Digest, error)
+	}); ok {
+		found, err := h.Head(ctx, c.Name, c.Version)
+		same = err == nil && found == vp.node.Manifest().Digest
+		if errors.Is(err, ocm.ErrNotFound) {
+			vp.State = Absent
+			return false, nil
+		}
+	}
+	if !same {
+		if err := p.open(ctx, vp); err != nil || vp.State != "" {
+			return false, err
+		}
+	}
+	if p.o.KeepExisting {
+		vp.State = Kept
+	}
+	return same, nil
+}
+
+// open opens what the target has of a version.
+func (p *Plan) open(ctx context.Context, vp *VersionPlan) error {
 	c := &vp.node.Descriptor().Component
 	base, err := p.target.Open(ctx, c.Name, c.Version)
 	switch {
@@ -161,16 +210,8 @@ func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
 		return fmt.Errorf("target: cannot be read, so it cannot be replaced safely: %w", err)
 	case err != nil:
 		return fmt.Errorf("target: %w", err)
-	case p.o.KeepExisting:
-		vp.State = Kept
 	}
 	vp.base = base
-	if err := p.moves(ctx, vp); err != nil {
-		return err
-	}
-	if vp.State == "" {
-		return p.compare(ctx, vp)
-	}
 	return nil
 }
 

@@ -118,7 +118,9 @@ func (vp *VersionPlan) acceptState(v *DocumentVersion) error {
 		return fmt.Errorf("in the target the manifest %s was to be replaced, found %s", v.Replaces, vp.base.Manifest().Digest)
 	case vp.State == v.State, vp.State == Identical && v.State != Kept:
 		return nil
-	case vp.State == Kept && v.State == Absent: // written by this plan before, or by somebody else
+	case vp.State == Kept && v.State == Absent && vp.base == nil: // it is what this plan writes
+		return nil
+	case vp.State == Kept && v.State == Absent:
 		difference, err := signedDifference(vp.node.Descriptor(), vp.base.Descriptor())
 		if err == nil && difference == "" {
 			return nil
