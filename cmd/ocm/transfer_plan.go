@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 
 	"ocm"
 	"ocm/graph"
@@ -120,32 +119,36 @@ func (s *session) transferRoots(ctx context.Context, r transferRequest) ([]ocm.V
 	if err != nil {
 		return nil, withHint(err, s.findHint(ctx, err, r.from))
 	}
-	roots := make([]ocm.Version, len(selected))
-	for i, f := range selected {
-		roots[i] = f.version
-	}
-	return roots, nil
+	return versionsOf(selected), nil
 }
 
 func (s *session) plannedRoots(ctx context.Context, r transferRequest) ([]ocm.Version, error) {
-	names := r.document.Source.Roots
-	roots := make([]ocm.Version, len(names))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.env.Job.Parallel())
-	for i, name := range names {
+	repo, err := s.openSource(ctx, r.from.Type, r.from.Repository)
+	if err != nil {
+		return nil, err
+	}
+	var list []wanted
+	for _, name := range r.document.Source.Roots {
 		at, err := ocm.ParseCoordinates(repositoryName{r.from.Type, r.from.Repository}.String() + "//" + name)
 		if err != nil || at.Version == "" {
 			return nil, fmt.Errorf("plan: source.roots: %.300q is no name:version: %w", name, ocm.ErrInvalid)
 		}
 		at.Digest = r.from.Digest
-		g.Go(func() error {
-			return s.env.Job.Do(gctx, func() (err error) {
-				_, roots[i], err = s.openVersion(gctx, at)
-				return err
-			})
-		})
+		list = append(list, want(at))
 	}
-	return roots, g.Wait()
+	opened, err := openAll(ctx, s.env.Job, repo, list)
+	if err != nil {
+		return nil, err
+	}
+	return versionsOf(opened), nil
+}
+
+func versionsOf(list []found) []ocm.Version {
+	out := make([]ocm.Version, len(list))
+	for i, f := range list {
+		out[i] = f.version
+	}
+	return out
 }
 
 // proof is what --verify demands; what does not move is looked for by find.

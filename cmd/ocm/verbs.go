@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"ocm"
 	"ocm/construct"
 	"ocm/graph"
@@ -327,7 +329,14 @@ func leftBehind(g *graph.Graph) int {
 // isMissing reports whether a repository lacks a version of this name, whatever is in it.
 func isMissing(ctx context.Context, repo ocm.Repository, v ocm.Version) (bool, error) {
 	c := &v.Descriptor().Component
-	_, err := repo.Open(ctx, c.Name, c.Version)
+	var err error
+	if h, ok := repo.(interface {
+		Head(ctx context.Context, name, version string) (digest.Digest, error)
+	}); ok {
+		_, err = h.Head(ctx, c.Name, c.Version)
+	} else {
+		_, err = repo.Open(ctx, c.Name, c.Version)
+	}
 	if errors.Is(err, ocm.ErrNotFound) {
 		return true, nil
 	}
