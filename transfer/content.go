@@ -21,11 +21,17 @@ import (
 
 // content stores one resource or source in the target and returns where it is now.
 func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.Draft) (ocm.Stored, error) {
-	c, err := p.source(ctx, vp, m)
+	access, want := element(vp.node.Descriptor(), m)
+	c, err := graph.Content(ctx, p.kit, p.env, vp.node.Version, *access)
+	if err == nil {
+		err = m.asPlanned(c.Root.Digest)
+	}
+	if err == nil {
+		c, err = p.checkBefore(ctx, c, want)
+	}
 	if err != nil {
 		return ocm.Stored{}, fmt.Errorf("source: %w", err)
 	}
-	access, want := element(vp.node.Descriptor(), m)
 	var stored ocm.Stored
 	if m.Action == Upload {
 		stored, err = p.uploads.publish(ctx, m, c)
@@ -36,19 +42,6 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.
 		return stored, err
 	}
 	return stored, errors.Join(checkAfter(stored, want), m.asPlanned(stored.Root.Digest))
-}
-
-// source opens content and compares with what is said of it, as far as storing it does not do so.
-func (p *Plan) source(ctx context.Context, vp *VersionPlan, m *Move) (ocm.Content, error) {
-	access, want := element(vp.node.Descriptor(), m)
-	c, err := graph.Content(ctx, p.kit, p.env, vp.node.Version, *access)
-	if err != nil {
-		return c, err
-	}
-	if err := m.asPlanned(c.Root.Digest); err != nil {
-		return c, err
-	}
-	return p.checkBefore(ctx, c, want)
 }
 
 // asPlanned compares with the digest that content had when it was planned to be moved.

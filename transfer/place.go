@@ -30,7 +30,6 @@ func (p *Plan) place(ctx context.Context, vp *VersionPlan, m *Move, access ocm.S
 			if !blob.IsManifest(m.mediaType) {
 				m.Bytes = c.Root.Size
 			}
-			m.same = sameBlob(access, ocm.Stored{Root: c.Root})
 		}
 	}
 	if !local && m.Action == Copy {

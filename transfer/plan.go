@@ -63,7 +63,6 @@ type Move struct {
 	index     int
 	name      string // repository path and tag of an upload
 	mediaType string // of the content's root, if it is local
-	same      bool   // the access says already what storing the content leads to
 }
 
 // Moves reports whether content goes to the target.

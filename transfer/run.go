@@ -80,20 +80,20 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, t *tally) error {
 		return err
 	}
 	defer draft.Close()
-	adopted, err := p.adopt(ctx, vp, draft)
-	if err == nil && !adopted {
-		err = p.rebuild(ctx, vp, draft)
-	}
+	stored, err := p.contents(ctx, vp, draft)
 	if err != nil {
 		return err
 	}
+	if err := vp.commit(ctx, draft, stored); err != nil {
+		return err
+	}
 	atomic.AddInt64(&t.written, 1)
-	atomic.AddInt64(&t.contents, int64(vp.contents()))
+	atomic.AddInt64(&t.contents, int64(vp.count()))
 	return nil
 }
 
-// contents counts what moves.
-func (vp *VersionPlan) contents() (n int) {
+// count is the number of contents that move.
+func (vp *VersionPlan) count() (n int) {
 	for i := range vp.Moves {
 		if vp.Moves[i].Moves() {
 			n++
@@ -102,38 +102,8 @@ func (vp *VersionPlan) contents() (n int) {
 	return n
 }
 
-// adopt takes over the very manifest of the source, if nothing changes and the target can do that.
-func (p *Plan) adopt(ctx context.Context, vp *VersionPlan, draft ocm.Draft) (bool, error) {
-	a, ok := draft.(ocm.Adopter)
-	if !ok || !vp.unchanged() {
-		return false, nil
-	}
-	for i := range vp.Moves {
-		if m := &vp.Moves[i]; m.Moves() {
-			if _, err := p.source(ctx, vp, m); err != nil {
-				return false, fmt.Errorf("%s %s: source: %w", m.Kind, m.Element, err)
-			}
-		}
-	}
-	_, err := a.Adopt(ctx, vp.node.Version)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// unchanged reports whether a version becomes in the target what it is in the source.
-func (vp *VersionPlan) unchanged() bool {
-	for i := range vp.Moves {
-		if m := &vp.Moves[i]; m.Moves() != oci.IsLocal(m.Access) || m.Moves() && !m.same {
-			return false
-		}
-	}
-	return vp.State == Absent
-}
-
-// rebuild stores the contents, and then the descriptor that leads to them.
-func (p *Plan) rebuild(ctx context.Context, vp *VersionPlan, draft ocm.Draft) error {
+// contents stores what moves.
+func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft) ([]ocm.Stored, error) {
 	stored := make([]ocm.Stored, len(vp.Moves))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, min(p.env.Job.Parallel(), maxContents/min(maxVersions, len(p.Versions)))))
@@ -149,15 +119,34 @@ func (p *Plan) rebuild(ctx context.Context, vp *VersionPlan, draft ocm.Draft) er
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
+	return stored, g.Wait()
+}
+
+// commit makes the version visible: as the very manifest of the source, if nothing changes and the target
+// can do that, else with a descriptor that leads to what was stored.
+func (vp *VersionPlan) commit(ctx context.Context, draft ocm.Draft, stored []ocm.Stored) error {
 	out, err := vp.document(stored)
 	if err != nil {
 		return err
 	}
+	if a, ok := draft.(ocm.Adopter); ok && vp.State == Absent && out == vp.node.Descriptor() && vp.whole() {
+		_, err := a.Adopt(ctx, vp.node.Version)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
 	_, err = draft.Commit(ctx, out)
 	return err
+}
+
+// whole reports whether all that is stored beside the descriptor moves, and nothing else does.
+func (vp *VersionPlan) whole() bool {
+	for i := range vp.Moves {
+		if m := &vp.Moves[i]; (m.Action == Copy) != oci.IsLocal(m.Access) {
+			return false
+		}
+	}
+	return true
 }
 
 // document is the descriptor with the accesses of what was stored: the source's very own where

@@ -183,6 +183,12 @@ func (d adopterDraft) Adopt(_ context.Context, v ocm.Version) (ocm.Version, erro
 	return v, d.a.err
 }
 
+// publishing is an adopter in a registry.
+type publishing struct {
+	*adopter
+	ocm.Publisher
+}
+
 // A version of which nothing changes is taken over as it is, where the target can do that.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
@@ -207,6 +213,14 @@ func TestAdopt(t *testing.T) {
 	_, _, err := move(t.Context(), src, a, x, transfer.Options{})
 	if fixture.WantErr(t, err, ocm.ErrDigest, "resource data"); len(a.adopted) != 0 {
 		t.Error("a version was adopted whose content is not what it says")
+	}
+	// what is uploaded is no longer beside the descriptor
+	named := write(t, src, "acme.org/named", "1.0.0", nil)
+	named.named("image", "team/app:v1", fixture.Image("i"))
+	a = &adopter{Repository: repository(memory.New())}
+	b := &publishing{a, repository(base(t, fixture.Registry(t), "")).(ocm.Publisher)}
+	if p, _ := mustMove(t, src, b, named.commit(), transfer.Options{UploadAs: transfer.UploadOCIArtifact}); len(a.adopted) != 0 || p.Versions[0].Moves[0].Action != transfer.Upload {
+		t.Errorf("%q %+v", a.adopted, p.Versions[0])
 	}
 	a = &adopter{Repository: repository(memory.New()), err: fmt.Errorf("not that: %w", errors.ErrUnsupported)}
 	mustMove(t, src, a, v, transfer.Options{})
