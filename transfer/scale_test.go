@@ -89,7 +89,7 @@ func siblings(t testing.TB, r ocm.Repository, n int) *graph.Graph {
 // of commits wait to write its index for all of them.
 func TestManyVersionsAtOnce(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("the others never came"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("the others never came"))
 	defer cancel()
 	env := newEnv()
 	g := siblings(t, repository(memory.New()), 300)
