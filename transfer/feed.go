@@ -115,7 +115,8 @@ func (f *feed) expand(ctx context.Context, vp *VersionPlan) error {
 	if !known {
 		f.from = append(f.from, src)
 	}
-	for _, m := range vp.Moves {
+	for i := range vp.Moves {
+		m := &vp.Moves[i]
 		if m.Action != Copy {
 			continue
 		}

@@ -64,7 +64,7 @@ func layout(t testing.TB, image ocm.Content) ocm.Content {
 }
 
 // transferAll moves all that a repository has.
-func transferAll(t testing.TB, from, to ocm.Repository) (*transfer.Summary, error) {
+func moveAll(t testing.TB, from, to ocm.Repository) (*transfer.Summary, error) {
 	t.Helper()
 	v, err := from.Open(t.Context(), "acme.org/app", "1.0.0")
 	if err != nil {
@@ -154,7 +154,7 @@ func TestFeed(t *testing.T) {
 					"file": repository(fixture.Must[*ctf.Store](t)(ctf.Open(source))),
 				} {
 					to, read := target(t)
-					s, err := transferAll(t, from, to)
+					s, err := moveAll(t, from, to)
 					if err != nil || s.Written != 2 {
 						t.Fatalf("%s: %+v, %v", what, s, err)
 					}
@@ -183,7 +183,7 @@ func TestFeed_sameArchive(t *testing.T) {
 	}
 	raw := fixture.Must[[]byte](t)(os.ReadFile(source))
 	var b bytes.Buffer
-	if _, err := transferAll(t, pipeOf(t, bytes.NewReader(raw)), repository(ctf.Write(&b, ""))); err != nil {
+	if _, err := moveAll(t, pipeOf(t, bytes.NewReader(raw)), repository(ctf.Write(&b, ""))); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(b.Bytes(), raw) {
@@ -206,7 +206,7 @@ func TestFeed_cut(t *testing.T) {
 					to, read := target(t)
 					cut, err := ctf.Read(bytes.NewReader(raw[:end]))
 					if err == nil {
-						_, err = transferAll(t, repository(cut), to)
+						_, err = moveAll(t, repository(cut), to)
 					}
 					if !errors.Is(err, ocm.ErrInvalid) {
 						t.Errorf("cut at %d of %d: expected %q, found %v", end, len(raw), ocm.ErrInvalid, err)
@@ -230,12 +230,12 @@ func TestFeed_again(t *testing.T) {
 	closure(t, source)
 	raw := fixture.Must[[]byte](t)(os.ReadFile(source))
 	to := repository(fixture.Places()["ctf"](t))
-	if _, err := transferAll(t, pipeOf(t, bytes.NewReader(raw[:len(raw)-100])), to); err == nil {
+	if _, err := moveAll(t, pipeOf(t, bytes.NewReader(raw[:len(raw)-100])), to); err == nil {
 		t.Fatal("expected an error")
 	}
 	env := newEnv()
 	to2 := oci.NewRepository(fixture.Must[*ctf.Store](t)(ctf.Open(to.String())), env)
-	s, err := transferAll(t, pipeOf(t, bytes.NewReader(raw)), to2)
+	s, err := moveAll(t, pipeOf(t, bytes.NewReader(raw)), to2)
 	if err != nil || s.Written != 2 {
 		t.Fatalf("%+v, %v", s, err)
 	}
@@ -255,7 +255,7 @@ func TestFeed_tampered(t *testing.T) {
 	raw[at] ^= 1
 	for name, target := range targets() {
 		to, read := target(t)
-		if _, err := transferAll(t, pipeOf(t, bytes.NewReader(raw)), to); !errors.Is(err, ocm.ErrDigest) {
+		if _, err := moveAll(t, pipeOf(t, bytes.NewReader(raw)), to); !errors.Is(err, ocm.ErrDigest) {
 			t.Errorf("%s: expected %q, found %v", name, ocm.ErrDigest, err)
 		}
 		if name == "pipe" {
@@ -286,7 +286,7 @@ func TestFeed_intoExisting(t *testing.T) {
 		before := fixture.Must[[]byte](t)(os.ReadFile(path))
 		raw := fixture.Must[[]byte](t)(os.ReadFile(second))
 		to := repository(fixture.Must[*ctf.Store](t)(ctf.Open(path)))
-		if _, err := transferAll(t, pipeOf(t, bytes.NewReader(raw)), to); !errors.Is(err, ocm.ErrExists) {
+		if _, err := moveAll(t, pipeOf(t, bytes.NewReader(raw)), to); !errors.Is(err, ocm.ErrExists) {
 			t.Errorf("expected %q, found %v", ocm.ErrExists, err)
 		}
 		if !slices.Equal(before, fixture.Must[[]byte](t)(os.ReadFile(path))) {
@@ -311,7 +311,7 @@ func TestFeed_largeLayout(t *testing.T) {
 		f := fixture.Must[*os.File](t)(os.Open(filepath.Join(dir, "a.tar")))
 		defer f.Close()
 		to := repository(fixture.Must[*ctf.Store](t)(ctf.Open(filepath.Join(dir, target))))
-		if _, err := transferAll(t, pipeOf(t, f), to); err != nil {
+		if _, err := moveAll(t, pipeOf(t, f), to); err != nil {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
