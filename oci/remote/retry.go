@@ -173,7 +173,7 @@ func (s *session) waitAfter(resp *http.Response, ours time.Duration) time.Durati
 		return ours
 	}
 	if d, ok := retryAfter(resp, s.env.Time()); ok {
-		return min(d, s.pace.maxAfter)
+		return max(min(d, s.pace.maxAfter), s.pace.wait) // at once would be the same again
 	}
 	return ours
 }
