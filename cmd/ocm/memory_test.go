@@ -37,7 +37,7 @@ func TestMemoryOfTransfers(t *testing.T) {
 		t.Skip("the system does not tell what a process needs")
 	}
 	large, many := int64(32<<20), int64(1<<20)
-	if long {
+	if long() {
 		large, many = 256<<20, 8<<20
 	}
 	binary := build(t)
