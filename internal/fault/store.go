@@ -63,24 +63,34 @@ func (s *Store) Repos(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { yield("", errors.ErrUnsupported) }
 }
 
+// Finish implements [ocm.Finisher].
+func (s *Store) Finish(ctx context.Context) error {
+	f, ok := s.Store.(ocm.Finisher)
+	if !ok {
+		return nil
+	}
+	return s.step("finish", func() error { return f.Finish(ctx) })
+}
+
+// step does something that has no stream.
+func (s *Store) step(name string, do func() error) error {
+	if !s.Steps.next(name) || s.Act.stream() != 0 {
+		return do()
+	}
+	s.Steps.hit(name)
+	if s.Act == Lose {
+		_ = do() // nobody hears how it went
+	}
+	return fmt.Errorf("%s: %w", name, Err)
+}
+
 type repo struct {
 	oci.Repo
 	s    *Store
 	name string
 }
 
-// step does something that has no stream.
-func (r *repo) step(what string, do func() error) error {
-	name := r.name + ": " + what
-	if !r.s.Steps.next(name) || r.s.Act.stream() != 0 {
-		return do()
-	}
-	r.s.Steps.hit(name)
-	if r.s.Act == Lose {
-		_ = do() // nobody hears how it went
-	}
-	return fmt.Errorf("%s: %w", name, Err)
-}
+func (r *repo) step(what string, do func() error) error { return r.s.step(r.name+": "+what, do) }
 
 // streaming does something with a stream, which wrap breaks if that is the act. wrap is nil for a
 // stream that is passed on as it is, with all it can do.
