@@ -79,8 +79,10 @@ func registrySide(t *testing.T, hosts fault.Hosts, host string) side {
 	}
 }
 
-func ctfSide(t *testing.T, name string) side {
-	top := tempDir(t)
+func ctfSide(t *testing.T, name string) side { return sideIn(tempDir(t), name) }
+
+// sideIn is a CTF in a folder that is there.
+func sideIn(top, name string) side {
 	path := filepath.Join(top, name)
 	return side{
 		store: func(*ocm.Env) (oci.Store, error) { return ctf.Open(path) },
@@ -170,7 +172,14 @@ type scene struct {
 
 func newScene(t *testing.T, from, to string) *scene {
 	s := &scene{hosts: fault.Hosts{}, cache: tempDir(t)}
-	s.from, s.to = sides[from](t, s.hosts, "source.example"), sides[to](t, s.hosts, "target.example")
+	s.to = sides[to](t, s.hosts, "target.example")
+	s.fill(t, from)
+	return s
+}
+
+// fill makes the source.
+func (s *scene) fill(t *testing.T, from string) {
+	s.from = sides[from](t, s.hosts, "source.example")
 	env := &ocm.Env{Job: ocm.NewJob(4), HTTP: s.hosts}
 	repo := oci.NewRepository(fixture.Must[oci.Store](t)(s.from.store(env)), env)
 	defer repo.Close()
@@ -179,7 +188,6 @@ func newScene(t *testing.T, from, to string) *scene {
 		t.Fatal("the source cannot be finished")
 	}
 	s.before = s.from.state(t)
-	return s
 }
 
 // run is one run of the program: it opens both ends, plans, transfers, and closes them. wrap
