@@ -131,9 +131,9 @@ func tree(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// pair writes two versions, of which the second one references the first one: blobs, one of them
+// twoVersions writes two versions, of which the second one references the first one: blobs, one of them
 // in both, and an image for two platforms.
-func pair(t *testing.T, repo ocm.Repository) ocm.Version {
+func twoVersions(t *testing.T, repo ocm.Repository) ocm.Version {
 	shared, large := text("in both"), text(strings.Repeat("some text that repeats\n", 50_000))
 	lib := write(t, repo, "acme.org/lib", "1.0.0", nil)
 	lib.resource("shared", shared)
@@ -183,7 +183,7 @@ func (s *scene) fill(t *testing.T, from string) {
 	env := &ocm.Env{Job: ocm.NewJob(4), HTTP: s.hosts}
 	repo := oci.NewRepository(fixture.Must[oci.Store](t)(s.from.store(env)), env)
 	defer repo.Close()
-	pair(t, repo)
+	twoVersions(t, repo)
 	if f, ok := any(repo).(ocm.Finisher); ok && f.Finish(t.Context()) != nil {
 		t.Fatal("the source cannot be finished")
 	}
