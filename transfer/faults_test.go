@@ -166,6 +166,7 @@ func platforms(names ...string) ocm.Content {
 type scene struct {
 	hosts    fault.Hosts
 	cache    string
+	timeout  time.Duration // of runs
 	from, to side
 	before   string // the source's state
 }
@@ -193,7 +194,7 @@ func (s *scene) fill(t *testing.T, from string) {
 // run is one run of the program: it opens both ends, plans, transfers, and closes them. wrap
 // comes between.
 func (s *scene) run(ctx context.Context, l *fault.Link, wrap func(oci.Store) oci.Store) (err error) {
-	env := &ocm.Env{Job: ocm.NewJob(4), HTTP: s.hosts, Cache: s.cache}
+	env := &ocm.Env{Job: ocm.NewJob(4), HTTP: s.hosts, Cache: s.cache, Timeout: s.timeout}
 	if l != nil {
 		l.Base, env.HTTP = s.hosts, l
 	}
@@ -412,4 +413,28 @@ func faultAtCall(t *testing.T, s *scene, act fault.Act, a attempt) outcome {
 		t.Fatalf("%s at step %d, and all that follow: %v; it happened to %q, and the run ended with %v", act, a.at, a.down, hits, err)
 	}
 	return outcome{err, len(names)}
+}
+
+// A registry that sends, or takes, a byte every second is no registry for those who have set a
+// shorter timeout; and the rest of the time it is one.
+func TestSlowLoris(t *testing.T) {
+	t.Parallel()
+	for _, way := range [][2]string{{"registry", "ctf"}, {"ctf", "registry"}} {
+		t.Run(way[0]+" to "+way[1], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t, way[0], way[1])
+				s.timeout = 500 * time.Millisecond
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				err := s.run(ctx, &fault.Link{Steps: &fault.Steps{At: 1, Down: true}, Kind: fault.Trickle(time.Second)}, nil)
+				if ctx.Err() != nil {
+					t.Skip("the timeout of the environment is not heeded")
+				}
+				if err == nil {
+					t.Error("expected an error")
+				}
+				s.check(t, err)
+			})
+		})
+	}
 }

@@ -137,6 +137,26 @@ func Delay(d time.Duration) Kind {
 	}}
 }
 
+// Trickle lets bodies through byte by byte, with a pause before each.
+func Trickle(d time.Duration) Kind {
+	return Kind{"trickle", false, nil, func(base http.RoundTripper, req *http.Request) (*http.Response, error) {
+		out := req.Clone(req.Context())
+		if req.Body != nil {
+			out.Body = slow{single{req.Body}, d}
+		}
+		resp, err := base.RoundTrip(out)
+		if err == nil {
+			resp.Body = slow{single{resp.Body}, d}
+		}
+		return resp, err
+	}}
+}
+
+// single is read byte by byte.
+type single struct{ io.ReadCloser }
+
+func (s single) Read(p []byte) (int, error) { return s.ReadCloser.Read(p[:min(1, len(p))]) }
+
 type slow struct {
 	io.ReadCloser
 	d time.Duration
