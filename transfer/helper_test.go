@@ -216,20 +216,28 @@ func complete(t testing.TB, r ocm.Repository, v ocm.Version) {
 	}
 }
 
-// faulty is a store that counts what is done with it; package fault has those that fail.
+// faulty is a store that counts what is written, and fails at one write.
 type faulty struct {
 	oci.Store
 	mu     sync.Mutex
+	failAt int  // the number of the write that fails, from 1; 0: none
+	after  bool // the write is done, only the answer is lost
 	writes []string
 	reads  int // blobs and manifests that were fetched
 }
 
+var errFault = errors.New("the disk is on fire")
+
 func (f *faulty) Repo(name string) oci.Repo { return &faultyRepo{f.Store.Repo(name), f, name} }
 
-func (f *faulty) write(what string) {
+func (f *faulty) write(what string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.writes = append(f.writes, what)
+	if len(f.writes) == f.failAt {
+		return fmt.Errorf("write %d: %w", f.failAt, errFault)
+	}
+	return nil
 }
 
 // count tells how many writes had this text.
@@ -250,12 +258,30 @@ func (r *faultyRepo) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadClos
 	return r.Repo.Fetch(ctx, d)
 }
 
+// Push fails half way: some bytes have gone into the store by then.
 func (r *faultyRepo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
-	r.f.write(r.name + " blob " + d.Digest.String())
+	err := r.f.write(r.name + " blob " + d.Digest.String())
+	if err != nil && r.f.after {
+		_, lost := r.Repo.Push(ctx, d, src)
+		return d, errors.Join(err, lost)
+	}
+	if err != nil {
+		src = io.MultiReader(io.LimitReader(src, max(d.Size, 2)/2), failing{err})
+	}
 	return r.Repo.Push(ctx, d, src)
 }
 
 func (r *faultyRepo) PutManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, tag string, was oci.Was) error {
-	r.f.write(r.name + " manifest " + tag)
+	err := r.f.write(r.name + " manifest " + tag)
+	if err != nil && r.f.after {
+		return errors.Join(err, r.Repo.PutManifest(ctx, d, raw, tag, was))
+	}
+	if err != nil {
+		return err
+	}
 	return r.Repo.PutManifest(ctx, d, raw, tag, was)
 }
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -128,10 +129,13 @@ func WebPage() Kind {
 // Delay lets the request and every read of the answer wait.
 func Delay(d time.Duration) Kind {
 	return Kind{"delay", true, nil, func(base http.RoundTripper, req *http.Request) (*http.Response, error) {
-		time.Sleep(d)
+		if err := sleep(req.Context(), d); err != nil {
+			closeBody(req)
+			return nil, err
+		}
 		resp, err := base.RoundTrip(req)
 		if err == nil {
-			resp.Body = slow{resp.Body, d}
+			resp.Body = slow{resp.Body, req.Context(), d}
 		}
 		return resp, err
 	}}
@@ -142,11 +146,11 @@ func Trickle(d time.Duration) Kind {
 	return Kind{"trickle", false, nil, func(base http.RoundTripper, req *http.Request) (*http.Response, error) {
 		out := req.Clone(req.Context())
 		if req.Body != nil {
-			out.Body = slow{single{req.Body}, d}
+			out.Body = slow{single{req.Body}, req.Context(), d}
 		}
 		resp, err := base.RoundTrip(out)
 		if err == nil {
-			resp.Body = slow{single{resp.Body}, d}
+			resp.Body = slow{single{resp.Body}, req.Context(), d}
 		}
 		return resp, err
 	}}
@@ -159,12 +163,24 @@ func (s single) Read(p []byte) (int, error) { return s.ReadCloser.Read(p[:min(1,
 
 type slow struct {
 	io.ReadCloser
-	d time.Duration
+	ctx context.Context // of the request
+	d   time.Duration
 }
 
 func (s slow) Read(p []byte) (int, error) {
-	time.Sleep(s.d)
+	if err := sleep(s.ctx, s.d); err != nil {
+		return 0, err
+	}
 	return s.ReadCloser.Read(p)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Kinds are all of them; delays are of that length.
