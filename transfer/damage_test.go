@@ -52,7 +52,7 @@ func rewrite(path string, raw []byte) error {
 func damagedSource(t *testing.T, to string, damage func(path string, raw []byte) error) {
 	dir := filepath.Join(tempDir(t), "ctf")
 	src := repository(fixture.Must[*ctf.Store](t)(ctf.Open(dir)))
-	v := twoVersions(t, src)
+	v := twoVersions(t, src, 1000)
 	src.Close()
 	files := fixture.Must[[]string](t)(filepath.Glob(filepath.Join(dir, "blobs", "*")))
 	if len(files) < 15 {

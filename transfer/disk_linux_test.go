@@ -73,7 +73,7 @@ func disk(t *testing.T, dir, kind, limit string) error {
 			t.Fatal(err)
 		}
 	}()
-	s := &scene{hosts: fault.Hosts{}, cache: tempDir(t), to: sideIn(dir, "target."+kind)}
+	s := &scene{hosts: fault.Hosts{}, cache: tempDir(t), large: 1_200_000, to: sideIn(dir, "target."+kind)}
 	s.fill(t, "ctf")
 	err := s.run(t.Context(), nil, nil)
 	if err != nil && !errors.Is(err, syscall.ENOSPC) {

@@ -54,7 +54,10 @@ var sides = map[string]func(t *testing.T, hosts fault.Hosts, host string) side{
 
 func registrySide(t *testing.T, hosts fault.Hosts, host string) side {
 	h := olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem, GC: config.ConfigGC{Frequency: -1}}})
-	t.Cleanup(func() { h.Close() })
+	t.Cleanup(func() {
+		synctest.Wait() // for requests that nobody waits for any more
+		h.Close()
+	})
 	hosts[host] = h
 	store := func(env *ocm.Env) (oci.Store, error) {
 		return remote.Open(env, "http://"+host, "some/path", remote.Options{})
@@ -132,12 +135,12 @@ func tree(t *testing.T, dir string) string {
 }
 
 // twoVersions writes two versions, of which the second one references the first one: blobs, one of them
-// in both, and an image for two platforms.
-func twoVersions(t *testing.T, repo ocm.Repository) ocm.Version {
-	shared, large := text("in both"), text(strings.Repeat("some text that repeats\n", 50_000))
+// in both and one of about that many bytes, and an image for two platforms.
+func twoVersions(t *testing.T, repo ocm.Repository, large int) ocm.Version {
+	shared := text("in both")
 	lib := write(t, repo, "acme.org/lib", "1.0.0", nil)
 	lib.resource("shared", shared)
-	lib.resource("large", large)
+	lib.resource("large", text(strings.Repeat("text that repeats ", large/18)))
 	app := write(t, repo, "acme.org/app", "1.0.0", nil)
 	app.reference(lib.commit())
 	app.resource("shared", shared)
@@ -167,12 +170,16 @@ type scene struct {
 	hosts    fault.Hosts
 	cache    string
 	timeout  time.Duration // of runs
+	large    int           // bytes of the largest blob
 	from, to side
 	before   string // the source's state
 }
 
 func newScene(t *testing.T, from, to string) *scene {
-	s := &scene{hosts: fault.Hosts{}, cache: tempDir(t)}
+	s := &scene{hosts: fault.Hosts{}, cache: tempDir(t), large: 100_000}
+	if to == "ctf" {
+		s.large = 1_200_000 // received in parts that stay
+	}
 	s.to = sides[to](t, s.hosts, "target.example")
 	s.fill(t, from)
 	return s
@@ -184,7 +191,7 @@ func (s *scene) fill(t *testing.T, from string) {
 	env := &ocm.Env{Job: ocm.NewJob(4), HTTP: s.hosts}
 	repo := oci.NewRepository(fixture.Must[oci.Store](t)(s.from.store(env)), env)
 	defer repo.Close()
-	twoVersions(t, repo)
+	twoVersions(t, repo, s.large)
 	if f, ok := any(repo).(ocm.Finisher); ok && f.Finish(t.Context()) != nil {
 		t.Fatal("the source cannot be finished")
 	}
