@@ -369,7 +369,9 @@ func TestArchive_failures(t *testing.T) {
 			return io.NopCloser(io.MultiReader(bytes.NewReader(good), strings.NewReader("x"))), nil
 		},
 		"endless": func(context.Context) (io.ReadCloser, error) { return io.NopCloser(endless{}), nil },
-		"other":   func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(random(2, 2<<20))), nil },
+		"other": func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(random(2, 2<<20))), nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachForm(t, func(t *testing.T, path string) {
@@ -504,6 +506,36 @@ func TestArchive_oneSourceAtATime(t *testing.T) {
 	finish(t, s)
 	if most != 1 || opened != 0 {
 		t.Errorf("%d sources were open at once, %d still are", most, opened)
+	}
+}
+
+// Small content is fetched before its turn: each waits here until another one is on its way, too.
+func TestArchive_smallOnesTogether(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "x.tar"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	pair := make(chan struct{})
+	for i := range byte(16) {
+		l := random(i, 100)
+		_, err := s.Repo("r").(oci.Placer).Place(ctx, describeBytes(l), nil, func(ctx context.Context) (io.ReadCloser, error) {
+			select {
+			case pair <- struct{}{}:
+			case <-pair:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+			return io.NopCloser(bytes.NewReader(l)), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Finish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(names(t, s.String())); n != 18 {
+		t.Errorf("expected index, folder and 16 blobs, found %d entries", n)
 	}
 }
 

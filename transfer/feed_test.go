@@ -71,7 +71,9 @@ func transferAll(t testing.TB, from, to ocm.Repository) (*transfer.Summary, erro
 		return nil, err
 	}
 	env := newEnv()
-	find := func(ctx context.Context, name, version string) (ocm.Version, error) { return from.Open(ctx, name, version) }
+	find := func(ctx context.Context, name, version string) (ocm.Version, error) {
+		return from.Open(ctx, name, version)
+	}
 	g, err := graph.Walk(t.Context(), env.Job, find, []ocm.Version{v}, graph.Options{Recursive: true})
 	if err != nil {
 		return nil, err
@@ -249,7 +251,7 @@ func TestFeed_tampered(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "x.tar")
 	closure(t, source)
 	raw := fixture.Must[[]byte](t)(os.ReadFile(source))
-	at := strings.Index(string(raw), noise(1, 3 << 20)[:100])
+	at := strings.Index(string(raw), noise(1, 3<<20)[:100])
 	raw[at] ^= 1
 	for name, target := range targets() {
 		to, read := target(t)

@@ -25,6 +25,10 @@ Without a version in the reference all versions of the component are copied, or 
 that --semver-constraint and --latest select; only the name of an archive means
 everything in it.
 
+A target whose name ends with .tar, .tgz or .tar.zst is an archive in one file, which is
+written at the end as a whole. ctf::- is an archive that goes to standard output, or comes
+from standard input, and is not stored anywhere in between.
+
 A version becomes visible in the target when all its content is there and was compared
 with its digests. After an interruption the same command finishes the work; what is there
 already is not copied again.`
