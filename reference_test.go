@@ -51,6 +51,7 @@ func TestParseCoordinates(t *testing.T) {
 		{"archive//acme.org/app:1.0.0", ocm.Coordinates{ctf, "archive", "acme.org/app", "1.0.0", ""}},
 		{"my.path//acme.org/app:1.0.0", ocm.Coordinates{oci, "my.path", "acme.org/app", "1.0.0", ""}},
 		{"archive.tgz//acme.org/app", ocm.Coordinates{ctf, "archive.tgz", "acme.org/app", "", ""}},
+		{"ctf::-//acme.org/app:1.0.0", ocm.Coordinates{ctf, "-", "acme.org/app", "1.0.0", ""}},
 		{"ctf::./path//acme.org/app", ocm.Coordinates{ctf, "./path", "acme.org/app", "", ""}},
 		{"+ctf::my.path//acme.org/app:v1.2", ocm.Coordinates{ctf, "my.path", "acme.org/app", "v1.2", ""}},
 		{`C:\ctf\a//acme.org/app`, ocm.Coordinates{ctf, "C:/ctf/a", "acme.org/app", "", ""}},
@@ -159,6 +160,9 @@ func TestParseRepositoryGuessesType(t *testing.T) {
 		{"archive.tar", ctf, "archive.tar"}, // rule 6
 		{"dir/archive.TGZ", ctf, "dir/archive.TGZ"},
 		{"archive.tar.gz", ctf, "archive.tar.gz"},
+		{"archive.tar.zst", ctf, "archive.tar.zst"},
+		{"ctf::-", ctf, "-"},
+		{"-", ctf, "-"},
 		{"ghcr.io", oci, "ghcr.io"}, // rule 7
 		{"ghcr.io/acme", oci, "ghcr.io/acme"},
 		{"127.0.0.1/x", oci, "127.0.0.1/x"},

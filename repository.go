@@ -106,6 +106,8 @@ type Finisher interface {
 
 // Sequential is a [Repository] that is read once, front to back, such as an archive that comes
 // through a pipe. Versions can be opened at any time, large content only when it comes by.
+// Not every repository of a type need be one, so it is asked for: a repository that may be
+// one, and each of its versions, has a method Sequential() (Sequential, bool).
 type Sequential interface {
 	// Each calls fn for the content that was not read yet, in its order, until the end or the
 	// first error. The bytes are not verified. What fn leaves of a reader is skipped.

@@ -87,14 +87,21 @@ func openBytes(t testing.TB, b []byte) (*Store, error) {
 	} else if !strings.Contains(err.Error(), path) {
 		t.Errorf("the error must name the archive: %v", err)
 	}
+	if err == nil || len(b) > 1<<20 {
+		return s, err
+	}
+	if _, _, perr := readPipe(t, bytes.NewReader(b)); perr == nil {
+		t.Errorf("refused as a file, taken as a pipe: %v", err)
+	}
 	return s, err
 }
 
-// bothForms runs a test on an archive as tar and as tgz.
+// bothForms runs a test on an archive, and on its compressed forms.
 func bothForms(t *testing.T, b []byte, fn func(t *testing.T, b []byte)) {
 	t.Helper()
 	t.Run("tar", func(t *testing.T) { fn(t, b) })
 	t.Run("tgz", func(t *testing.T) { fn(t, zip(t, b)) })
+	t.Run("zst", func(t *testing.T) { fn(t, zst(t, b)) })
 }
 
 func wantContent(t *testing.T, s *Store, want ...string) {

@@ -30,8 +30,15 @@ type packed struct {
 
 	allHeld bool // in memory
 
-	mu   sync.Mutex
-	idle *cursor // where the last reader stopped; taken out while used
+	mu    sync.Mutex
+	idle  *cursor // where the last reader stopped; taken out while used
+	spare resetter
+}
+
+// resetter is a decompressor that can begin anew, which saves its memory.
+type resetter interface {
+	io.Reader
+	Reset(r io.Reader) error
 }
 
 type packedBlob struct {
@@ -42,12 +49,29 @@ type packedBlob struct {
 // cursor is a place in the archive: in or behind the entry that scan returned last.
 type cursor struct {
 	scan *scan
-	zr   io.Reader // what scan reads from
+	zr   *counter // what scan reads from
 }
 
 // start returns a cursor that stands before the first entry.
 func (t *packed) start() (*cursor, error) {
-	return newCursor(t.unpack, bufio.NewReaderSize(io.NewSectionReader(t.f, 0, t.size), 64<<10))
+	in := bufio.NewReaderSize(io.NewSectionReader(t.f, 0, t.size), 64<<10)
+	t.mu.Lock()
+	again := t.spare
+	t.spare = nil
+	t.mu.Unlock()
+	if again == nil {
+		return newCursor(t.unpack, in)
+	}
+	return newCursor(func(r io.Reader) (io.Reader, error) { return again, again.Reset(r) }, in)
+}
+
+// drop takes back the memory of a cursor that nobody uses any more.
+func (t *packed) drop(c *cursor) {
+	if r, ok := c.zr.r.(resetter); ok {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.spare = r
+	}
 }
 
 // newCursor begins to read a stream.
@@ -81,6 +105,7 @@ func newPacked(f archive, size int64, unpack unpacker) (listed, error) {
 	if err := t.readAll(c); err != nil {
 		return nil, invalid(err)
 	}
+	t.drop(c)
 	if t.idx == nil {
 		return nil, noIndex()
 	}
@@ -151,6 +176,7 @@ func (t *packed) each(ctx context.Context, fn func(ociv1.Descriptor, io.Reader) 
 	if err != nil {
 		return err
 	}
+	defer t.drop(c)
 	for {
 		m, err := c.scan.next()
 		switch {
@@ -221,8 +247,12 @@ func (t *packed) take(ordinal int) (*cursor, error) {
 
 func (t *packed) put(c *cursor) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	old := t.idle
 	t.idle = c
+	t.mu.Unlock()
+	if old != nil {
+		t.drop(old)
+	}
 }
 
 // stream reads one blob from the archive. It is used by one goroutine at a time.

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -165,12 +166,63 @@ func (a *author) rest(from []ocm.Sequential) error {
 			return err
 		}
 	}
-	for _, d := range order {
-		if err := a.blob(d); err != nil {
+	return a.inTurn(order)
+}
+
+// inTurn writes blobs in an order. Small ones that must be fetched are on their way before it is their
+// turn: where each takes a while, as from a registry, several take no longer.
+func (a *author) inTurn(order []digest.Digest) error {
+	ctx, cancel := context.WithCancel(a.ctx)
+	var fetching sync.WaitGroup
+	defer fetching.Wait()
+	defer cancel()
+	coming := map[digest.Digest]chan fetched{}
+	next := 0
+	for i, d := range order {
+		for ; next < min(len(order), i+fetchAhead); next++ {
+			f, ok := a.o.get(order[next])
+			if !ok || f.open == nil || f.size > packedFrom {
+				continue
+			}
+			c := make(chan fetched, 1)
+			coming[order[next]] = c
+			fetching.Go(func() { c <- fetch(ctx, f) })
+		}
+		if coming[d] == nil {
+			if err := a.blob(d); err != nil {
+				return err
+			}
+			continue
+		}
+		got := <-coming[d]
+		delete(coming, d)
+		if got.err != nil {
+			return got.err
+		}
+		if err := a.write(d, bytes.NewReader(got.data)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fetchAhead is how many small blobs are fetched at once.
+const fetchAhead = 16
+
+type fetched struct {
+	data []byte
+	err  error
+}
+
+// fetch reads a small blob. One byte more than it should have is enough to see that there is more.
+func fetch(ctx context.Context, f fresh) fetched {
+	rc, err := f.open(ctx)
+	if err != nil {
+		return fetched{nil, err}
+	}
+	defer rc.Close()
+	data, err := io.ReadAll(io.LimitReader(rc, f.size+1))
+	return fetched{data, err}
 }
 
 // before writes what can be read without its source coming to it, and returns the rest.

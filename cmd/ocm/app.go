@@ -111,24 +111,14 @@ type session struct {
 	repos map[string]ocm.Repository // opened so far, by specification
 }
 
-// cacheFolder is where this user's unfinished uploads are remembered; empty if there is no such place.
-func cacheFolder() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "ocm")
-}
-
 // session reads the configuration and prepares the environment of a command.
 func (a *app) session() (*session, error) {
 	env := &ocm.Env{
-		Dir:   a.global.workingDir,
-		Temp:  a.global.tempFolder,
-		Cache: cacheFolder(),
-		Now:   a.now,
-		Log:   a.logger(),
-		Job:   ocm.NewJob(a.global.parallel),
+		Dir:  a.global.workingDir,
+		Temp: a.global.tempFolder,
+		Now:  a.now,
+		Log:  a.logger(),
+		Job:  ocm.NewJob(a.global.parallel),
 	}
 	if !a.global.quiet && a.global.progress != "none" {
 		a.err.json = a.global.progress == "json"

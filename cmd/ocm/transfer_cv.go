@@ -36,6 +36,10 @@ source or target are not what they were.
 --verify verifies signatures and content at the source before anything is written, and at the
 target at the end, with the keys that "ocm verify cv" takes.
 
+A target whose name ends with .tar, .tgz or .tar.zst is an archive in one file, which is
+written at the end as a whole. ctf::- is an archive that goes to standard output, or comes
+from standard input, and is not stored anywhere in between.
+
 A version becomes visible in the target when all its content is there and was compared
 with its digests. After an interruption the same command finishes the work; what is there
 already is not copied again.`
