@@ -21,9 +21,18 @@
 //     constants of this package.
 //   - No secret, and no query of a URL, gets into an error or a log record.
 //
+// # What it costs
+//
+// A blob that is not there yet costs two requests (POST, PUT), one that is there costs one, see
+// [oci.Placer]; reading a blob or manifest costs one. Large blobs go in parts. An upload holds 1 MiB
+// in memory, whatever the size of its content; hashing overlaps with sending.
+//
 // # What may be repeated
 //
 // Requests without body, and manifests, are repeated on 429, 502, 503, 504 and on connections
-// that are refused or broken. An upload is begun again if its source can be rewound. Downloads
-// go on where they broke off, if the registry can do that.
+// that are refused or broken. A registry that answers 429, or 503 with Retry-After, gets fewer
+// requests at once, none before the time that it asked for, and is waited for as long as it serves
+// any. Downloads go on where they broke off, if the registry can do that. An upload is continued
+// where the registry keeps what has arrived, in the next process too if [ocm.Env.Cache] is
+// set, otherwise begun again; both need a source that can be read again.
 package remote

@@ -20,7 +20,8 @@ import (
 const (
 	uploadChunk  = 256 << 10 // read, hashed and sent in one piece
 	uploadChunks = 4         // one being read, one held back, one or two on their way
-	markEvery    = 64 << 20  // between two places that hashing can go on from
+	markEvery    = 64 << 20  // between two places that hashing can go on from, at least
+	maxMarks     = 256       // number of these places
 )
 
 var errStopped = errors.New("the upload is over")
@@ -39,12 +40,14 @@ type outgoing struct {
 	n     int64 // bytes hashed, with those before
 	skip  int64 // bytes that are hashed only: the registry has them
 	marks []mark
+	every int64         // bytes between two marks
 	sum   digest.Digest // set at the end, if all is right
 	err   error         // why it ended before
 
 	ready chan piece    // closed at the end; sum and err are set before
 	free  chan piece    // buffers to read into
 	quit  chan struct{} // closed by stop
+	ended chan struct{} // closed by the pump
 
 	mu      sync.Mutex // Read is called by net/http, which may outlive the request by a moment
 	current piece
@@ -66,8 +69,8 @@ type mark struct {
 // newOutgoing begins to read. src is at from; what is before skip is not let out.
 func newOutgoing(src io.Reader, want ociv1.Descriptor, from mark, skip int64) (*outgoing, error) {
 	o := &outgoing{
-		src: src, want: want, skip: skip, from: from.at, n: from.at,
-		ready: make(chan piece, uploadChunks), free: make(chan piece, uploadChunks), quit: make(chan struct{}),
+		src: src, want: want, skip: skip, from: from.at, n: from.at, every: max(markEvery, want.Size/maxMarks),
+		ready: make(chan piece, uploadChunks), free: make(chan piece, uploadChunks), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	var err error
 	if from.hash == nil {
@@ -100,6 +103,7 @@ func algorithm(d digest.Digest) digest.Algorithm {
 // pump reads, hashes and lets out until the end.
 func (o *outgoing) pump() {
 	defer close(o.ready)
+	defer close(o.ended) // first: who has seen the end of ready finds the digest
 	var held piece
 	defer func() { held.recycle() }()
 	for o.sum == "" {
@@ -147,7 +151,7 @@ func (o *outgoing) fill(p *piece) error {
 	case err != nil:
 		return fmt.Errorf("reading the content: %w", err)
 	}
-	if h, ok := o.hash.(hash.Cloner); ok && o.n/markEvery > at/markEvery {
+	if h, ok := o.hash.(hash.Cloner); ok && o.n/o.every > at/o.every {
 		if c, err := h.Clone(); err == nil {
 			o.marks = append(o.marks, mark{o.n, c})
 		}
@@ -208,6 +212,16 @@ func (o *outgoing) Read(p []byte) (int, error) {
 	n := copy(p, o.current.data)
 	o.current.data = o.current.data[n:]
 	return n, nil
+}
+
+// digest is that of the whole content, empty as long as not everything was read and right.
+func (o *outgoing) digest() digest.Digest {
+	select {
+	case <-o.ended:
+		return o.sum
+	default:
+		return ""
+	}
 }
 
 // stop ends reading and waits for it: the source is the caller's again. It tells why reading

@@ -68,13 +68,12 @@ func (s *source) begin(ctx context.Context, d ociv1.Descriptor, skip int64) (*ou
 		s.r, s.closer = rc, rc
 		s.position()
 	}
-	s.used = true
 	return newOutgoing(s.r, d, from, skip)
 }
 
 // ended takes over what an attempt has learned.
 func (s *source) ended(out *outgoing, failed error) {
-	s.used = out.n > out.from || failed != nil
+	s.used = s.used || out.n > out.from || failed != nil
 	s.marks = append(s.marks, out.marks...)
 	if errors.Is(failed, errors.ErrUnsupported) {
 		s.stuck = true

@@ -79,9 +79,6 @@ func (r *repo) push(ctx context.Context, d ociv1.Descriptor, src *source, u *upl
 			err = fmt.Errorf("%s: upload: the registry confirms before it has everything: %w", r, ocm.ErrInvalid)
 			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
-		if u.size() > had {
-			tries.n = 0
-		}
 		worth := failed != nil || r.worth(err, u)
 		if ctx.Err() != nil || !worth || !tries.again(s, busy(err), s.pace.retries) {
 			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
@@ -93,7 +90,9 @@ func (r *repo) push(ctx context.Context, d ociv1.Descriptor, src *source, u *upl
 		if err := pause(ctx, s.pace.backoff(max(0, tries.n-1))); err != nil {
 			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
-		u = r.after(ctx, d, err, u)
+		if u = r.after(ctx, d, err, u); u.size() > had {
+			tries.n = 0
+		}
 	}
 }
 
@@ -125,7 +124,11 @@ func (r *repo) attempt(ctx context.Context, d ociv1.Descriptor, out *outgoing, u
 		if err != nil {
 			return u, err
 		}
-		return after, r.finish(ctx, after, out.sum, 0, nil)
+		sum := out.digest()
+		if sum == "" {
+			return after, fmt.Errorf("%s: upload: the registry confirms before it has everything: %w", r, ocm.ErrInvalid)
+		}
+		return after, r.finish(ctx, after, sum, 0, nil)
 	}
 	for {
 		rest := d.Size - u.has
@@ -296,7 +299,7 @@ func (r *repo) giveUp(ctx context.Context, d ociv1.Descriptor, u *upload, err er
 	var f *failure
 	answered := errors.As(err, &f) && f.code != 0
 	refused := answered && !passing(err) || errors.Is(err, ocm.ErrDigest)
-	if u.size() > 0 && !refused && r.session.pending.has(r.key(d)) {
+	if u != nil && !refused && r.session.pending.has(r.key(d)) {
 		return err
 	}
 	r.session.pending.forget(r.key(d))
