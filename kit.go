@@ -67,6 +67,7 @@ type Env struct {
 	Temp        string            // folder for temporary files; empty: os.TempDir()
 	Cache       string            // folder for what may help the next run, such as unfinished uploads; empty: none is kept
 	Timeout     time.Duration     // longest time without progress of a connection; 0: the default of its kind
+	Durable     bool              // what is written to an archive waits for the disk
 	Now         func() time.Time  // nil: time.Now
 	Log         *slog.Logger      // nil: discarded
 	Job         *Job              // nil: no bound, nothing shared

@@ -106,5 +106,8 @@ func openCTF(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error
 	if err != nil {
 		return nil, err
 	}
+	if env != nil && env.Durable {
+		store.Durable()
+	}
 	return oci.NewRepository(store, env), nil
 }

@@ -21,7 +21,7 @@
 //
 // A blob is written beside its final place, hashed on the way, and renamed when digest and
 // size are right; so what can be seen is whole. A tag becomes visible by renaming a new index
-// over the old one, as the last thing, after everything pushed before it is on the disk. The index
+// over the old one, as the last thing. The index
 // is read again, changed and replaced under an advisory lock (flock) on the directory itself:
 // there is no lock file, and no update is lost. Readers take no lock. Killing a writer at any
 // moment leaves a readable CTF, and at worst a hidden temporary file that a later writer removes.
@@ -33,7 +33,7 @@
 // can be read from a pipe in one pass. What is added before is only noted: small content in
 // memory, content of unknown digest in a nameless temporary file, everything else not at all, it is
 // read from its source while the archive is written. The archive is made beside the old one and
-// renamed over it when all of it was compared and is on the disk. The same content gives the
+// renamed over it when all of it was compared (and, see [Store.Durable], is on the disk). The same content gives the
 // same bytes; only what a pipe brings in an order of its own keeps that. Content that nothing refers
 // to any more stays.
 //
@@ -112,7 +112,7 @@ type sink interface {
 	// place stores a blob as [oci.Placer] does.
 	place(ctx context.Context, d ociv1.Descriptor, open func(context.Context) (io.ReadCloser, error)) (oci.How, error)
 	// update replaces the index by what fn makes of it, as one step. fn returns its argument if
-	// nothing changes. With visible set, what was pushed before is kept even if the power fails.
+	// nothing changes. With visible set, what was pushed before is on the disk, if [Store.Durable] asked for that.
 	update(ctx context.Context, visible bool, fn func(*index) (*index, error)) error
 }
 
@@ -151,6 +151,21 @@ func Open(path string) (*Store, error) {
 		return nil, fmt.Errorf("CTF %s: expected a directory or a tar archive, found %s: %w", path, fi.Mode().Type(), ocm.ErrInvalid)
 	}
 	return openArchive(path)
+}
+
+// Durable lets writing wait for the disk, so that what is visible survives a loss of power, and a medium
+// that is unplugged. Otherwise, as with every copy of files, the system writes when it likes: the end
+// of this process, however it comes, does no harm. It returns s and is called before anything is written.
+func (s *Store) Durable() *Store {
+	if d, ok := s.out.(*directory); ok {
+		d.durable = true
+	}
+	if s.over != nil {
+		if p, ok := s.over.to.(*place); ok {
+			p.durable = true
+		}
+	}
+	return s
 }
 
 // Write returns an empty CTF that [Store.Finish] writes to w, as a tar archive. Content that is

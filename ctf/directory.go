@@ -20,8 +20,9 @@ import (
 
 // directory is the form that can be written. update.go changes the index, push.go adds blobs.
 type directory struct {
-	path string
-	bufs sync.Pool // of *[chunkSize]byte, for pump
+	path    string
+	durable bool      // see [Store.Durable]
+	bufs    sync.Pool // of *[chunkSize]byte, for pump
 
 	mu     sync.Mutex
 	closed bool
@@ -89,7 +90,7 @@ func (d *directory) rootLocked(create bool) (*os.Root, error) {
 		if err := os.Mkdir(d.path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, explain(err)
 		}
-		if parent, err := os.OpenRoot(filepath.Dir(d.path)); err == nil {
+		if parent, err := os.OpenRoot(filepath.Dir(d.path)); err == nil && d.durable {
 			_ = syncDir(parent) // as far as we may
 			parent.Close()
 		}
@@ -142,7 +143,9 @@ func (d *directory) stat(dg digest.Digest) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	d.noteFound(blobName(dg))
+	if d.durable {
+		d.noteFound(blobName(dg))
+	}
 	return fi.Size(), nil
 }
 

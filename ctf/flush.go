@@ -69,6 +69,9 @@ func (u *unsynced) putBack(pending map[string]bool, all bool) {
 // flush writes to the disk what was pushed or found and not flushed yet. Two calls wait for each
 // other, because the second one relies on what the first one is writing.
 func (d *directory) flush() error {
+	if !d.durable {
+		return nil
+	}
 	d.syncMu.Lock()
 	defer d.syncMu.Unlock()
 	pending, all := d.take()

@@ -52,6 +52,7 @@ func wantThere(t *testing.T, path string, ds ...ociv1.Descriptor) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Durable()
 	defer s.Close()
 	for _, d := range ds {
 		if there, err := s.Repo("r").Exists(t.Context(), d); !there || err != nil {
@@ -83,6 +84,7 @@ func TestFlush_foundBlob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	first.Durable()
 	defer first.Close() // it could as well be killed
 	layer, err := first.Repo("r").Push(t.Context(), ociv1.Descriptor{}, strings.NewReader("layer"))
 	if err != nil {
@@ -92,6 +94,7 @@ func TestFlush_foundBlob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	second.Durable()
 	defer second.Close()
 	if how, err := second.Repo("r").(oci.Placer).Place(t.Context(), layer, nil, nil); how != oci.Found || err != nil {
 		t.Fatalf("found %v, %v", how, err)
@@ -111,6 +114,7 @@ func TestFlush_foundBlob(t *testing.T) {
 func TestFlush_foundMany(t *testing.T) {
 	t.Parallel()
 	d := newTestDirectory(t)
+	d.durable = true
 	got, err := d.push(t.Context(), ociv1.Descriptor{}, bytes.NewReader([]byte("x")))
 	if err != nil {
 		t.Fatal(err)
@@ -130,6 +134,7 @@ func TestFlush_foundMany(t *testing.T) {
 func TestFlush_ways(t *testing.T) {
 	t.Parallel()
 	d := newTestDirectory(t)
+	d.durable = true
 	got, err := d.push(t.Context(), ociv1.Descriptor{}, bytes.NewReader([]byte("x")))
 	if err != nil {
 		t.Fatal(err)

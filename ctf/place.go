@@ -23,6 +23,8 @@ const spoolPrefix = tempPrefix + "archive-"
 type place struct {
 	path string
 	was  fs.FileInfo // of the file, when it was opened or written; nil: there was none
+
+	durable bool // see [Store.Durable]
 }
 
 // spool makes a temporary file beside the archive, where there must be room for it anyway.
@@ -52,8 +54,12 @@ func (p *place) write(ctx context.Context, fn func(w io.Writer) error) (err erro
 	if err := fn(&target{f: f}); err != nil {
 		return err
 	}
-	if err := explain(errors.Join(f.Chmod(0o644), f.Sync())); err != nil {
-		return err
+	err = f.Chmod(0o644)
+	if err == nil && p.durable {
+		err = f.Sync()
+	}
+	if err != nil {
+		return explain(err)
 	}
 	unlock, err := lockFolder(ctx, root)
 	if err != nil {
@@ -71,6 +77,9 @@ func (p *place) write(ctx context.Context, fn func(w io.Writer) error) (err erro
 		return explain(err)
 	}
 	p.was = info
+	if !p.durable {
+		return nil
+	}
 	return explain(syncDir(root))
 }
 

@@ -58,7 +58,9 @@ func (d *directory) push(ctx context.Context, want ociv1.Descriptor, src io.Read
 	if err != nil {
 		return ociv1.Descriptor{}, fmt.Errorf("push: %w", err)
 	}
-	d.note(blobName(got.Digest))
+	if d.durable {
+		d.note(blobName(got.Digest))
+	}
 	return got, nil
 }
 

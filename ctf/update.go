@@ -229,8 +229,8 @@ func (d *directory) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// replace writes the index beside the old one and renames it. The caller holds the lock. The bytes are on
-// the disk before the name is: the index that is replaced may have been there for years. Only
+// replace writes the index beside the old one and renames it. The caller holds the lock. Of a durable directory the
+// bytes are on the disk before the name is: the index that is replaced may have been there for years. Only
 // the new name may be lost with the power, unless it has to be visible.
 func (d *directory) replace(idx *index, visible bool) (err error) {
 	root, err := d.rootDir(true)
@@ -259,8 +259,10 @@ func (d *directory) replace(idx *index, visible bool) (err error) {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if d.durable {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	fi, err := f.Stat()
 	if err != nil {
@@ -272,7 +274,7 @@ func (d *directory) replace(idx *index, visible bool) (err error) {
 	d.cacheMu.Lock()
 	d.setCache(cachedIndex{idx: idx, file: f, info: fi})
 	d.cacheMu.Unlock()
-	if visible {
+	if visible && d.durable {
 		return syncDir(root)
 	}
 	return nil

@@ -45,6 +45,7 @@ type globalFlags struct {
 	tempFolder string
 	workingDir string
 	quiet      bool
+	sync       bool
 	progress   string
 	parallel   int
 }
@@ -58,6 +59,7 @@ func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&g.workingDir, "working-directory", "", "base `folder` of relative paths in constructor files (default: that of the file)")
 	addEnum(fs, &g.progress, "progress", "", "how progress is shown on stderr: auto draws on a terminal and writes lines elsewhere", "auto", "lines", "json", "none")
 	fs.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress (--progress none)")
+	fs.BoolVar(&g.sync, "sync", false, "wait until the disk has what is written to an archive: before unplugging it")
 	fs.IntVar(&g.parallel, "parallel", defaultParallel, "do at most this `number` of things at once")
 	fs.BoolP("help", "h", false, "show the help of the command")
 }
@@ -113,11 +115,12 @@ type session struct {
 // session reads the configuration and prepares the environment of a command.
 func (a *app) session() (*session, error) {
 	env := &ocm.Env{
-		Dir:  a.global.workingDir,
-		Temp: a.global.tempFolder,
-		Now:  a.now,
-		Log:  a.logger(),
-		Job:  ocm.NewJob(a.global.parallel),
+		Dir:     a.global.workingDir,
+		Temp:    a.global.tempFolder,
+		Now:     a.now,
+		Log:     a.logger(),
+		Job:     ocm.NewJob(a.global.parallel),
+		Durable: a.global.sync,
 	}
 	if !a.global.quiet && a.global.progress != "none" {
 		a.err.json = a.global.progress == "json"
