@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// line is what one contender took in one case.
+type line struct {
+	Case, Who string
+	Ours      bool
+	Extra     bool
+	Cost      cost
+	Traffic   *traffic // nil: nothing was counted
+}
+
+// verdict is a value and what it should be at most; mark 0: it is only told.
+type verdict struct {
+	what        string
+	value, mark float64
+	unit        string
+}
+
+func (v verdict) result() string {
+	switch {
+	case v.mark == 0:
+		return ""
+	case v.value <= v.mark:
+		return "met"
+	}
+	return "missed"
+}
+
+// limit is the mark as text.
+func (v verdict) limit() string {
+	if v.mark == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%g%s", v.mark, v.unit)
+}
+
+// section is what one case found.
+type section struct {
+	id, title string
+	lines     []line
+	verdicts  []verdict
+}
+
+func (b *bench) section() *section { return &b.results[len(b.results)-1] }
+
+func (b *bench) begin(id, title string) {
+	b.results = append(b.results, section{id: id, title: title})
+	b.say("\n== %s. %s", id, title)
+	b.say("%-44s %-34s %10s %10s %9s %9s %10s", "case", "who", "time", "cpu", "peak", "requests", "bytes")
+}
+
+func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
+
+func (b *bench) add(lines ...line) {
+	for _, l := range lines {
+		requests, bytes := l.traffic()
+		b.say("%-44s %-34s %10s %10s %9s %9s %10s", l.Case, l.Who, seconds(l.Cost.wall), seconds(l.Cost.cpu), bytesText(l.Cost.peak), requests, bytes)
+	}
+	s := b.section()
+	s.lines = append(s.lines, lines...)
+}
+
+func (l line) traffic() (requests, bytes string) {
+	if l.Traffic == nil {
+		return "", ""
+	}
+	return fmt.Sprint(l.Traffic.requests), bytesText(l.Traffic.bytes())
+}
+
+// mark judges a value. The numbers depend on the machine, so they are read, not enforced.
+func (b *bench) mark(what string, value, mark float64, unit string) {
+	v := verdict{what, value, mark, unit}
+	b.say("   %-75s %8.2f%-4s %8s  %s", what, value, unit, v.limit(), v.result())
+	s := b.section()
+	s.verdicts = append(s.verdicts, v)
+}
+
+// markPeak judges the highest memory of ours in this section.
+func (b *bench) markPeak() {
+	peak := int64(0)
+	for _, l := range b.section().lines {
+		if l.Ours {
+			peak = max(peak, l.Cost.peak)
+		}
+	}
+	b.mark("peak memory of ocm", mebi(peak), maxPeak, " MiB")
+}
+
+func mebi(n int64) float64 { return float64(n) / (1 << 20) }
+
+func seconds(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.0f ms", float64(d)/1e6)
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.3g GiB", float64(n)/(1<<30))
+	case n >= 1000<<10:
+		return fmt.Sprintf("%.4g MiB", float64(n)/(1<<20))
+	case n >= 1000:
+		return fmt.Sprintf("%.3g KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// markdown is the section of the document.
+func (s section) markdown(b *bench) string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "### %s. %s\n\n", s.id, s.title)
+	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds, `--parallel %d`%s.\n\n", time.Now().UTC().Format(time.DateOnly), b.runs, b.parallel, b.scaled())
+	t.WriteString("| what | value | mark | |\n|---|--:|--:|---|\n")
+	for _, v := range s.verdicts {
+		fmt.Fprintf(&t, "| %s | %.2f%s | %s | %s |\n", v.what, v.value, v.unit, v.limit(), v.result())
+	}
+	t.WriteString("\n| here | who | time | CPU | peak memory | requests | bytes |\n|---|---|--:|--:|--:|--:|--:|\n")
+	last := ""
+	for _, l := range s.lines {
+		name := l.Case
+		if name == last {
+			name = ""
+		}
+		last = l.Case
+		requests, bytes := l.traffic()
+		fmt.Fprintf(&t, "| %s | %s | %s | %s | %s | %s | %s |\n", name, l.Who, seconds(l.Cost.wall), seconds(l.Cost.cpu), bytesText(l.Cost.peak), requests, bytes)
+	}
+	return t.String()
+}
+
+func (b *bench) scaled() string {
+	if b.scale == 1 {
+		return ""
+	}
+	return fmt.Sprintf(", **sizes and numbers times %g**", b.scale)
+}
+
+// writeReport replaces the parts of a document that were measured now, and leaves all others.
+func (b *bench) writeReport(path string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	text, err := replacePart(string(old), "machine", b.machine())
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	for _, s := range b.results {
+		if text, err = replacePart(text, s.id, s.markdown(b)); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+func replacePart(text, id, part string) (string, error) {
+	begin, end := "<!-- measured "+id+" -->\n", "<!-- end "+id+" -->"
+	before, rest, ok := strings.Cut(text, begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return "", fmt.Errorf("no part %q between its comments", id)
+	}
+	return before + begin + "\n" + part + "\n" + end + after, nil
+}
