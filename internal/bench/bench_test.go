@@ -162,8 +162,12 @@ func TestCounterCounts(t *testing.T) {
 	for range 2 {
 		post(t, http.DefaultClient, c.addr, []byte("12345"))
 	}
-	if got, want := c.sum(), (traffic{2, 10, 10}); got != want {
-		t.Errorf("got %v, want %v", got, want)
+	got := c.sum()
+	if got.requests() != 2 || got.bytes() != 20 || got.String() != "2 POST /v2/ 200" {
+		t.Errorf("got %+v", got)
+	}
+	if rest := c.sum().plus(-1, got); rest.requests() != 0 || rest.bytes() != 0 || rest.String() != "" {
+		t.Errorf("got %+v after subtraction", rest)
 	}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -45,14 +46,17 @@ func imagesAt(e ends) string { return "http://" + e.source + "/cv-" + e.slug() }
 
 // bare is a call of the bare client.
 func (b *bench) bare(verb, ctf, host, prefix string, more ...string) []string {
-	args := []string{b.self, "bare", verb, "-parallel", fmt.Sprint(b.parallel), ctf, strings.TrimSuffix("http://"+host+"/v2/"+prefix, "/")}
+	args := []string{b.self, "bare", verb, "-parallel", fmt.Sprint(cmp.Or(b.parallel, b.defaultParallel())), ctf, strings.TrimSuffix("http://"+host+"/v2/"+prefix, "/")}
 	return append(args, more...)
 }
 
 // transfer is our contender: whatever from and to are for these ends, with content.
 func (b *bench) transfer(fresh func() error, from, to func(e ends) string, flags ...string) contender {
 	return contender{name: "ocm", ours: true, fresh: fresh, cmd: func(e ends) []string {
-		args := []string{b.ocm, "transfer", "cv", from(e), to(e), "--parallel", fmt.Sprint(b.parallel)}
+		args := []string{b.ocm, "transfer", "cv", from(e), to(e)}
+		if b.parallel > 0 {
+			args = append(args, "--parallel", fmt.Sprint(b.parallel))
+		}
 		return append(args, flags...)
 	}}
 }

@@ -45,9 +45,10 @@ var cases = []struct {
 type options struct {
 	ocm, dir, storage string
 	write, only       string
+	profile           string
 	runs, parallel    int
 	scale             float64
-	full              bool
+	full, verbose     bool
 	quick             bool // for a test: does everything, but carelessly
 }
 
@@ -65,6 +66,8 @@ func main() {
 	flag.IntVar(&o.parallel, "parallel", 0, "parallelism of ocm and of the bare client; default: that of ocm")
 	flag.Float64Var(&o.scale, "scale", 1, "sizes and numbers are multiplied by this, to try things out")
 	flag.BoolVar(&o.full, "full", false, "also the largest: a blob of 4 GiB")
+	flag.BoolVar(&o.verbose, "v", false, "tell the kinds of requests")
+	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of ocm, which is built anew for it; run in a clone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -81,6 +84,7 @@ type bench struct {
 	ctx     context.Context
 	out     io.Writer
 	self    string    // this program, to be run as the bare client
+	peersAt string    // where peers are looked for first
 	dir     string    // of this run
 	storage string    // of this run's registries
 	source  *registry // filled once
@@ -130,11 +134,12 @@ func (b *bench) prepare() (err error) {
 	if b.ocm, err = filepath.Abs(b.options.ocm); err != nil {
 		return err
 	}
+	b.peersAt = filepath.Dir(b.ocm)
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if b.parallel == 0 {
-		b.parallel = b.defaultParallel()
+	if b.profile != "" {
+		return b.buildProfiled()
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (b *bench) environment() []string {
 
 func (b *bench) exec(args ...string) (cost, error) {
 	cmd := exec.CommandContext(b.ctx, args[0], args[1:]...)
-	cmd.Dir, cmd.Env = b.dir, b.environment()
+	cmd.Dir, cmd.Env = b.dir, append(b.environment(), b.profileOf(args)...)
 	out := &tail{}
 	cmd.Stdout, cmd.Stderr = out, out
 	start := time.Now()
@@ -79,9 +79,11 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+const quiet = "--quiet"
+
 // do runs ocm where nothing is measured.
 func (b *bench) do(args ...string) error {
-	_, err := b.exec(append([]string{b.ocm, "--quiet"}, args...)...)
+	_, err := b.exec(append([]string{b.ocm, quiet}, args...)...)
 	return err
 }
 
@@ -148,11 +150,11 @@ func (b *bench) counted(c contender) (traffic, error) {
 			return traffic{}, err
 		}
 	}
-	before := b.source.counter.sum().plus(b.target.counter.sum())
+	before := b.source.counter.sum().plus(1, b.target.counter.sum())
 	if _, err := b.exec(c.cmd(b.viaCounters())...); err != nil {
 		return traffic{}, fmt.Errorf("%s, counted: %w", c.name, err)
 	}
-	return b.source.counter.sum().plus(b.target.counter.sum()).minus(before), nil
+	return b.source.counter.sum().plus(1, b.target.counter.sum()).plus(-1, before), nil
 }
 
 // median is that of the times; peak memory is the highest.
@@ -200,7 +202,7 @@ func (b *bench) faster(one, other contender) (contender, error) {
 
 // tool finds a program of somebody else: beside ocm, where make puts it, or on PATH.
 func (b *bench) tool(name string) (string, bool) {
-	beside := filepath.Join(filepath.Dir(b.ocm), name)
+	beside := filepath.Join(b.peersAt, name)
 	if _, err := os.Stat(beside); err == nil {
 		return beside, true
 	}

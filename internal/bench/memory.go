@@ -63,7 +63,7 @@ func (b *bench) oneBlob(size int64) ([]line, error) {
 		if err := b.settle(); err != nil {
 			return nil, err
 		}
-		c, err := b.exec(append([]string{b.ocm, "--quiet"}, s.args...)...)
+		c, err := b.exec(append([]string{b.ocm}, s.args...)...)
 		if err != nil {
 			return nil, err
 		}

@@ -3,10 +3,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,24 +18,64 @@ import (
 
 // traffic is what passed a counter.
 type traffic struct {
-	requests, sent, received int64 // bytes of bodies
+	sent, received int64            // bytes of bodies
+	kinds          map[string]int64 // requests by method, what they are about, and status
 }
 
-func (t traffic) plus(o traffic) traffic {
-	return traffic{t.requests + o.requests, t.sent + o.sent, t.received + o.received}
-}
-
-func (t traffic) minus(o traffic) traffic {
-	return traffic{t.requests - o.requests, t.sent - o.sent, t.received - o.received}
+// plus adds n times another one.
+func (t traffic) plus(n int64, o traffic) traffic {
+	sum := traffic{t.sent + n*o.sent, t.received + n*o.received, map[string]int64{}}
+	maps.Copy(sum.kinds, t.kinds)
+	for kind, count := range o.kinds {
+		sum.kinds[kind] += n * count
+	}
+	return sum
 }
 
 func (t traffic) bytes() int64 { return t.sent + t.received }
 
+func (t traffic) requests() (n int64) {
+	for _, count := range t.kinds {
+		n += count
+	}
+	return n
+}
+
+// String tells the kinds of requests.
+func (t traffic) String() string {
+	var list []string
+	for _, kind := range slices.Sorted(maps.Keys(t.kinds)) {
+		if n := t.kinds[kind]; n > 0 {
+			list = append(list, fmt.Sprintf("%d %s", n, kind))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
 // counter is an HTTP proxy that counts. Nothing is timed through it.
 type counter struct {
-	addr                     string
-	srv                      *http.Server
-	requests, sent, received atomic.Int64
+	addr           string
+	srv            *http.Server
+	sent, received atomic.Int64
+	mu             sync.Mutex
+	kinds          map[string]int64
+}
+
+// count remembers what a request was, such as "HEAD blobs 404".
+func (c *counter) count(r *http.Request, status int) {
+	what := "/v2/"
+	for _, s := range []string{"blobs/uploads", "blobs", "manifests", "tags", "referrers"} {
+		if strings.Contains(r.URL.Path, "/"+s+"/") {
+			what = s
+			break
+		}
+	}
+	if r.URL.Query().Has("mount") {
+		what = "mount"
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kinds[fmt.Sprintf("%s %s %d", r.Method, what, status)]++
 }
 
 func newCounter(target string) (*counter, error) {
@@ -39,20 +83,20 @@ func newCounter(target string) (*counter, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &counter{addr: l.Addr().String()}
+	c := &counter{addr: l.Addr().String(), kinds: map[string]int64{}}
 	proxy := &httputil.ReverseProxy{
 		// The Host stays, so that the registry's upload locations lead through the counter too.
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", target
 		},
 		ModifyResponse: func(r *http.Response) error {
+			c.count(r.Request, r.StatusCode)
 			r.Body = &counted{r.Body, &c.received}
 			return nil
 		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 	}
 	c.srv = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.requests.Add(1)
 		if r.Body != http.NoBody {
 			r.Body = &counted{r.Body, &c.sent}
 		}
@@ -65,7 +109,9 @@ func newCounter(target string) (*counter, error) {
 func (c *counter) Close() error { return c.srv.Close() }
 
 func (c *counter) sum() traffic {
-	return traffic{c.requests.Load(), c.sent.Load(), c.received.Load()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return traffic{c.sent.Load(), c.received.Load(), maps.Clone(c.kinds)}
 }
 
 type counted struct {

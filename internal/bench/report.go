@@ -64,16 +64,19 @@ func (b *bench) add(lines ...line) {
 	for _, l := range lines {
 		requests, bytes := l.traffic()
 		b.say("%-44s %-34s %10s %10s %9s %9s %10s", l.Case, l.Who, seconds(l.Cost.wall), seconds(l.Cost.cpu), bytesText(l.Cost.peak), requests, bytes)
+		if b.verbose && requests != "" {
+			b.say("   %v", l.Traffic)
+		}
 	}
 	s := b.section()
 	s.lines = append(s.lines, lines...)
 }
 
 func (l line) traffic() (requests, bytes string) {
-	if l.Traffic == nil {
+	if l.Traffic == nil || l.Traffic.requests() == 0 {
 		return "", ""
 	}
-	return fmt.Sprint(l.Traffic.requests), bytesText(l.Traffic.bytes())
+	return fmt.Sprint(l.Traffic.requests()), bytesText(l.Traffic.bytes())
 }
 
 // mark judges a value. The numbers depend on the machine, so they are read, not enforced.
@@ -120,7 +123,7 @@ func bytesText(n int64) string {
 func (s section) markdown(b *bench) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "### %s. %s\n\n", s.id, s.title)
-	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds, `--parallel %d`%s.\n\n", time.Now().UTC().Format(time.DateOnly), b.runs, b.parallel, b.scaled())
+	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds%s.\n\n", time.Now().UTC().Format(time.DateOnly), b.runs, b.scaled())
 	t.WriteString("| what | value | mark | |\n|---|--:|--:|---|\n")
 	for _, v := range s.verdicts {
 		fmt.Fprintf(&t, "| %s | %.2f%s | %s | %s |\n", v.what, v.value, v.unit, v.limit(), v.result())

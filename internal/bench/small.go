@@ -39,31 +39,32 @@ func (b *bench) toArchive(n int) []contender {
 
 // small compares both directions with the bare client, and the cost of one component among few and many.
 func (b *bench) small() error {
-	numbers := []int{b.count(50), b.count(smallCount), b.count(2000)}
+	few, n, many := b.count(50), b.count(smallCount), b.count(2000)
+	for _, n := range []int{few, n, many} {
+		if err := b.smallData(n); err != nil {
+			return err
+		}
+	}
 	for _, direction := range []struct {
 		name string
 		of   func(int) []contender
 	}{{"CTF→registry", b.toRegistry}, {"registry→CTF", b.toArchive}} {
-		each := map[int]time.Duration{}
-		for _, n := range numbers {
-			if err := b.smallData(n); err != nil {
-				return err
-			}
-			contenders := direction.of(n)
-			if n != b.count(smallCount) {
-				contenders = contenders[:1]
-			}
-			lines, err := b.compare(fmt.Sprintf("%d components, %s", n, direction.name), contenders...)
-			if err != nil {
-				return err
-			}
-			each[n] = (lines[0].Cost.wall - b.startTime()) / time.Duration(n)
-			if len(lines) > 1 {
-				b.mark(direction.name+": time of ocm / bare client", ratio(lines[0].Cost.wall, lines[1].Cost.wall), 1.3, "")
-			}
+		lines, err := b.compare(fmt.Sprintf("%d components, %s", n, direction.name), direction.of(n)...)
+		if err != nil {
+			return err
 		}
-		few, many := numbers[0], numbers[2]
-		b.mark(fmt.Sprintf("%s: cost of one of %d / one of %d components", direction.name, many, few), ratio(each[many], each[few]), 1.1, "")
+		b.mark(direction.name+": time of ocm / bare client", ratio(lines[0].Cost.wall, lines[1].Cost.wall), 1.3, "")
+		of := func(n int) contender {
+			c := direction.of(n)[0]
+			c.name = fmt.Sprintf("ocm, %d components", n)
+			return c
+		}
+		if lines, err = b.compare("few and many, "+direction.name, of(few), of(many)); err != nil {
+			return err
+		}
+		start := b.startTime()
+		one := func(l line, n int) time.Duration { return (l.Cost.wall - start) / time.Duration(n) }
+		b.mark(fmt.Sprintf("%s: cost of one of %d / one of %d components", direction.name, many, few), ratio(one(lines[1], many), one(lines[0], few)), 1.1, "")
 	}
 	b.markPeak()
 	return b.remove("copy")()
