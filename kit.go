@@ -74,11 +74,15 @@ type Env struct {
 }
 
 // Event is progress of one item. Bytes never goes backwards for one Item.
+//
+// An Event without Item announces work: Total more bytes are going to be looked at. Each announced
+// byte is accounted for by a last event of an item, moved or not.
 type Event struct {
-	Item  string // what is worked on, e.g. "acme.org/app:1.0.0 resource image"
-	Bytes int64  // done so far
-	Total int64  // -1: not known
-	Done  bool   // last event of the item
+	Item    string // what is worked on, e.g. "acme.org/app:1.0.0 resource image"
+	Bytes   int64  // done so far
+	Total   int64  // -1: not known
+	Done    bool   // last event of the item
+	Skipped bool   // with Done: nothing had to move
 }
 
 // Resolve asks the environment's credentials; without any it answers [ErrNotFound].

@@ -29,6 +29,8 @@ type Content struct {
 	// Origin is registry/repository where the content lives in a registry: blobs can
 	// be mounted from there by a repository of the same registry. Empty elsewhere.
 	Origin string
+	// Name is what the content is called in messages and progress; may be empty.
+	Name string
 }
 
 // Open opens the root's bytes.

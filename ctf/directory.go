@@ -46,7 +46,7 @@ func newDirectory(path string) *directory {
 	return &directory{
 		path:   path,
 		bufs:   sync.Pool{New: func() any { return new([chunkSize]byte) }},
-		writer: writer{turn: make(chan struct{}, 1), pending: map[string]bool{}},
+		writer: writer{turn: make(chan struct{}, 1), unsynced: unsynced{pending: map[string]bool{}}},
 	}
 }
 
@@ -138,6 +138,7 @@ func (d *directory) stat(dg digest.Digest) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	d.noteFound(blobName(dg))
 	return fi.Size(), nil
 }
 

@@ -5,6 +5,7 @@ package ctf
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -32,13 +33,19 @@ type document struct {
 
 type entries []entry
 
-// index is a document that can be searched. It is never modified: see with.
+// index is a document that can be searched. It is never modified, see with, but for one that is
+// being made of several changes, see open.
 type index struct {
 	entries entries
 	tags    map[ref]int      // by repository and tag
 	digests map[ref]int      // by repository and digest; an entry with media type is preferred
+	loose   map[ref]int      // by repository and digest: the first entry without tag
 	repos   []string         // in order of their first entry
 	byRepo  map[string][]int // entries of a repository
+	double  bool             // a tag has several entries, all of the same manifest
+
+	open  bool    // belongs to one goroutine: with need not copy it
+	added []entry // what with adds to an open index, until put takes it in
 }
 
 type ref struct{ repository, name string }
@@ -117,32 +124,48 @@ func newIndex(es entries) (*index, error) {
 		entries: es,
 		tags:    make(map[ref]int, len(es)),
 		digests: make(map[ref]int, len(es)),
+		loose:   map[ref]int{},
 		byRepo:  map[string][]int{},
 	}
 	for i, e := range es {
-		if e.Tag != "" {
-			key := ref{e.Repository, e.Tag}
-			if j, twice := idx.tags[key]; twice && es[j].Digest != e.Digest {
-				return nil, fmt.Errorf("%s: repository %q: tag %q stands for both %s and %s: %w",
-					indexName, e.Repository, e.Tag, es[j].Digest, e.Digest, ocm.ErrInvalid)
-			} else if !twice {
-				idx.tags[key] = i
-			}
-		}
-		key := ref{e.Repository, string(e.Digest)}
-		if j, twice := idx.digests[key]; !twice || es[j].MediaType == "" {
-			idx.digests[key] = i
+		if j, twice := idx.tags[ref{e.Repository, e.Tag}]; twice && e.Tag != "" && es[j].Digest != e.Digest {
+			return nil, fmt.Errorf("%s: repository %q: tag %q stands for both %s and %s: %w",
+				indexName, e.Repository, e.Tag, es[j].Digest, e.Digest, ocm.ErrInvalid)
 		}
 		if idx.byRepo[e.Repository] == nil {
 			idx.repos = append(idx.repos, e.Repository)
 		}
 		idx.byRepo[e.Repository] = append(idx.byRepo[e.Repository], i)
+		idx.note(i)
 	}
 	return idx, nil
 }
 
+// note makes entry i searchable by tag and digest.
+func (idx *index) note(i int) {
+	e := idx.entries[i]
+	key := ref{e.Repository, string(e.Digest)}
+	if j, twice := idx.digests[key]; !twice || idx.entries[j].MediaType == "" {
+		idx.digests[key] = i
+	}
+	if e.Tag == "" {
+		if j, twice := idx.loose[key]; !twice || i < j {
+			idx.loose[key] = i
+		}
+	} else if _, twice := idx.tags[ref{e.Repository, e.Tag}]; twice {
+		idx.double = true
+	} else {
+		idx.tags[ref{e.Repository, e.Tag}] = i
+	}
+}
+
 // tag finds the entry of a tag.
 func (idx *index) tag(repository, tag string) (entry, bool) {
+	for _, e := range slices.Backward(idx.added) {
+		if e.Repository == repository && e.Tag == tag {
+			return e, true
+		}
+	}
 	i, ok := idx.tags[ref{repository, tag}]
 	if !ok {
 		return entry{}, false
@@ -152,11 +175,15 @@ func (idx *index) tag(repository, tag string) (entry, bool) {
 
 // digest finds an entry of a digest, with or without tag.
 func (idx *index) digest(repository string, d digest.Digest) (entry, bool) {
-	i, ok := idx.digests[ref{repository, string(d)}]
-	if !ok {
-		return entry{}, false
+	if i, ok := idx.digests[ref{repository, string(d)}]; ok {
+		return idx.entries[i], true
 	}
-	return idx.entries[i], true
+	for _, e := range idx.added {
+		if e.Repository == repository && e.Digest == d {
+			return e, true
+		}
+	}
+	return entry{}, false
 }
 
 // with returns an index that has e too, or idx itself if it has. A tag is moved: the entry it
@@ -165,25 +192,100 @@ func (idx *index) with(e entry) (*index, error) {
 	if _, known := idx.digest(e.Repository, e.Digest); known && e.Tag == "" {
 		return idx, nil
 	}
-	if old, ok := idx.tag(e.Repository, e.Tag); ok && old.Digest == e.Digest {
+	if old, ok := idx.tag(e.Repository, e.Tag); ok && e.Tag != "" && old.Digest == e.Digest {
 		return idx, nil
 	}
-	es := slices.Clone(idx.entries)
-	for _, i := range idx.byRepo[e.Repository] {
-		if e.Tag != "" && es[i].Tag == e.Tag {
-			es[i].Tag = ""
-		}
+	if idx.open {
+		next := *idx
+		next.added = append(slices.Clip(idx.added), e)
+		return &next, nil
 	}
-	same := func(o entry) bool { return o.Repository == e.Repository && o.Tag == "" && o.Digest == e.Digest }
-	if i := slices.IndexFunc(es, same); i >= 0 {
-		es[i].Tag = e.Tag
-		if es[i].MediaType == "" {
-			es[i].MediaType = e.MediaType
+	next := idx.clone()
+	next.put(e)
+	return next, nil
+}
+
+// clone copies everything, at a cost of the number of entries.
+func (idx *index) clone() *index {
+	next := *idx
+	next.entries = append(make(entries, 0, len(idx.entries)+len(idx.entries)/8+16), idx.entries...)
+	next.tags = maps.Clone(idx.tags)
+	next.digests = maps.Clone(idx.digests)
+	next.loose = maps.Clone(idx.loose)
+	next.repos = slices.Clip(idx.repos)
+	next.byRepo = maps.Clone(idx.byRepo)
+	for name, list := range next.byRepo {
+		next.byRepo[name] = slices.Clip(list)
+	}
+	return &next
+}
+
+// put changes the index itself, at a cost that does not depend on the number of entries.
+func (idx *index) put(e entry) {
+	if e.Tag != "" {
+		idx.untag(e.Repository, e.Tag)
+	}
+	key := ref{e.Repository, string(e.Digest)}
+	i, ok := idx.loose[key]
+	if ok { // it takes the tag
+		delete(idx.loose, key)
+		idx.entries[i].Tag = e.Tag
+		if idx.entries[i].MediaType == "" {
+			idx.entries[i].MediaType = e.MediaType
 		}
 	} else {
-		es = append(es, e)
+		i = len(idx.entries)
+		idx.entries = append(idx.entries, e)
+		if idx.byRepo[e.Repository] == nil {
+			idx.repos = append(idx.repos, e.Repository)
+		}
+		idx.byRepo[e.Repository] = append(idx.byRepo[e.Repository], i)
 	}
-	return newIndex(es)
+	idx.note(i)
+}
+
+// untag takes a tag from its entries, which stay.
+func (idx *index) untag(repository, tag string) {
+	i, ok := idx.tags[ref{repository, tag}]
+	if !ok {
+		return
+	}
+	delete(idx.tags, ref{repository, tag})
+	list := []int{i}
+	if idx.double {
+		list = idx.byRepo[repository]
+	}
+	for _, i := range list {
+		if idx.entries[i].Tag == tag {
+			idx.entries[i].Tag = ""
+			idx.note(i)
+		}
+	}
+}
+
+// apply runs changes one after the other, each on what the ones before it made, and returns what
+// all made together, with the error of each. A change that fails leaves no trace.
+func (idx *index) apply(changes []func(*index) (*index, error)) (*index, []error) {
+	old, errs := idx, make([]error, len(changes))
+	for i, change := range changes {
+		next, err := change(idx)
+		switch {
+		case err != nil:
+			errs[i] = err
+		case next == idx:
+		case next.open:
+			for _, e := range next.added {
+				idx.put(e)
+			}
+		default: // a copy that nobody else has: from now on it is changed in place
+			idx = next
+			idx.open = true
+		}
+	}
+	if idx != old {
+		idx.open = false
+	}
+	return idx, errs
 }
 
 // write writes the document. It refuses what could not be read again.

@@ -6,10 +6,24 @@ package ctf
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// haveLocks tells whether a lock keeps others away.
+const haveLocks = true
+
+// openSafely is for names that may have become a pipe or a link.
+const openSafely = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
+// ownedAlone reports whether a file is ours and has no second name.
+func ownedAlone(fi fs.FileInfo) bool {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink == 1 && int(st.Uid) == os.Geteuid()
+}
 
 // tryLock takes the advisory lock of an open file or folder, and reports whether it was free.
 // Closing the file gives it back; so does the end of the process.

@@ -12,12 +12,12 @@ import (
 
 const (
 	chunkSize = 256 << 10 // bytes that move at once
-	chunks    = 4         // per push: one is read, one hashed, one written, one is ready
+	chunks    = 3         // per push, besides the first: one is read, one hashed, one written
 )
 
 // pump copies src to dst and hashes on the way. Reading, hashing and writing overlap, so that
 // a large blob takes as long as the slowest of the three, not as their sum; measured, that
-// halves the time of a 1 GiB push. Memory is chunks × chunkSize.
+// halves the time of a 1 GiB push. Memory is (1 + chunks) × chunkSize.
 func pump(ctx context.Context, dst io.Writer, h hash.Hash, src io.Reader, pool *sync.Pool) (int64, error) {
 	first := pool.Get().(*[chunkSize]byte)
 	defer pool.Put(first)

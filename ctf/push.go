@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -23,8 +24,11 @@ import (
 	"ocm/oci"
 )
 
-// staleAfter is the age at which a temporary blob is dead, if nobody holds its lock either.
-const staleAfter = time.Hour
+const (
+	staleAfter     = time.Hour          // the age at which a temporary blob is dead, if nobody holds its lock either
+	partStaleAfter = 7 * 24 * time.Hour // the same for a part, which waits for the next run
+	smallBlob      = 64 << 10           // bytes of a blob up to which it is read before a file is made for it
+)
 
 // place stores a blob that is not there.
 func (d *directory) place(ctx context.Context, want ociv1.Descriptor, open func(context.Context) (io.ReadCloser, error)) (oci.How, error) {
@@ -44,94 +48,221 @@ func (d *directory) push(ctx context.Context, want ociv1.Descriptor, src io.Read
 	if err != nil {
 		return ociv1.Descriptor{}, err
 	}
-	d.tidy.Do(func() { dropStale(blobs, time.Now().Add(-staleAfter)) })
-	f, name, err := createTemp(blobs, tempPrefix)
-	if err != nil {
-		return ociv1.Descriptor{}, fmt.Errorf("push: %w", explain(err))
-	}
-	_, _ = tryLock(f) // tells others that we live; without locks, the age has to do
-	got, err := d.receive(ctx, target{f}, want, src)
-	if err == nil {
-		err = explain(f.Chmod(0o444))
-	}
-	if cerr := f.Close(); err == nil {
-		err = explain(cerr)
-	}
-	if err == nil {
-		err = explain(blobs.Rename(name, blobName(got.Digest)))
+	d.tidy.Do(func() { dropStale(blobs, time.Now()) })
+	var got ociv1.Descriptor
+	if want.Digest != "" && want.Size >= 0 && want.Size <= smallBlob {
+		got, err = pushSmall(ctx, blobs, want, src)
+	} else {
+		got, err = d.pushLarge(ctx, blobs, want, src)
 	}
 	if err != nil {
-		blobs.Remove(name)
 		return ociv1.Descriptor{}, fmt.Errorf("push: %w", err)
 	}
-	d.pendMu.Lock()
-	d.pending[blobName(got.Digest)] = true
-	d.pendMu.Unlock()
+	d.note(blobName(got.Digest))
 	return got, nil
 }
 
-// target explains its own errors only: those of the source are not about this directory.
-type target struct{ f *os.File }
+// pushSmall writes a blob that was verified before. Many small blobs are made of system calls: these
+// are the four that it takes.
+func pushSmall(ctx context.Context, blobs *os.Root, want ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
+	in, err := newIncoming(want)
+	if err != nil {
+		return want, err
+	}
+	buf := make([]byte, want.Size+1) // one byte more tells as much as an endless stream
+	n, err := fill(src, buf)
+	if err == nil || err == io.EOF {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return want, err
+	}
+	in.hash.Write(buf[:n]) // never fails
+	got, err := in.check(int64(n))
+	if err != nil {
+		return want, err
+	}
+	f, name, err := createTemp(blobs, tempPrefix, 0o444)
+	if err != nil {
+		return want, explain(err)
+	}
+	_, err = f.Write(buf[:n])
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = blobs.Rename(name, blobName(got.Digest))
+	}
+	if err != nil {
+		blobs.Remove(name)
+	}
+	return got, explain(err)
+}
 
-func (t target) Write(b []byte) (int, error) {
+// pushLarge lets a blob grow in a file of its own: in its part if it has one, see part.go, else in a
+// temporary one.
+func (d *directory) pushLarge(ctx context.Context, blobs *os.Root, want ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
+	t, err := openPart(blobs, want)
+	if err != nil {
+		return want, explain(err)
+	}
+	if t == nil {
+		f, name, err := createTemp(blobs, tempPrefix, 0o600)
+		if err != nil {
+			return want, explain(err)
+		}
+		_, _ = tryLock(f) // tells others that we live; without locks, the age has to do
+		t = &target{f: f, name: name}
+	}
+	got, err := d.receive(ctx, t, want, src)
+	if err == nil {
+		err = explain(t.f.Chmod(0o444))
+	}
+	if err == nil { // before the lock of a part is given back
+		err = explain(blobs.Rename(t.name, blobName(got.Digest)))
+	}
+	if err != nil && (!t.part || t.size == 0 || errors.Is(err, ocm.ErrDigest)) {
+		blobs.Remove(t.name)
+	}
+	if cerr := t.f.Close(); err == nil {
+		err = explain(cerr)
+	}
+	return got, err
+}
+
+// target is the file in which a blob grows.
+type target struct {
+	f    *os.File
+	name string
+	part bool  // it is kept for the next run if this one cannot finish it
+	size int64 // bytes in it
+}
+
+// Write explains its own errors only: those of the source are not about this directory.
+func (t *target) Write(b []byte) (int, error) {
 	n, err := t.f.Write(b)
+	t.size += int64(n)
 	return n, explain(err)
 }
 
-// receive copies src to dst and compares it with what is wanted.
-func (d *directory) receive(ctx context.Context, dst io.Writer, want ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
-	got := want
-	alg := digest.SHA256
-	if want.Digest != "" {
-		alg = want.Digest.Algorithm()
-		if want.Size >= 0 { // one byte more tells as much as an endless stream
-			src = io.LimitReader(src, want.Size+1)
-		}
+// reset begins again.
+func (t *target) reset() error {
+	t.size = 0
+	err := t.f.Truncate(0)
+	if err == nil {
+		_, err = t.f.Seek(0, io.SeekStart)
 	}
-	h, err := blob.NewHash(alg)
+	return explain(err)
+}
+
+// receive copies src to t and compares it with what is wanted. What is in t already is not
+// read again, if src can do without.
+func (d *directory) receive(ctx context.Context, t *target, want ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
+	in, err := newIncoming(want)
 	if err != nil {
+		return want, err
+	}
+	start, resumed, err := d.resume(ctx, t, in, src)
+	if err != nil {
+		return want, err
+	}
+	got, err := d.fetch(ctx, t, in, src)
+	if !resumed || !errors.Is(err, ocm.ErrDigest) {
 		return got, err
 	}
-	got.Size, err = pump(ctx, dst, h, src, &d.bufs)
+	// It was the part that had rotted, or the source has. Beginning again tells.
+	if _, serr := src.(io.Seeker).Seek(start, io.SeekStart); serr != nil {
+		return got, err
+	}
+	in.hash.Reset()
+	if err := t.reset(); err != nil {
+		return got, err
+	}
+	return d.fetch(ctx, t, in, src)
+}
+
+// fetch copies what t lacks.
+func (d *directory) fetch(ctx context.Context, t *target, in *incoming, src io.Reader) (ociv1.Descriptor, error) {
+	limit := int64(-1)
+	if in.want.Digest != "" && in.want.Size >= 0 {
+		limit = in.want.Size
+	}
+	err := d.kernelCopy(ctx, t, in.hash, src, limit)
+	if err == nil { // the rest, if there is any
+		if limit >= 0 { // one byte more tells as much as an endless stream
+			src = io.LimitReader(src, limit-t.size+1)
+		}
+		_, err = pump(ctx, t, in.hash, src, &d.bufs)
+	}
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return got, err
+		return in.want, err
 	}
-	got.Digest = digest.NewDigest(alg, h)
+	return in.check(t.size)
+}
+
+// incoming is what is known of a blob that comes.
+type incoming struct {
+	want ociv1.Descriptor
+	alg  digest.Algorithm
+	hash hash.Hash
+}
+
+func newIncoming(want ociv1.Descriptor) (*incoming, error) {
+	in := &incoming{want: want, alg: digest.SHA256}
+	if want.Digest != "" {
+		in.alg = want.Digest.Algorithm()
+	}
+	var err error
+	in.hash, err = blob.NewHash(in.alg)
+	return in, err
+}
+
+// check compares what came with what was wanted, and returns its complete descriptor.
+func (in *incoming) check(size int64) (got ociv1.Descriptor, err error) {
+	want := in.want
+	got = want
+	got.Size, got.Digest = size, digest.NewDigest(in.alg, in.hash)
 	if got.MediaType == "" {
 		got.MediaType = octetStream
 	}
 	switch {
 	case want.Digest == "":
-	case want.Size >= 0 && got.Size > want.Size:
+	case want.Size >= 0 && size > want.Size:
 		err = fmt.Errorf("blob %s: expected %d bytes, found more: %w", want.Digest, want.Size, ocm.ErrDigest)
-	case want.Size >= 0 && got.Size < want.Size:
-		err = fmt.Errorf("blob %s: expected %d bytes, found %d: %w", want.Digest, want.Size, got.Size, ocm.ErrDigest)
+	case want.Size >= 0 && size < want.Size:
+		err = fmt.Errorf("blob %s: expected %d bytes, found %d: %w", want.Digest, want.Size, size, ocm.ErrDigest)
 	case got.Digest != want.Digest:
 		err = fmt.Errorf("blob: expected %s, found %s: %w", want.Digest, got.Digest, ocm.ErrDigest)
 	}
 	return got, err
 }
 
-func createTemp(dir *os.Root, prefix string) (*os.File, string, error) {
+// createTemp makes a file with a name that nobody uses. Its final mode may be one that lets nobody write:
+// who made it can.
+func createTemp(dir *os.Root, prefix string, mode fs.FileMode) (*os.File, string, error) {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	name := prefix + hex.EncodeToString(b[:])
-	f, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	return f, name, err
 }
 
-// dropStale removes temporary blobs that were not written since then and whose writer is gone.
+// dropStale removes temporary blobs and parts that were not written for long and whose writer is gone.
 // It is a courtesy: errors do not matter.
-func dropStale(blobs *os.Root, since time.Time) {
+func dropStale(blobs *os.Root, now time.Time) {
 	for _, name := range names(blobs) {
-		if !strings.HasPrefix(name, tempPrefix) {
+		age := staleAfter
+		switch {
+		case isPart(name):
+			age = partStaleAfter
+		case !strings.HasPrefix(name, tempPrefix):
 			continue
 		}
 		fi, err := blobs.Lstat(name)
-		if err != nil || !fi.Mode().IsRegular() || fi.ModTime().After(since) {
+		if err != nil || !fi.Mode().IsRegular() || fi.ModTime().After(now.Add(-age)) {
 			continue
 		}
 		f, err := blobs.Open(name)
@@ -161,7 +292,7 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w (nothing half-written is left: make room and run the same again)", err)
+		return fmt.Errorf("%w (make room and run the same again: it continues)", err)
 	case errors.Is(err, syscall.EFBIG):
 		return fmt.Errorf("%w (the file system or a process limit does not allow files of this size)", err)
 	case errors.Is(err, syscall.EROFS):

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -92,6 +93,20 @@ func (t *tarFiles) open(_ context.Context, d digest.Digest) (io.ReadCloser, erro
 type section struct{ *io.SectionReader }
 
 func (section) Close() error { return nil }
+
+// Extent implements [oci.Extent].
+func (s section) Extent() (f *os.File, offset, size int64) {
+	from, start, length := s.Outer()
+	f, ok := from.(*os.File)
+	if !ok {
+		return nil, 0, 0
+	}
+	at, _ := s.Seek(0, io.SeekCurrent) // never fails
+	return f, start + at, length - at
+}
+
+// Skip implements [oci.Extent]. The place in the file, which others share, does not move.
+func (s section) Skip(n int64) { _, _ = s.Seek(n, io.SeekCurrent) }
 
 // held is content in memory.
 type held struct{ *bytes.Reader }

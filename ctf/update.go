@@ -5,12 +5,11 @@ package ctf
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -20,59 +19,187 @@ const tempPrefix = ".ocm-"
 // lockWait is the longest pause between two looks at a lock that another process holds.
 const lockWait = 5 * time.Millisecond
 
+// Bounds of the time that a group of updates may grow before it is written.
+const (
+	growMax = 200 * time.Millisecond
+	growBy  = 2 // times the duration of the last write
+)
+
 // writer is the part of a directory that only writers need.
 type writer struct {
 	turn  chan struct{} // holds one value while a goroutine of this process changes the index
 	tidy  sync.Once     // old temporary blobs are looked for once
 	clean bool          // old temporary indexes were looked for; guarded by turn
 
-	syncMu  sync.Mutex // held while pending is written to the disk
-	pendMu  sync.Mutex
-	pending map[string]bool // blobs that may be in the system's cache only
+	groupMu sync.Mutex
+	group   []*change     // who waits for the next write of the index
+	full    chan struct{} // closed when the group has wanted members; nil while nobody waits for that
+	wanted  int
+	last    time.Duration // of the last write; guarded by turn
+	crowd   int           // members of the last group; guarded by turn
+
+	unsynced
+}
+
+// change is one update that waits for its turn.
+type change struct {
+	fn      func(*index) (*index, error)
+	visible bool
+	done    chan error // takes one value
 }
 
 // update replaces the index by what fn makes of it, as one step for all processes. fn may run
-// only once, under the lock, and returns its argument if nothing changes. With visible set, all
-// blobs pushed before are on the disk when the new index is.
+// only once, under the lock, and returns its argument if nothing changes. All blobs pushed or found
+// before are on the disk when the new index is; with visible set, update returns when
+// the new index cannot be lost any more.
+//
+// Updates that come while another one is written wait and are written together: one of those who wait
+// takes the turn and does the work for all. Who is cancelled does not wait any longer; whether his
+// update is written is open then.
 func (d *directory) update(ctx context.Context, visible bool, fn func(*index) (*index, error)) error {
-	if visible {
-		if err := d.flush(); err != nil {
+	c := &change{fn: fn, visible: visible, done: make(chan error, 1)}
+	d.join(c)
+	for {
+		select {
+		case err := <-c.done:
+			return err
+		case <-ctx.Done():
+			if d.leave(c) {
+				return context.Cause(ctx)
+			}
+			select {
+			case err := <-c.done:
+				return err
+			default:
+				return context.Cause(ctx)
+			}
+		case d.turn <- struct{}{}:
+		}
+		if len(c.done) > 0 { // another one did it meanwhile
+			<-d.turn
+			return <-c.done
+		}
+		err := d.lead(ctx)
+		<-d.turn
+		if err != nil {
+			d.leave(c)
 			return err
 		}
 	}
-	unlock, err := d.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	old, err := d.load()
-	if err != nil {
-		return err
-	}
-	idx, err := fn(old)
-	if err != nil || idx == old {
-		return err
-	}
-	return d.replace(idx, visible)
 }
 
-// lock waits for the right to change the index: first among the goroutines of this process,
-// then among processes.
+// join adds a change to the group that is written next.
+func (d *directory) join(c *change) {
+	d.groupMu.Lock()
+	defer d.groupMu.Unlock()
+	d.group = append(d.group, c)
+	if d.full != nil && len(d.group) >= d.wanted {
+		close(d.full)
+		d.full = nil
+	}
+}
+
+// leave takes a change out again, and reports false if somebody has begun with it already.
+func (d *directory) leave(c *change) bool {
+	d.groupMu.Lock()
+	defer d.groupMu.Unlock()
+	i := slices.Index(d.group, c)
+	if i >= 0 {
+		d.group = slices.Delete(d.group, i, i+1)
+	}
+	return i >= 0
+}
+
+// lead does the work of all who wait, and tells them. The caller has the turn. An error is the caller's
+// own: the others stay, and one of them has to try.
+func (d *directory) lead(ctx context.Context) error {
+	if _, err := d.rootDir(true); err != nil {
+		return err
+	}
+	d.grow(ctx)
+	d.groupMu.Lock()
+	group := d.group
+	d.group = nil
+	d.groupMu.Unlock()
+	if len(group) == 0 {
+		return nil
+	}
+	start := time.Now()
+	var errs []error
+	err := d.flush()
+	if err == nil {
+		var unlock func()
+		if unlock, err = d.lock(ctx); err != nil {
+			d.groupMu.Lock()
+			d.group = append(group, d.group...)
+			d.groupMu.Unlock()
+			return err
+		}
+		errs, err = d.write(group)
+		unlock()
+	}
+	d.last, d.crowd = time.Since(start), len(group)
+	for i, c := range group {
+		if err == nil {
+			c.done <- errs[i]
+		} else {
+			c.done <- err
+		}
+	}
+	return nil
+}
+
+// grow waits until as many updates have come together as the last time, but not much longer than writing them
+// took: the cost of a write grows with the index, and should be shared. A writer who is alone never waits.
+func (d *directory) grow(ctx context.Context) {
+	if d.crowd < 2 {
+		return
+	}
+	d.groupMu.Lock()
+	if len(d.group) >= d.crowd {
+		d.groupMu.Unlock()
+		return
+	}
+	full := make(chan struct{})
+	d.full, d.wanted = full, d.crowd
+	d.groupMu.Unlock()
+	timer := time.NewTimer(min(growMax, growBy*d.last))
+	defer timer.Stop()
+	select {
+	case <-full:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	d.groupMu.Lock()
+	d.full = nil
+	d.groupMu.Unlock()
+}
+
+// write changes the index for a group. The caller has the turn and the lock.
+func (d *directory) write(group []*change) ([]error, error) {
+	old, err := d.load()
+	if err != nil {
+		return nil, err
+	}
+	fns := make([]func(*index) (*index, error), len(group))
+	visible := false
+	for i, c := range group {
+		fns[i] = c.fn
+		visible = visible || c.visible
+	}
+	idx, errs := old.apply(fns)
+	if idx == old {
+		return errs, nil
+	}
+	return errs, d.replace(idx, visible)
+}
+
+// lock waits for the right to change the index among processes. The caller has the turn.
 func (d *directory) lock(ctx context.Context) (unlock func(), err error) {
 	root, err := d.rootDir(true)
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case d.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	defer func() {
-		if err != nil {
-			<-d.turn
-		}
-	}()
 	f, err := root.Open(".")
 	if err != nil {
 		return nil, explain(err)
@@ -80,7 +207,7 @@ func (d *directory) lock(ctx context.Context) (unlock func(), err error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, lockWait) {
 		free, err := tryLock(f)
 		if free {
-			return func() { f.Close(); <-d.turn }, nil
+			return func() { f.Close() }, nil
 		}
 		if err == nil {
 			select {
@@ -97,14 +224,16 @@ func (d *directory) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// replace writes the index beside the old one and renames it. The caller holds the lock.
-func (d *directory) replace(idx *index, durable bool) (err error) {
+// replace writes the index beside the old one and renames it. The caller holds the lock. The bytes are on
+// the disk before the name is: the index that is replaced may have been there for years. Only
+// the new name may be lost with the power, unless it has to be visible.
+func (d *directory) replace(idx *index, visible bool) (err error) {
 	root, err := d.rootDir(true)
 	if err != nil {
 		return err
 	}
 	d.dropOldIndexes(root)
-	f, name, err := createTemp(root, tempPrefix+"index-")
+	f, name, err := createTemp(root, tempPrefix+"index-", 0o444)
 	if err != nil {
 		return fmt.Errorf("%s: %w", indexName, explain(err))
 	}
@@ -122,13 +251,8 @@ func (d *directory) replace(idx *index, durable bool) (err error) {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o444); err != nil {
+	if err := f.Sync(); err != nil {
 		return err
-	}
-	if durable {
-		if err := f.Sync(); err != nil {
-			return err
-		}
 	}
 	fi, err := f.Stat()
 	if err != nil {
@@ -140,7 +264,7 @@ func (d *directory) replace(idx *index, durable bool) (err error) {
 	d.cacheMu.Lock()
 	d.setCache(cachedIndex{idx: idx, file: f, info: fi})
 	d.cacheMu.Unlock()
-	if durable {
+	if visible {
 		return syncDir(root)
 	}
 	return nil
@@ -158,67 +282,4 @@ func (d *directory) dropOldIndexes(root *os.Root) {
 			root.Remove(name)
 		}
 	}
-}
-
-// flush writes to the disk what was pushed and not flushed yet. Two calls wait for each other,
-// because the second one relies on what the first one is writing.
-func (d *directory) flush() error {
-	d.syncMu.Lock()
-	defer d.syncMu.Unlock()
-	d.pendMu.Lock()
-	pending := d.pending
-	d.pending = map[string]bool{}
-	d.pendMu.Unlock()
-	if len(pending) == 0 {
-		return nil
-	}
-	blobs, err := d.blobsDir(true)
-	if err != nil {
-		return err
-	}
-	if err = syncBlobs(blobs, pending); err != nil { // the next one tries again
-		d.pendMu.Lock()
-		for name := range pending {
-			d.pending[name] = true
-		}
-		d.pendMu.Unlock()
-		return fmt.Errorf("flush: %w", explain(err))
-	}
-	return nil
-}
-
-// manyBlobs is the number of blobs from which on writing back the whole file system is cheaper than
-// waiting for each.
-const manyBlobs = 64
-
-func syncBlobs(blobs *os.Root, names map[string]bool) error {
-	if len(names) >= manyBlobs {
-		if done, err := syncTogether(blobs); done {
-			return err
-		}
-	}
-	for name := range names {
-		if err := syncFile(blobs, name); err != nil {
-			return err
-		}
-	}
-	return syncDir(blobs)
-}
-
-func syncFile(root *os.Root, name string) error {
-	f, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
-// syncDir makes renames durable, where folders can be synced at all.
-func syncDir(root *os.Root) error {
-	err := syncFile(root, ".")
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -52,9 +53,7 @@ func (c copier) copy(ctx context.Context, content ocm.Content) (ociv1.Descriptor
 	if root.Digest == "" { // known only after reading
 		var stored ociv1.Descriptor
 		err := c.job().Do(ctx, func() (err error) {
-			if stored, err = c.push(ctx, content, root); err == nil {
-				c.count(Moved, stored.Size)
-			}
+			stored, err = c.push(ctx, content, root)
 			return err
 		})
 		return stored, err
@@ -88,61 +87,136 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		if err != nil || there {
 			return err
 		}
-		children, err := blob.Children(d, raw)
-		if err != nil {
-			return err
-		}
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(c.job().Parallel())
-		for _, child := range children {
-			g.Go(func() error {
-				if blob.IsManifest(child.MediaType) {
-					return c.node(gctx, content, child, depth+1)
-				}
-				return c.blob(gctx, content, child)
-			})
-		}
-		if err := g.Wait(); err != nil {
+		if err := c.children(ctx, content, d, raw, depth); err != nil {
 			return err
 		}
 		return c.job().Do(ctx, func() error { return c.to.PutManifest(ctx, plain(d), raw, "", Any()) })
 	})
 }
 
-// blob copies one blob of known digest: skip, mount or stream.
+// children copies what a manifest or index refers to.
+func (c copier) children(ctx context.Context, content ocm.Content, d ociv1.Descriptor, raw []byte, depth int) error {
+	children, err := blob.Children(d, raw)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.job().Parallel())
+	for _, child := range children {
+		g.Go(func() error {
+			if blob.IsManifest(child.MediaType) {
+				return c.node(ctx, content, child, depth+1)
+			}
+			return c.blob(ctx, content, child)
+		})
+	}
+	return g.Wait()
+}
+
+// blob copies one blob of known digest. The first repository that wants it gets it from the source;
+// those that want it too wait, and then find it, or have it mounted from the first.
 func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descriptor) error {
 	if err := blob.CheckDigest(d.Digest); err != nil {
 		return err
 	}
+	put := func() error {
+		return c.job().Do(ctx, func() error { return c.put(ctx, content, d) })
+	}
 	// Another key than that of node: a manifest that is also somebody's layer is two things to store.
 	return c.job().Once(ctx, done{c.place, d.Digest, false}, func() error {
-		return c.job().Do(ctx, func() error {
-			how, err := c.put(ctx, content, d)
-			if err == nil {
-				c.count(how, d.Size)
-			}
-			return err
+		c.env.Event(ocm.Event{Total: max(0, d.Size)})
+		first := false
+		err := c.job().Once(ctx, arrival{c.place.in, d.Digest}, func() error {
+			first = true
+			return put()
 		})
+		if err != nil || first {
+			return err
+		}
+		return put()
 	})
 }
 
+// arrival is the key under which a job remembers that a blob has come to a target for the first time.
+type arrival struct {
+	in     *Repository
+	digest digest.Digest
+}
+
 // put lets the repository find the shortest way, if it knows one.
-func (c copier) put(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (How, error) {
-	p, ok := c.to.(Placer)
-	if !ok {
-		if there, err := c.to.Exists(ctx, d); there || err != nil {
-			return Found, err
+func (c copier) put(ctx context.Context, content ocm.Content, d ociv1.Descriptor) error {
+	s := &source{copier: c, content: content, d: d}
+	how, err := c.find(ctx, d, content.Origin, s.open)
+	if err != nil {
+		s.finish()
+		return err
+	}
+	c.place.in.homes.add(d.Digest, c.to.Origin())
+	c.count(how, d.Size)
+	switch how {
+	case Moved:
+		s.finish()
+	case Deferred:
+		s.deferred.Store(true)
+	default:
+		c.env.Event(ocm.Event{Item: item(content, d), Bytes: d.Size, Total: d.Size, Done: true, Skipped: true})
+	}
+	return nil
+}
+
+func (c copier) find(ctx context.Context, d ociv1.Descriptor, origin string, open func(context.Context) (io.ReadCloser, error)) (How, error) {
+	if p, ok := c.to.(Placer); ok {
+		var origins []string
+		for _, o := range []string{c.place.in.homes.of(d.Digest), origin} {
+			if o != "" && o != c.to.Origin() {
+				origins = append(origins, o)
+			}
 		}
-		_, err := c.push(ctx, content, d)
+		return p.Place(ctx, plain(d), origins, open)
+	}
+	if there, err := c.to.Exists(ctx, d); there || err != nil {
+		return Found, err
+	}
+	rc, err := open(ctx)
+	if err != nil {
 		return Moved, err
 	}
-	var origins []string
-	if content.Origin != "" {
-		origins = append(origins, content.Origin)
+	defer rc.Close()
+	_, err = c.to.Push(ctx, plain(d), rc)
+	return Moved, err
+}
+
+// homes remembers where in a registry the blobs of this run are.
+type homes struct{ byDigest sync.Map }
+
+func (h *homes) add(d digest.Digest, origin string) {
+	if origin != "" {
+		h.byDigest.LoadOrStore(d, origin)
 	}
-	return p.Place(ctx, plain(d), origins, func(ctx context.Context) (io.ReadCloser, error) {
-		return c.open(ctx, content, d)
-	})
+}
+
+func (h *homes) of(d digest.Digest) string {
+	origin, _ := h.byDigest.Load(d)
+	s, _ := origin.(string)
+	return s
+}
+
+// push streams a blob whose digest is not known.
+func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (ociv1.Descriptor, error) {
+	c.env.Event(ocm.Event{Total: max(0, d.Size)})
+	s := &source{copier: c, content: content, d: d}
+	defer s.finish()
+	rc, err := s.open(ctx)
+	if err != nil {
+		return d, err
+	}
+	defer rc.Close()
+	stored, err := c.to.Push(ctx, plain(d), rc)
+	if err == nil {
+		c.count(Moved, stored.Size)
+	}
+	stored.MediaType = d.MediaType
+	return stored, err
 }
 
 func (c copier) count(how How, size int64) {
@@ -161,33 +235,17 @@ func (c copier) count(how How, size int64) {
 	}
 }
 
-// push streams one blob.
-func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (ociv1.Descriptor, error) {
-	rc, err := c.open(ctx, content, d)
-	if err != nil {
-		return d, err
-	}
-	defer rc.Close()
-	stored, err := c.to.Push(ctx, plain(d), rc)
-	stored.MediaType = d.MediaType
-	return stored, err
-}
-
-// open opens a blob of the source; what is read of it is reported.
-func (c copier) open(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (io.ReadCloser, error) {
-	rc, err := content.From.Fetch(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	return watch(ctx, c.env, rc, item(d), d.Size), nil
-}
-
-func item(d ociv1.Descriptor) string {
-	if t := d.Annotations[ociv1.AnnotationTitle]; t != "" {
-		return t
-	}
+// item names a stream for people.
+func item(content ocm.Content, d ociv1.Descriptor) string {
+	part := d.MediaType
 	if d.Digest != "" {
-		return d.Digest.Encoded()[:12]
+		part = d.Digest.Encoded()[:12]
 	}
-	return d.MediaType
+	switch {
+	case content.Name == "":
+		return part
+	case d.Digest == content.Root.Digest:
+		return content.Name
+	}
+	return content.Name + " " + part
 }

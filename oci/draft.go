@@ -3,8 +3,8 @@
 package oci
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -20,7 +20,10 @@ import (
 	"ocm/descriptor"
 )
 
-var _ ocm.Draft = (*draft)(nil)
+var (
+	_ ocm.Draft   = (*draft)(nil)
+	_ ocm.Adopter = (*draft)(nil)
+)
 
 type draft struct {
 	r             *Repository
@@ -34,8 +37,7 @@ type draft struct {
 
 // Add implements [ocm.Draft].
 func (d *draft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored, error) {
-	cp := copier{env: d.r.env, to: d.repo, place: place{d.r, d.name}}
-	root, err := cp.copy(ctx, c)
+	root, err := d.copier().copy(ctx, c)
 	if err != nil {
 		return ocm.Stored{}, err
 	}
@@ -82,14 +84,56 @@ func (d *draft) commit(ctx context.Context, desc *ocm.Descriptor) (*version, err
 	if err != nil {
 		return nil, err
 	}
+	if err := d.show(ctx, top, raw); err != nil {
+		return nil, err
+	}
+	v := &version{repo: d.repo, manifest: top, blobs: map[digest.Digest]ociv1.Descriptor{}}
+	for _, l := range locals {
+		v.blobs[l.blob.Digest] = l.blob
+	}
+	v.desc, err = descriptor.Decode(doc.MediaType, doc.Bytes)
+	return v, err
+}
+
+// show makes the version visible.
+func (d *draft) show(ctx context.Context, top ociv1.Descriptor, raw []byte) error {
 	was := Absent()
 	if d.base != nil {
 		was = At(d.base.manifest.Digest)
 	}
-	if err := d.repo.PutManifest(ctx, top, raw, Tag(d.version), was); err != nil {
-		return nil, err
+	return d.repo.PutManifest(ctx, top, raw, Tag(d.version), was)
+}
+
+// Adopt implements [ocm.Adopter]. A manifest that refers to more than its descriptor does is not taken
+// over: what nobody speaks of would come along.
+func (d *draft) Adopt(ctx context.Context, v ocm.Version) (ocm.Version, error) {
+	src, ok := v.(*version)
+	if !ok || !src.tight() {
+		return nil, fmt.Errorf("%s: the manifest cannot be taken over as it is: %w", d.r, errors.ErrUnsupported)
 	}
-	return load(ctx, d.repo, top)
+	if c := &src.desc.Component; c.Name != d.name || c.Version != d.version {
+		return nil, fmt.Errorf("%s: %s:%s: the descriptor says %s:%s: %w", d.r, d.name, d.version, c.Name, c.Version, ocm.ErrInvalid)
+	}
+	if err := d.adopt(ctx, src); err != nil {
+		return nil, fmt.Errorf("%s: %s:%s: %w", d.r, d.name, d.version, err)
+	}
+	return &version{repo: d.repo, manifest: src.manifest, desc: src.desc, blobs: src.blobs}, nil
+}
+
+func (d *draft) adopt(ctx context.Context, src *version) error {
+	raw, err := blob.ReadAll(ctx, src.repo, src.manifest, blob.MaxManifest)
+	if err != nil {
+		return err
+	}
+	content := ocm.Content{Root: src.manifest, From: src.repo, Origin: src.repo.Origin(), Name: d.name + ":" + d.version}
+	if err := d.copier().children(ctx, content, src.manifest, raw, 0); err != nil {
+		return err
+	}
+	return d.show(ctx, plain(src.manifest), raw)
+}
+
+func (d *draft) copier() copier {
+	return copier{env: d.r.env, to: d.repo, place: place{d.r, d.name}}
 }
 
 // local is one blob of the version and the elements that use it.
@@ -186,11 +230,11 @@ func (d *draft) manifest(ctx context.Context, doc *ocm.Document, locals []*local
 	if err != nil {
 		return layer, nil, fmt.Errorf("component descriptor: %w", err)
 	}
-	config, err := d.push(ctx, MediaTypeConfig, mustJSON(map[string]ociv1.Descriptor{"componentDescriptorLayer": layer}))
+	config, err := d.push(ctx, MediaTypeConfig, configOf(layer))
 	if err != nil {
 		return config, nil, fmt.Errorf("config: %w", err)
 	}
-	layers := []ociv1.Descriptor{layer}
+	layers := []ociv1.Descriptor{embed(layer, doc.Bytes)}
 	var nested []ociv1.Descriptor
 	for _, l := range locals {
 		e := ociv1.Descriptor{
@@ -219,7 +263,7 @@ func (d *draft) manifest(ctx context.Context, doc *ocm.Document, locals []*local
 	if err := d.repo.PutManifest(ctx, m, raw, "", Any()); err != nil {
 		return m, nil, err
 	}
-	entry := m
+	entry := embed(m, raw)
 	entry.ArtifactType, entry.Annotations = ArtifactTypeDescriptor, annotations
 	raw = mustJSON(ociv1.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageIndex,
@@ -228,13 +272,23 @@ func (d *draft) manifest(ctx context.Context, doc *ocm.Document, locals []*local
 	return ociv1.Descriptor{MediaType: ociv1.MediaTypeImageIndex, Digest: digest.FromBytes(raw), Size: int64(len(raw))}, raw, nil
 }
 
-// push stores a small blob unless it is there.
-func (d *draft) push(ctx context.Context, mediaType string, b []byte) (ociv1.Descriptor, error) {
-	desc := ociv1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
-	if ok, err := d.repo.Exists(ctx, desc); ok || err != nil {
-		return desc, err
+// maxEmbedded bounds the documents that are written into the document that refers to them, in bytes.
+const maxEmbedded = 32 << 10
+
+// embed writes a small document into its descriptor, as the OCI specification allows: whoever
+// reads a version from a registry needs one request less.
+func embed(d ociv1.Descriptor, b []byte) ociv1.Descriptor {
+	if len(b) <= maxEmbedded {
+		d.Data = b
 	}
-	return d.repo.Push(ctx, desc, bytes.NewReader(b))
+	return d
+}
+
+// push stores a small document.
+func (d *draft) push(ctx context.Context, mediaType string, b []byte) (ociv1.Descriptor, error) {
+	c := blob.Bytes(mediaType, b)
+	c.Name = d.name + ":" + d.version
+	return c.Root, d.copier().blob(ctx, c, c.Root)
 }
 
 // platform is what registries and clients show for a layer, taken from the extra identity.

@@ -6,6 +6,9 @@ import (
 	"context"
 	"io"
 	"os"
+	"sync/atomic"
+
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 )
@@ -13,30 +16,55 @@ import (
 // reportEvery is the number of bytes between two reports about a stream.
 const reportEvery = 1 << 20
 
-// progress tells the environment how far a stream is. It ends with its context, which files do
-// not look at, and keeps the abilities of what it wraps: an [Extent] where the source is
-// a local file, an io.Seeker (see seekable) where the source is one.
+// source opens one blob, perhaps several times, and reports how far it is read. Its item ends
+// once: by finish, or, where reading was deferred, with the stream.
+type source struct {
+	copier   copier
+	content  ocm.Content
+	d        ociv1.Descriptor
+	deferred atomic.Bool
+	opened   atomic.Bool
+	most     atomic.Int64 // bytes that were read of it; a stream that begins again is not progress
+}
+
+func (s *source) open(ctx context.Context) (io.ReadCloser, error) {
+	rc, err := s.content.From.Fetch(ctx, s.d)
+	if err != nil {
+		return nil, err
+	}
+	s.opened.Store(true)
+	p := &progress{ctx: ctx, rc: rc, source: s}
+	if seeker, ok := rc.(io.Seeker); ok {
+		return &seekable{p, seeker}, nil
+	}
+	return p, nil
+}
+
+func (s *source) event(done bool) {
+	s.copier.env.Event(ocm.Event{Item: item(s.content, s.d), Bytes: s.most.Load(), Total: s.d.Size, Done: done})
+}
+
+func (s *source) finish() {
+	if s.opened.Load() {
+		s.event(true)
+	}
+}
+
+// progress is one stream of a source. It ends with its context, which files do not look at, and
+// keeps the abilities of what it wraps: an [Extent] where that is a local file, an io.Seeker (see
+// seekable) where it is one.
 type progress struct {
-	ctx  context.Context
-	rc   io.ReadCloser
-	env  *ocm.Env
-	at   int64 // place in the stream
-	ev   ocm.Event
-	next int64
+	ctx    context.Context
+	rc     io.ReadCloser
+	source *source
+	at     int64 // place in the stream
+	next   int64 // place of the next report
 }
 
 // seekable is a progress over an io.Seeker.
 type seekable struct {
 	*progress
-	io.Seeker
-}
-
-func watch(ctx context.Context, env *ocm.Env, rc io.ReadCloser, item string, total int64) io.ReadCloser {
-	p := &progress{ctx: ctx, rc: rc, env: env, ev: ocm.Event{Item: item, Total: total}}
-	if s, ok := rc.(io.Seeker); ok {
-		return &seekable{p, s}
-	}
-	return p
+	seeker io.Seeker
 }
 
 func (p *progress) Read(b []byte) (int, error) {
@@ -48,19 +76,27 @@ func (p *progress) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// advance never reports less than before: a stream that begins again is not progress.
 func (p *progress) advance(n int64) {
 	p.at += n
-	p.ev.Bytes = max(p.ev.Bytes, p.at)
-	if p.ev.Bytes >= p.next {
-		p.next = p.ev.Bytes + reportEvery
-		p.env.Event(p.ev)
+	if p.at < p.next {
+		return
+	}
+	p.next = p.at + reportEvery
+	p.report()
+}
+
+func (p *progress) report() {
+	if p.at > p.source.most.Load() {
+		p.source.most.Store(p.at)
+		p.source.event(false)
 	}
 }
 
 func (p *progress) Close() error {
-	p.ev.Done = true
-	p.env.Event(p.ev)
+	p.report()
+	if p.source.deferred.Load() {
+		p.source.finish()
+	}
 	return p.rc.Close()
 }
 
@@ -96,9 +132,9 @@ func (p *progress) Skip(n int64) {
 
 // Seek implements io.Seeker.
 func (s *seekable) Seek(offset int64, whence int) (int64, error) {
-	at, err := s.Seeker.Seek(offset, whence)
+	at, err := s.seeker.Seek(offset, whence)
 	if err == nil {
-		s.at = at
+		s.at, s.next = at, at
 	}
 	return at, err
 }

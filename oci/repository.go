@@ -24,6 +24,7 @@ var (
 type Repository struct {
 	store Store
 	env   *ocm.Env
+	homes homes
 }
 
 // NewRepository puts the mapping above a store. Closing the repository closes the store.
@@ -55,11 +56,11 @@ func (r *Repository) open(ctx context.Context, name, ref string) (*version, erro
 	if !byDigest {
 		tag = Tag(ref)
 	}
-	d, err := repo.Resolve(ctx, tag)
+	d, raw, err := readManifest(ctx, repo, tag)
 	if err != nil {
 		return nil, err
 	}
-	v, err := load(ctx, repo, d)
+	v, err := load(ctx, repo, d, raw)
 	if errors.Is(err, ocm.ErrNotFound) { // absent is something else: nobody may look elsewhere, or write here, because of this
 		return nil, fmt.Errorf("the version is there, but not complete: %v: %w", err, ocm.ErrInvalid)
 	}
@@ -172,13 +173,7 @@ func (r *Repository) Draft(ctx context.Context, name, ver string, base ocm.Versi
 	repo := r.store.Repo(RepoName(name))
 	d := &draft{r: r, repo: repo, name: name, version: ver, blobs: map[string]ociv1.Descriptor{}}
 	if base == nil {
-		switch _, err := repo.Resolve(ctx, Tag(ver)); {
-		case err == nil:
-			return nil, fmt.Errorf("%s: %s:%s: %w", r, name, ver, ocm.ErrExists)
-		case !errors.Is(err, ocm.ErrNotFound):
-			return nil, fmt.Errorf("%s: %s:%s: %w", r, name, ver, err)
-		}
-		return d, nil
+		return d, nil // whether there is none is seen when the tag is set
 	}
 	b, ok := base.(*version)
 	if !ok {

@@ -32,22 +32,45 @@ type version struct {
 func (v *version) Manifest() ociv1.Descriptor  { return v.manifest }
 func (v *version) Descriptor() *ocm.Descriptor { return v.desc }
 
-// load reads the component version whose manifest or index is top.
-func load(ctx context.Context, repo Repo, top ociv1.Descriptor) (*version, error) {
+// readManifest finds a manifest and reads it, in one request where the repository can.
+func readManifest(ctx context.Context, repo Repo, ref string) (ociv1.Descriptor, []byte, error) {
+	if r, ok := repo.(ManifestReader); ok {
+		return r.ReadManifest(ctx, ref)
+	}
+	d, err := repo.Resolve(ctx, ref)
+	if err != nil || !blob.IsManifest(d.MediaType) {
+		return d, nil, err // load tells what is wrong with another media type
+	}
+	raw, err := blob.ReadAll(ctx, repo, d, blob.MaxManifest)
+	if errors.Is(err, ocm.ErrNotFound) {
+		err = fmt.Errorf("manifest: %v: %w", err, ocm.ErrInvalid) // resolved, so it is not absent
+	}
+	return d, raw, err
+}
+
+// read returns a small document of a version, verified. Where reading costs a request, the copy that
+// the referring document has of it does as well: its digest is the same.
+func read(ctx context.Context, repo Repo, d ociv1.Descriptor, limit int64) ([]byte, error) {
+	_, costs := repo.(ManifestReader)
+	if costs && len(d.Data) > 0 && int64(len(d.Data)) == d.Size && d.Digest.Validate() == nil && d.Digest.Algorithm().FromBytes(d.Data) == d.Digest {
+		return d.Data, nil
+	}
+	return blob.ReadAll(ctx, repo, d, limit)
+}
+
+// load reads the component version whose manifest or index is top; raw are its verified bytes.
+func load(ctx context.Context, repo Repo, top ociv1.Descriptor, raw []byte) (*version, error) {
 	if !blob.IsManifest(top.MediaType) {
 		return nil, fmt.Errorf("expected a manifest or an index, found media type %q: %w", top.MediaType, ocm.ErrInvalid)
 	}
 	v := &version{repo: repo, manifest: top, blobs: map[digest.Digest]ociv1.Descriptor{}}
-	raw, err := blob.ReadAll(ctx, repo, top, blob.MaxManifest)
-	if err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
 	d := top
 	if blob.IsIndex(top.MediaType) {
+		var err error
 		if d, err = v.descriptorEntry(raw); err != nil {
 			return nil, err
 		}
-		if raw, err = blob.ReadAll(ctx, repo, d, blob.MaxManifest); err != nil {
+		if raw, err = read(ctx, repo, d, blob.MaxManifest); err != nil {
 			return nil, fmt.Errorf("descriptor manifest: %w", err)
 		}
 	}
@@ -55,7 +78,7 @@ func load(ctx context.Context, repo Repo, top ociv1.Descriptor) (*version, error
 	if err != nil {
 		return nil, err
 	}
-	doc, err := blob.ReadAll(ctx, repo, layer, descriptor.MaxBytes)
+	doc, err := read(ctx, repo, layer, descriptor.MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("component descriptor: %w", err)
 	}
@@ -109,6 +132,35 @@ func (v *version) descriptorLayer(ctx context.Context, d ociv1.Descriptor, raw [
 	default:
 		return ociv1.Descriptor{}, fmt.Errorf("manifest %s is no component version: config media type is %q: %w", d.Digest, config.MediaType, ocm.ErrInvalid)
 	}
+	named, err := v.configured(ctx, config, layers)
+	if err != nil {
+		return ociv1.Descriptor{}, err
+	}
+	var found *ociv1.Descriptor
+	for i, l := range layers {
+		if l.Digest == named.Digest && found == nil {
+			found = &layers[i]
+			continue
+		}
+		if _, nested := v.blobs[l.Digest]; !nested {
+			v.blobs[l.Digest] = l
+		}
+	}
+	if found == nil || found.Size != named.Size || found.MediaType != named.MediaType {
+		return ociv1.Descriptor{}, fmt.Errorf("config %s names descriptor layer %s, which the manifest does not list as such: %w", config.Digest, named.Digest, ocm.ErrInvalid)
+	}
+	return *found, nil
+}
+
+// configured returns the layer that the config says is the descriptor. Where reading costs a
+// request, a config that has the digest of the one we would write for the first layer is that one.
+func (v *version) configured(ctx context.Context, config ociv1.Descriptor, layers []ociv1.Descriptor) (ociv1.Descriptor, error) {
+	if _, costs := v.repo.(ManifestReader); costs && len(layers) > 0 {
+		first := plain(layers[0])
+		if config.Digest == digest.FromBytes(configOf(first)) {
+			return first, nil
+		}
+	}
 	doc, err := blob.ReadAll(ctx, v.repo, config, maxConfig)
 	if err != nil {
 		return ociv1.Descriptor{}, fmt.Errorf("config: %w", err)
@@ -119,20 +171,12 @@ func (v *version) descriptorLayer(ctx context.Context, d ociv1.Descriptor, raw [
 	if err := jsonv2.Unmarshal(doc, &c); err != nil || c.Layer == nil {
 		return ociv1.Descriptor{}, fmt.Errorf("config %s does not say which layer is the component descriptor: %w", config.Digest, ocm.ErrInvalid)
 	}
-	var found *ociv1.Descriptor
-	for i, l := range layers {
-		if l.Digest == c.Layer.Digest && found == nil {
-			found = &layers[i]
-			continue
-		}
-		if _, nested := v.blobs[l.Digest]; !nested {
-			v.blobs[l.Digest] = l
-		}
-	}
-	if found == nil || found.Size != c.Layer.Size || found.MediaType != c.Layer.MediaType {
-		return ociv1.Descriptor{}, fmt.Errorf("config %s names descriptor layer %s, which the manifest does not list as such: %w", config.Digest, c.Layer.Digest, ocm.ErrInvalid)
-	}
-	return *found, nil
+	return *c.Layer, nil
+}
+
+// configOf is the config blob of a version whose descriptor is this layer.
+func configOf(layer ociv1.Descriptor) []byte {
+	return mustJSON(map[string]ociv1.Descriptor{"componentDescriptorLayer": layer})
 }
 
 // checkAnnotation refuses a manifest that calls itself something else than its descriptor does:
@@ -151,6 +195,42 @@ func (v *version) checkAnnotation(raw []byte) error {
 		}
 	}
 	return nil
+}
+
+// tight reports whether the manifest refers to nothing but what the descriptor's local accesses do.
+func (v *version) tight() bool {
+	used := map[digest.Digest]bool{}
+	use := func(access ocm.Spec) bool {
+		if !IsLocal(access.Type) {
+			return true
+		}
+		l, err := ParseLocal(access)
+		if err != nil {
+			return false
+		}
+		digests, err := l.digests()
+		for _, d := range digests {
+			used[d] = true
+		}
+		return err == nil
+	}
+	c := &v.desc.Component
+	for i := range c.Resources {
+		if !use(c.Resources[i].Access) {
+			return false
+		}
+	}
+	for i := range c.Sources {
+		if !use(c.Sources[i].Access) {
+			return false
+		}
+	}
+	for d := range v.blobs {
+		if !used[d] {
+			return false
+		}
+	}
+	return len(used) == len(v.blobs)
 }
 
 // Blob implements [ocm.Version].

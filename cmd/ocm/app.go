@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 
 // Bounds of --parallel.
 const (
-	defaultParallel = 4
+	defaultParallel = 16
 	maxParallel     = 64
 )
 
@@ -45,6 +46,7 @@ type globalFlags struct {
 	tempFolder string
 	workingDir string
 	quiet      bool
+	progress   string
 	parallel   int
 }
 
@@ -55,7 +57,8 @@ func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
 	addEnum(fs, &g.logOutput, "logoutput", "", "where the log goes", "stderr", "stdout")
 	fs.StringVar(&g.tempFolder, "temp-folder", "", "`folder` for temporary files (default: the system's)")
 	fs.StringVar(&g.workingDir, "working-directory", "", "base `folder` of relative paths in constructor files (default: that of the file)")
-	fs.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
+	addEnum(fs, &g.progress, "progress", "", "how progress is shown on stderr: auto draws on a terminal and writes lines elsewhere", "auto", "lines", "json", "none")
+	fs.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress (--progress none)")
 	fs.IntVar(&g.parallel, "parallel", defaultParallel, "do at most this `number` of things at once")
 	fs.BoolP("help", "h", false, "show the help of the command")
 }
@@ -108,16 +111,28 @@ type session struct {
 	repos map[string]ocm.Repository // opened so far, by specification
 }
 
+// cacheFolder is where this user's unfinished uploads are remembered; empty if there is no such place.
+func cacheFolder() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "ocm")
+}
+
 // session reads the configuration and prepares the environment of a command.
 func (a *app) session() (*session, error) {
 	env := &ocm.Env{
-		Dir:  a.global.workingDir,
-		Temp: a.global.tempFolder,
-		Now:  a.now,
-		Log:  a.logger(),
-		Job:  ocm.NewJob(a.global.parallel),
+		Dir:   a.global.workingDir,
+		Temp:  a.global.tempFolder,
+		Cache: cacheFolder(),
+		Now:   a.now,
+		Log:   a.logger(),
+		Job:   ocm.NewJob(a.global.parallel),
 	}
-	if !a.global.quiet {
+	if !a.global.quiet && a.global.progress != "none" {
+		a.err.json = a.global.progress == "json"
+		a.err.terminal = a.err.terminal && a.global.progress != "lines"
 		env.Report = a.err.showProgress(time.Now)
 	}
 	s := &session{app: a, env: env, kit: builtin.Kit(), repos: map[string]ocm.Repository{}}

@@ -50,28 +50,68 @@ func TestProgressShowsNothingOfShortWork(t *testing.T) {
 	})
 }
 
-// On a terminal the line is redrawn, never wider than the terminal, gone at the end and
-// before each message.
+// On a terminal there is a line for each item and one for all, redrawn, never wider than the
+// terminal, gone at the end and before each message.
 func TestProgressOnATerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
 		s := newScreen(&b)
 		s.terminal = true
 		report := s.showProgress(time.Now)
+		report(ocm.Event{Total: 12 << 20})
 		for i := range 10 {
 			report(ocm.Event{Item: "acme.org/\x1b[2J" + strings.Repeat("long", 40), Bytes: int64(i) << 20, Total: 10 << 20})
+			report(ocm.Event{Item: "other", Bytes: 1 << 20, Total: 2 << 20})
 			time.Sleep(500 * time.Millisecond)
 		}
 		slog.New(slog.NewTextHandler(s, nil)).Warn("message")
 		s.stopProgress()
 		got := b.String()
-		for part := range strings.SplitSeq(strings.ReplaceAll(got, "\n", eraseLine), eraseLine) {
+		for part := range strings.SplitSeq(strings.ReplaceAll(got, "\n", eraseBelow), eraseBelow) {
+			part = strings.TrimSuffix(part, upBy(2))
 			if n := len([]rune(part)); n > progressWidth || strings.Contains(part, "\x1b") {
 				t.Errorf("%d characters: %q", n, part)
 			}
 		}
-		if !strings.Contains(got, eraseLine+"time=") || !strings.HasSuffix(got, "msg=message\n") {
+		if !strings.Contains(got, upBy(2)+eraseBelow+"time=") || !strings.HasSuffix(got, "msg=message\n") {
 			t.Errorf("got %q", got)
+		}
+		if want := "\n0 done, 2 running, 10.0 MiB of 12.0 MiB (83%), "; !strings.Contains(got, want) || !strings.Contains(got, "  other 50% of 2.0 MiB\n") {
+			t.Errorf("expected %q in %q", want, got)
+		}
+	})
+}
+
+// What is found at the target counts for the whole, not for the rate; the share never shrinks.
+func TestProgressCountsWhatIsSkipped(t *testing.T) {
+	begin := time.Now()
+	p := &progress{begin: begin, items: map[string]ocm.Event{}}
+	p.report(ocm.Event{Total: 100 << 20})
+	p.report(ocm.Event{Item: "there", Bytes: 60 << 20, Total: 60 << 20, Done: true, Skipped: true})
+	p.report(ocm.Event{Item: "moved", Bytes: 20 << 20, Total: 20 << 20, Done: true})
+	at, ok := p.look(begin.Add(10 * time.Second))
+	if got, want := at.total(), "1 done, 0 running, 80.0 MiB of 100.0 MiB (80%), 2.0 MiB/s, 10s left"; !ok || got != want {
+		t.Errorf("expected %q, found %q", want, got)
+	}
+	p.report(ocm.Event{Total: 300 << 20})
+	if at, _ := p.look(begin.Add(20 * time.Second)); at.part != 80 {
+		t.Errorf("the share fell to %d%%", at.part)
+	}
+}
+
+func TestProgressForMachines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		s := newScreen(&b)
+		s.json, s.terminal = true, true
+		report := s.showProgress(time.Now)
+		report(ocm.Event{Total: 4})
+		report(ocm.Event{Item: "a", Bytes: 1, Total: 4})
+		time.Sleep(1500 * time.Millisecond)
+		s.stopProgress()
+		want := `{"progress":{"bytes":1,"done":0,"expected":4,"running":[{"name":"a","bytes":1,"total":4}],"seconds":1,"skipped":0}}` + "\n"
+		if b.String() != want {
+			t.Errorf("expected %s, found %s", want, b.String())
 		}
 	})
 }

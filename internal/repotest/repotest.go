@@ -256,7 +256,11 @@ func ended(t *testing.T, r ocm.Repository) {
 
 func exists(t *testing.T, r ocm.Repository) {
 	build(t, r, "1.0.0", nil)
-	if _, err := r.Draft(t.Context(), name, "1.0.0", nil); !errors.Is(err, ocm.ErrExists) {
+	d, err := r.Draft(t.Context(), name, "1.0.0", nil)
+	if err == nil {
+		_, err = d.Commit(t.Context(), &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{Name: name, Version: "1.0.0", Provider: "acme.org"}})
+	}
+	if !errors.Is(err, ocm.ErrExists) {
 		t.Errorf("expected ErrExists, found %v", err)
 	}
 }
