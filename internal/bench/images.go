@@ -118,69 +118,77 @@ func flushed(c contender) contender {
 	return c
 }
 
+// imageCase is a direction, with the command lines of the peers.
+type imageCase struct {
+	name  string
+	ours  contender
+	peers map[string]func(tool string, e ends) string
+}
+
+func (b *bench) pullCase() imageCase {
+	gone := func() error { return b.shell("sh", "-c", "rm -rf out && mkdir out") }
+	return imageCase{"registry→CTF",
+		b.transfer(gone, func(e ends) string { return imagesAt(e) + imagesComponent }, fixed("./out/ctf"), "--copy-resources"),
+		map[string]func(tool string, e ends) string{
+			"crane": func(t string, e ends) string {
+				return fmt.Sprintf("%s pull --insecure --format=oci %s/images/i{}:1 out/{}", t, e.source)
+			},
+			"regctl": func(t string, e ends) string {
+				return fmt.Sprintf("%s %s/images/i{}:1 ocidir://out/{}:1", regctl(t, e), e.source)
+			},
+			"skopeo": func(t string, e ends) string {
+				return fmt.Sprintf("%s docker://%s/images/i{}:1 oci:out/{}:1", skopeo(t), e.source)
+			},
+		}}
+}
+
+func (b *bench) pushCase() imageCase {
+	return imageCase{"CTF→registry",
+		b.transfer(b.emptied, fixed("./images-ctf"+imagesComponent), targetAt("cv")),
+		map[string]func(tool string, e ends) string{
+			"crane": func(t string, e ends) string {
+				return fmt.Sprintf("%s push --insecure image{} %s/images/i{}:1", t, e.target)
+			},
+			"regctl": func(t string, e ends) string {
+				return fmt.Sprintf("%s ocidir://image{}:1 %s/images/i{}:1", regctl(t, e), e.target)
+			},
+			"skopeo": func(t string, e ends) string {
+				return fmt.Sprintf("%s oci:image{}:1 docker://%s/images/i{}:1", skopeo(t), e.target)
+			},
+		}}
+}
+
+func (b *bench) copyCase() imageCase {
+	return imageCase{"registry→registry",
+		b.transfer(b.emptied, func(e ends) string { return imagesAt(e) + imagesComponent }, targetAt("cv"), "--copy-resources"),
+		map[string]func(tool string, e ends) string{
+			"crane": func(t string, e ends) string {
+				return fmt.Sprintf("%s copy --insecure %s/images/i{}:1 %s/images/i{}:1", t, e.source, e.target)
+			},
+			"regctl": func(t string, e ends) string {
+				return fmt.Sprintf("%s %s/images/i{}:1 %s/images/i{}:1", regctl(t, e), e.source, e.target)
+			},
+			"skopeo": func(t string, e ends) string {
+				return fmt.Sprintf("%s docker://%s/images/i{}:1 docker://%s/images/i{}:1", skopeo(t), e.source, e.target)
+			},
+		}}
+}
+
 // images moves them by one command of ours, and by those of the peers.
 func (b *bench) images() error {
 	if err := b.imageData(); err != nil {
 		return err
 	}
-	size := fmt.Sprintf("%d images of %s, ", images, bytesText(b.size(imageSize)))
-	gone := func() error {
-		return b.shell("sh", "-c", "rm -rf out && mkdir out")
-	}
-	for _, c := range []struct {
-		name  string
-		fresh func() error
-		ours  contender
-		peers map[string]func(tool string, e ends) string
-	}{
-		{"registry→CTF", gone,
-			b.transfer(gone, func(e ends) string { return imagesAt(e) + imagesComponent }, fixed("./out/ctf"), "--copy-resources"),
-			map[string]func(tool string, e ends) string{
-				"crane": func(t string, e ends) string {
-					return fmt.Sprintf("%s pull --insecure --format=oci %s/images/i{}:1 out/{}", t, e.source)
-				},
-				"regctl": func(t string, e ends) string {
-					return fmt.Sprintf("%s %s/images/i{}:1 ocidir://out/{}:1", regctl(t, e), e.source)
-				},
-				"skopeo": func(t string, e ends) string {
-					return fmt.Sprintf("%s docker://%s/images/i{}:1 oci:out/{}:1", skopeo(t), e.source)
-				},
-			}},
-		{"CTF→registry", b.emptied,
-			b.transfer(b.emptied, fixed("./images-ctf"+imagesComponent), targetAt("cv")),
-			map[string]func(tool string, e ends) string{
-				"crane": func(t string, e ends) string {
-					return fmt.Sprintf("%s push --insecure image{} %s/images/i{}:1", t, e.target)
-				},
-				"regctl": func(t string, e ends) string {
-					return fmt.Sprintf("%s ocidir://image{}:1 %s/images/i{}:1", regctl(t, e), e.target)
-				},
-				"skopeo": func(t string, e ends) string {
-					return fmt.Sprintf("%s oci:image{}:1 docker://%s/images/i{}:1", skopeo(t), e.target)
-				},
-			}},
-		{"registry→registry", b.emptied,
-			b.transfer(b.emptied, func(e ends) string { return imagesAt(e) + imagesComponent }, targetAt("cv"), "--copy-resources"),
-			map[string]func(tool string, e ends) string{
-				"crane": func(t string, e ends) string {
-					return fmt.Sprintf("%s copy --insecure %s/images/i{}:1 %s/images/i{}:1", t, e.source, e.target)
-				},
-				"regctl": func(t string, e ends) string {
-					return fmt.Sprintf("%s %s/images/i{}:1 %s/images/i{}:1", regctl(t, e), e.source, e.target)
-				},
-				"skopeo": func(t string, e ends) string {
-					return fmt.Sprintf("%s docker://%s/images/i{}:1 docker://%s/images/i{}:1", skopeo(t), e.source, e.target)
-				},
-			}},
-	} {
-		peers, err := b.peers(c.fresh, c.peers)
+	for i, c := range []imageCase{b.pullCase(), b.pushCase(), b.copyCase()} {
+		contenders, err := b.peers(c.ours.fresh, c.peers)
 		if err != nil {
 			return err
 		}
-		if len(peers) > 0 && c.name == "registry→CTF" {
-			peers = append(peers, flushed(peers[0]))
+		if i == 0 && len(contenders) > 0 {
+			contenders = append(contenders, flushed(contenders[0]))
 		}
-		lines, err := b.compare(size+c.name, append([]contender{c.ours}, peers...)...)
+		name := fmt.Sprintf("%d images of %s, %s", images, bytesText(b.size(imageSize)), c.name)
+		lines, err := b.compare(name, append([]contender{c.ours}, contenders...)...)
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,8 @@
 //	bare.go      the least that a client can do, as a yardstick
 //	data.go      what is moved
 //	images.go small.go memory.go local.go    the cases
-//	report.go    tables for people, sections of docs/benchmarks.md
+//	report.go machine.go    tables for people, sections of docs/benchmarks.md
+//	profile.go   CPU profiles of ocm
 package main
 
 import (
@@ -70,10 +71,10 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of ocm, which is built anew for it; run in a clone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o, os.Stdout); err != nil {
+	err := run(ctx, o, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		stop()
 		os.Exit(1)
 	}
 }
