@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 )
@@ -46,7 +45,7 @@ func imagesAt(e ends) string { return "http://" + e.source + "/cv-" + e.slug() }
 
 // bare is a call of the bare client.
 func (b *bench) bare(verb, ctf, host, prefix string, more ...string) []string {
-	args := []string{b.self, "bare", verb, "-parallel", fmt.Sprint(cmp.Or(b.parallel, b.defaultParallel())), ctf, strings.TrimSuffix("http://"+host+"/v2/"+prefix, "/")}
+	args := []string{b.self, "bare", verb, "-parallel", fmt.Sprint(b.bareParallel), ctf, strings.TrimSuffix("http://"+host+"/v2/"+prefix, "/")}
 	return append(args, more...)
 }
 
@@ -193,10 +192,10 @@ func (b *bench) images() error {
 			return err
 		}
 		if best := fastest(lines); best.Who != "" {
-			b.mark(c.name+": time of ocm / "+best.Who, ratio(lines[0].Cost.wall, best.Cost.wall), 1.1, "")
+			b.markRatio(c.name+": time of ocm / "+best.Who, lines[0], best, 1.1)
 		}
 		if last := lines[len(lines)-1]; last.Extra {
-			b.mark("for information: time of ocm / "+last.Who, ratio(lines[0].Cost.wall, last.Cost.wall), 0, "")
+			b.markRatio("for information: time of ocm / "+last.Who, lines[0], last, 0)
 		}
 	}
 	b.markPeak()
@@ -222,8 +221,8 @@ func (b *bench) imagesLocally() error {
 	if err != nil {
 		return err
 	}
-	b.mark("CTF→CTF: time of ocm / cp, openssl", ratio(lines[0].Cost.wall, lines[1].Cost.wall), 1.3, "")
-	b.mark("for information: time of ocm / cp, openssl, sync", ratio(lines[0].Cost.wall, lines[2].Cost.wall), 0, "")
+	b.markRatio("CTF→CTF: time of ocm / cp, openssl", lines[0], lines[1], 1.3)
+	b.markRatio("for information: time of ocm / cp, openssl, sync", lines[0], lines[2], 0)
 	b.markPeak()
 	return gone()
 }

@@ -47,7 +47,7 @@ func (b *bench) packLarge() error {
 	if err != nil {
 		return err
 	}
-	b.mark(name+": time of ocm / openssl, cp", ratio(lines[0].Cost.wall, lines[1].Cost.wall), 1.5, "")
+	b.markRatio(name+": time of ocm / openssl, cp", lines[0], lines[1], 1.5)
 	b.markPeak()
 	return b.remove("ctf", "copy", "large")()
 }
@@ -78,7 +78,7 @@ func (b *bench) packMany() error {
 		if err != nil {
 			return err
 		}
-		b.mark(name+": time of ocm / cp, openssl", ratio(lines[0].Cost.wall, lines[1].Cost.wall), 2, "")
+		b.markRatio(name+": time of ocm / cp, openssl", lines[0], lines[1], 2)
 	}
 	return b.remove("ctf", "copy", "files")()
 }

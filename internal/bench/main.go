@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -71,6 +72,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of ocm, which is built anew for it; run in a clone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	debug.SetGCPercent(25) // see tail
 	err := run(ctx, o, os.Stdout)
 	stop()
 	if err != nil {
@@ -82,16 +84,17 @@ func main() {
 // bench is one run: where it works, what it starts, what it has measured so far.
 type bench struct {
 	options
-	ctx     context.Context
-	out     io.Writer
-	self    string    // this program, to be run as the bare client
-	peersAt string    // where peers are looked for first
-	dir     string    // of this run
-	storage string    // of this run's registries
-	source  *registry // filled once
-	target  *registry // emptied before each run
-	made    map[string]bool
-	results []section
+	ctx          context.Context
+	out          io.Writer
+	bareParallel int       // as ocm's
+	self         string    // this program, to be run as the bare client
+	peersAt      string    // where peers are looked for first
+	dir          string    // of this run
+	storage      string    // of this run's registries
+	source       *registry // filled once
+	target       *registry // emptied before each run
+	made         map[string]bool
+	results      []section
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
@@ -138,6 +141,9 @@ func (b *bench) prepare() (err error) {
 	b.peersAt = filepath.Dir(b.ocm)
 	if b.self, err = os.Executable(); err != nil {
 		return err
+	}
+	if b.bareParallel = b.parallel; b.bareParallel == 0 {
+		b.bareParallel = b.defaultParallel()
 	}
 	if b.profile != "" {
 		return b.buildProfiled()

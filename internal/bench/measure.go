@@ -129,7 +129,7 @@ func (b *bench) compare(name string, contenders ...contender) ([]line, error) {
 	}
 	var lines []line
 	for i, c := range contenders {
-		l := line{Case: name, Who: c.name, Ours: c.ours, Extra: c.extra, Cost: median(costs[i])}
+		l := line{Case: name, Who: c.name, Ours: c.ours, Extra: c.extra, Cost: median(costs[i]), Rounds: costs[i]}
 		if b.source != nil && !c.slow {
 			t, err := b.counted(c)
 			if err != nil {
@@ -178,8 +178,6 @@ func fastest(lines []line) line {
 	}
 	return best
 }
-
-func ratio(x, y time.Duration) float64 { return float64(x) / float64(max(y, 1)) }
 
 // faster runs two forms of the same peer once and keeps the better one.
 func (b *bench) faster(one, other contender) (contender, error) {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,6 +16,7 @@ type line struct {
 	Ours      bool
 	Extra     bool
 	Cost      cost
+	Rounds    []cost   // in their order; empty where only the median was kept
 	Traffic   *traffic // nil: nothing was counted
 }
 
@@ -23,6 +25,7 @@ type verdict struct {
 	what        string
 	value, mark float64
 	unit        string
+	low, high   float64 // of the rounds; 0: not known
 }
 
 func (v verdict) result() string {
@@ -33,6 +36,14 @@ func (v verdict) result() string {
 		return "met"
 	}
 	return "missed"
+}
+
+// spread is the range of the rounds as text: how much the value is worth.
+func (v verdict) spread() string {
+	if v.high == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f to %.2f", v.low, v.high)
 }
 
 // limit is the mark as text.
@@ -81,8 +92,22 @@ func (l line) traffic() (requests, bytes string) {
 
 // mark judges a value. The numbers depend on the machine, so they are read, not enforced.
 func (b *bench) mark(what string, value, mark float64, unit string) {
-	v := verdict{what, value, mark, unit}
-	b.say("   %-75s %8.2f%-4s %8s  %s", what, value, unit, v.limit(), v.result())
+	b.judge(verdict{what: what, value: value, mark: mark, unit: unit})
+}
+
+// markRatio judges how long x took compared with y: the median of what the rounds say, each of
+// which had both shortly after one another.
+func (b *bench) markRatio(what string, x, y line, mark float64) {
+	var ratios []float64
+	for i := range x.Rounds {
+		ratios = append(ratios, float64(x.Rounds[i].wall)/float64(max(y.Rounds[i].wall, 1)))
+	}
+	slices.Sort(ratios)
+	b.judge(verdict{what: what, value: ratios[len(ratios)/2], mark: mark, low: ratios[0], high: ratios[len(ratios)-1]})
+}
+
+func (b *bench) judge(v verdict) {
+	b.say("   %-75s %8.2f%-4s %8s  %-7s %s", v.what, v.value, v.unit, v.limit(), v.result(), v.spread())
 	s := b.section()
 	s.verdicts = append(s.verdicts, v)
 }
@@ -124,9 +149,9 @@ func (s section) markdown(b *bench) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "### %s. %s\n\n", s.id, s.title)
 	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds%s.\n\n", time.Now().UTC().Format(time.DateOnly), b.runs, b.scaled())
-	t.WriteString("| what | value | mark | |\n|---|--:|--:|---|\n")
+	t.WriteString("| what | value | of the rounds | mark | |\n|---|--:|--:|--:|---|\n")
 	for _, v := range s.verdicts {
-		fmt.Fprintf(&t, "| %s | %.2f%s | %s | %s |\n", v.what, v.value, v.unit, v.limit(), v.result())
+		fmt.Fprintf(&t, "| %s | %.2f%s | %s | %s | %s |\n", v.what, v.value, v.unit, v.spread(), v.limit(), v.result())
 	}
 	t.WriteString("\n| here | who | time | CPU | peak memory | requests | bytes |\n|---|---|--:|--:|--:|--:|--:|\n")
 	last := ""

@@ -53,7 +53,7 @@ func (b *bench) small() error {
 		if err != nil {
 			return err
 		}
-		b.mark(direction.name+": time of ocm / bare client", ratio(lines[0].Cost.wall, lines[1].Cost.wall), 1.3, "")
+		b.markRatio(direction.name+": time of ocm / bare client", lines[0], lines[1], 1.3)
 		of := func(n int) contender {
 			c := direction.of(n)[0]
 			c.name = fmt.Sprintf("ocm, %d components", n)
@@ -64,7 +64,7 @@ func (b *bench) small() error {
 		}
 		start := b.startTime()
 		one := func(l line, n int) time.Duration { return (l.Cost.wall - start) / time.Duration(n) }
-		b.mark(fmt.Sprintf("%s: cost of one of %d / one of %d components", direction.name, many, few), ratio(one(lines[1], many), one(lines[0], few)), 1.1, "")
+		b.mark(fmt.Sprintf("%s: cost of one of %d / one of %d components", direction.name, many, few), float64(one(lines[1], many))/float64(max(one(lines[0], few), 1)), 1.1, "")
 	}
 	b.markPeak()
 	return b.remove("copy")()
@@ -87,8 +87,8 @@ func (b *bench) smallDelayed() error {
 		if err != nil {
 			return err
 		}
-		b.mark(direction.name+": time of ocm with delay / without", ratio(lines[1].Cost.wall, lines[0].Cost.wall), 3, "")
-		b.mark("for information: "+direction.name+", time of ocm / bare client, both with delay", ratio(lines[1].Cost.wall, lines[2].Cost.wall), 0, "")
+		b.markRatio(direction.name+": time of ocm with delay / without", lines[1], lines[0], 3)
+		b.markRatio("for information: "+direction.name+", time of ocm / bare client, both with delay", lines[1], lines[2], 0)
 	}
 	b.markPeak()
 	return b.remove("copy")()
@@ -163,7 +163,7 @@ func (b *bench) again(a again) error {
 		b.mark(a.name+": bytes of the second run, of the first", 100*float64(lines[0].Traffic.bytes())/float64(all), 3, " %")
 	}
 	if a.bare != nil {
-		b.mark(a.name+": time of ocm / bare client", ratio(lines[0].Cost.wall, lines[1].Cost.wall), 1.3, "")
+		b.markRatio(a.name+": time of ocm / bare client", lines[0], lines[1], 1.3)
 		return nil
 	}
 	b.mark(a.name+": time above start-up", float64(lines[0].Cost.wall-b.startTime())/1e6, 150, " ms")
