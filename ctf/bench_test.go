@@ -9,8 +9,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm/blob"
@@ -105,4 +107,9 @@ func openTemp(b *testing.B, base string) *ctf.Store {
 	}
 	b.Cleanup(func() { os.RemoveAll(dir) })
 	return open(b, dir)
+}
+
+func content(text string) (ociv1.Descriptor, io.Reader) {
+	d := ociv1.Descriptor{Digest: digest.FromString(text), Size: int64(len(text))}
+	return d, strings.NewReader(text)
 }

@@ -5,7 +5,6 @@ package ctf
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -37,12 +36,13 @@ type entries []entry
 // being made of several changes, see open.
 type index struct {
 	entries entries
-	tags    map[ref]int      // by repository and tag
-	digests map[ref]int      // by repository and digest; an entry with media type is preferred
-	loose   map[ref]int      // by repository and digest: the first entry without tag
-	repos   []string         // in order of their first entry
-	byRepo  map[string][]int // entries of a repository
-	double  bool             // a tag has several entries, all of the same manifest
+	tags    lookup[ref, int]    // by repository and tag
+	digests lookup[ref, int]    // by repository and digest; an entry with media type is preferred
+	loose   lookup[ref, int]    // by repository and digest: the first entry without tag
+	repos   []string            // in order of their first entry
+	byRepo  lookup[string, int] // the last entry of a repository …
+	prev    []int               // … and for each entry the one of the same repository before it, or -1
+	double  bool                // a tag has several entries, all of the same manifest
 
 	open  bool    // belongs to one goroutine: with need not copy it
 	added []entry // what with adds to an open index, until put takes it in
@@ -122,40 +122,66 @@ func parseIndex(r io.Reader) (*index, error) {
 func newIndex(es entries) (*index, error) {
 	idx := &index{
 		entries: es,
-		tags:    make(map[ref]int, len(es)),
-		digests: make(map[ref]int, len(es)),
-		loose:   map[ref]int{},
-		byRepo:  map[string][]int{},
+		tags:    newLookup[ref, int](len(es)),
+		digests: newLookup[ref, int](len(es)),
+		loose:   newLookup[ref, int](0),
+		byRepo:  newLookup[string, int](0),
 	}
 	for i, e := range es {
-		if j, twice := idx.tags[ref{e.Repository, e.Tag}]; twice && e.Tag != "" && es[j].Digest != e.Digest {
+		if j, twice := idx.tags.get(ref{e.Repository, e.Tag}); twice && e.Tag != "" && es[j].Digest != e.Digest {
 			return nil, fmt.Errorf("%s: repository %q: tag %q stands for both %s and %s: %w",
 				indexName, e.Repository, e.Tag, es[j].Digest, e.Digest, ocm.ErrInvalid)
 		}
-		if idx.byRepo[e.Repository] == nil {
-			idx.repos = append(idx.repos, e.Repository)
-		}
-		idx.byRepo[e.Repository] = append(idx.byRepo[e.Repository], i)
+		idx.list(i)
 		idx.note(i)
 	}
 	return idx, nil
+}
+
+// list adds entry i, the last one, to its repository.
+func (idx *index) list(i int) {
+	name := idx.entries[i].Repository
+	last, ok := idx.byRepo.get(name)
+	if !ok {
+		idx.repos = append(idx.repos, name)
+		last = -1
+	}
+	idx.prev = append(idx.prev, last)
+	idx.byRepo.set(name, i)
+}
+
+// repo lists the entries of a repository in order.
+func (idx *index) repo(name string) []int {
+	var list []int
+	i, ok := idx.byRepo.get(name)
+	for ; ok && i >= 0; i = idx.prev[i] {
+		list = append(list, i)
+	}
+	slices.Reverse(list)
+	return list
+}
+
+// has reports whether a repository has any entry.
+func (idx *index) has(name string) bool {
+	_, ok := idx.byRepo.get(name)
+	return ok
 }
 
 // note makes entry i searchable by tag and digest.
 func (idx *index) note(i int) {
 	e := idx.entries[i]
 	key := ref{e.Repository, string(e.Digest)}
-	if j, twice := idx.digests[key]; !twice || idx.entries[j].MediaType == "" {
-		idx.digests[key] = i
+	if j, twice := idx.digests.get(key); !twice || idx.entries[j].MediaType == "" {
+		idx.digests.set(key, i)
 	}
 	if e.Tag == "" {
-		if j, twice := idx.loose[key]; !twice || i < j {
-			idx.loose[key] = i
+		if j, twice := idx.loose.get(key); !twice || i < j {
+			idx.loose.set(key, i)
 		}
-	} else if _, twice := idx.tags[ref{e.Repository, e.Tag}]; twice {
+	} else if _, twice := idx.tags.get(ref{e.Repository, e.Tag}); twice {
 		idx.double = true
 	} else {
-		idx.tags[ref{e.Repository, e.Tag}] = i
+		idx.tags.set(ref{e.Repository, e.Tag}, i)
 	}
 }
 
@@ -166,7 +192,7 @@ func (idx *index) tag(repository, tag string) (entry, bool) {
 			return e, true
 		}
 	}
-	i, ok := idx.tags[ref{repository, tag}]
+	i, ok := idx.tags.get(ref{repository, tag})
 	if !ok {
 		return entry{}, false
 	}
@@ -175,7 +201,7 @@ func (idx *index) tag(repository, tag string) (entry, bool) {
 
 // digest finds an entry of a digest, with or without tag.
 func (idx *index) digest(repository string, d digest.Digest) (entry, bool) {
-	if i, ok := idx.digests[ref{repository, string(d)}]; ok {
+	if i, ok := idx.digests.get(ref{repository, string(d)}); ok {
 		return idx.entries[i], true
 	}
 	for _, e := range idx.added {
@@ -205,18 +231,16 @@ func (idx *index) with(e entry) (*index, error) {
 	return next, nil
 }
 
-// clone copies everything, at a cost of the number of entries.
+// clone copies what put changes. Entries are few bytes each; the rest costs what was added lately.
 func (idx *index) clone() *index {
 	next := *idx
 	next.entries = append(make(entries, 0, len(idx.entries)+len(idx.entries)/8+16), idx.entries...)
-	next.tags = maps.Clone(idx.tags)
-	next.digests = maps.Clone(idx.digests)
-	next.loose = maps.Clone(idx.loose)
+	next.tags = idx.tags.clone()
+	next.digests = idx.digests.clone()
+	next.loose = idx.loose.clone()
 	next.repos = slices.Clip(idx.repos)
-	next.byRepo = maps.Clone(idx.byRepo)
-	for name, list := range next.byRepo {
-		next.byRepo[name] = slices.Clip(list)
-	}
+	next.byRepo = idx.byRepo.clone()
+	next.prev = append(make([]int, 0, cap(next.entries)), idx.prev...)
 	return &next
 }
 
@@ -226,9 +250,9 @@ func (idx *index) put(e entry) {
 		idx.untag(e.Repository, e.Tag)
 	}
 	key := ref{e.Repository, string(e.Digest)}
-	i, ok := idx.loose[key]
+	i, ok := idx.loose.get(key)
 	if ok { // it takes the tag
-		delete(idx.loose, key)
+		idx.loose.drop(key)
 		idx.entries[i].Tag = e.Tag
 		if idx.entries[i].MediaType == "" {
 			idx.entries[i].MediaType = e.MediaType
@@ -236,24 +260,21 @@ func (idx *index) put(e entry) {
 	} else {
 		i = len(idx.entries)
 		idx.entries = append(idx.entries, e)
-		if idx.byRepo[e.Repository] == nil {
-			idx.repos = append(idx.repos, e.Repository)
-		}
-		idx.byRepo[e.Repository] = append(idx.byRepo[e.Repository], i)
+		idx.list(i)
 	}
 	idx.note(i)
 }
 
 // untag takes a tag from its entries, which stay.
 func (idx *index) untag(repository, tag string) {
-	i, ok := idx.tags[ref{repository, tag}]
+	i, ok := idx.tags.get(ref{repository, tag})
 	if !ok {
 		return
 	}
-	delete(idx.tags, ref{repository, tag})
+	idx.tags.drop(ref{repository, tag})
 	list := []int{i}
 	if idx.double {
-		list = idx.byRepo[repository]
+		list = idx.repo(repository)
 	}
 	for _, i := range list {
 		if idx.entries[i].Tag == tag {
@@ -289,23 +310,51 @@ func (idx *index) apply(changes []func(*index) (*index, error)) (*index, []error
 }
 
 // write writes the document. It refuses what could not be read again.
-func (idx *index) write(w io.Writer) error {
-	cw := &limitedWriter{w: w, n: MaxIndex}
-	if err := jsonv2.MarshalWrite(cw, document{SchemaVersion: 1, Artifacts: idx.entries}); err != nil {
-		return fmt.Errorf("%s: %w", indexName, err)
+func (idx *index) write(w io.Writer) error { return new(encoder).write(w, idx) }
+
+// encoder writes one index after the other. What an index has in common with the one before is not
+// encoded again: mostly, entries are only added.
+type encoder struct {
+	last entries // what text stands for
+	text []byte  // each entry with a comma behind it
+	ends []int   // where in text each of them ends
+}
+
+func (enc *encoder) write(w io.Writer, idx *index) error {
+	same := 0
+	for same < min(len(enc.last), len(idx.entries)) && enc.last[same] == idx.entries[same] {
+		same++
+	}
+	end := 0
+	if same > 0 {
+		end = enc.ends[same-1]
+	}
+	enc.last, enc.ends, enc.text = idx.entries[:same], enc.ends[:same], enc.text[:end]
+	for _, e := range idx.entries[same:] {
+		raw, err := jsonv2.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("%s: %w", indexName, err)
+		}
+		enc.text = append(append(enc.text, raw...), ',')
+		if len(enc.text) > MaxIndex-len(indexHead)-len(indexTail) {
+			return fmt.Errorf("%s: more than %d bytes: %w (begin another CTF)", indexName, MaxIndex, ocm.ErrLimit)
+		}
+		enc.ends = append(enc.ends, len(enc.text))
+	}
+	enc.last = idx.entries
+	text := enc.text
+	if len(text) > 0 {
+		text = text[:len(text)-1]
+	}
+	for _, part := range [][]byte{[]byte(indexHead), text, []byte(indexTail)} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// limitedWriter fails after n bytes.
-type limitedWriter struct {
-	w io.Writer
-	n int
-}
-
-func (l *limitedWriter) Write(b []byte) (int, error) {
-	if l.n -= len(b); l.n < 0 {
-		return 0, fmt.Errorf("more than %d bytes: %w (begin another CTF)", MaxIndex, ocm.ErrLimit)
-	}
-	return l.w.Write(b)
-}
+const (
+	indexHead = `{"schemaVersion":1,"artifacts":[`
+	indexTail = `]}`
+)

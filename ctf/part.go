@@ -5,6 +5,7 @@ package ctf
 import (
 	"context"
 	"errors"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -61,17 +62,11 @@ func openPart(blobs *os.Root, want ociv1.Descriptor) (*target, error) {
 		f.Close()
 		return nil, err
 	}
-	t := &target{f: f, name: name, part: true, size: fi.Size()}
-	if t.size > want.Size { // not of this blob
-		err = t.reset()
-	} else {
-		_, err = f.Seek(0, io.SeekEnd)
-	}
-	if err != nil {
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
 		f.Close()
 		return nil, err
 	}
-	return t, nil
+	return &target{f: f, name: name, part: true, size: fi.Size()}, nil
 }
 
 // openOld opens the part of an earlier run. It returns nil if that is not what stands there: we
@@ -101,7 +96,7 @@ func isOurs(blobs *os.Root, name string, f *os.File) bool {
 
 // resume hashes what a part has and moves the source behind it. start is where the source was. A source
 // that cannot seek is read from its beginning, and so is one for which there is no part.
-func (d *directory) resume(ctx context.Context, t *target, in *incoming, src io.Reader) (start int64, resumed bool, err error) {
+func (d *directory) resume(ctx context.Context, t *target, h hash.Hash, src io.Reader) (start int64, resumed bool, err error) {
 	if t.size == 0 {
 		return 0, false, nil
 	}
@@ -111,21 +106,19 @@ func (d *directory) resume(ctx context.Context, t *target, in *incoming, src io.
 		ok = err == nil
 	}
 	if !ok {
-		return 0, false, t.reset()
+		return 0, false, t.reset(h)
 	}
-	have := t.size
-	if err := d.hashFile(ctx, in, t.f, have); err != nil {
+	if err := d.hashFile(ctx, h, t.f, t.size); err != nil {
 		return 0, false, err
 	}
-	if _, err := seeker.Seek(start+have, io.SeekStart); err != nil {
-		in.hash.Reset()
-		return 0, false, t.reset()
+	if _, err := seeker.Seek(start+t.size, io.SeekStart); err != nil {
+		return 0, false, t.reset(h)
 	}
 	return start, true, nil
 }
 
 // hashFile reads the first bytes of a file.
-func (d *directory) hashFile(ctx context.Context, in *incoming, f *os.File, size int64) error {
+func (d *directory) hashFile(ctx context.Context, h hash.Hash, f *os.File, size int64) error {
 	buf := d.bufs.Get().(*[chunkSize]byte)
 	defer d.bufs.Put(buf)
 	for at := int64(0); at < size; {
@@ -133,7 +126,7 @@ func (d *directory) hashFile(ctx context.Context, in *incoming, f *os.File, size
 			return context.Cause(ctx)
 		}
 		n, err := f.ReadAt(buf[:min(chunkSize, size-at)], at)
-		in.hash.Write(buf[:n]) // never fails
+		h.Write(buf[:n]) // never fails
 		if at += int64(n); err != nil {
 			return explain(err)
 		}

@@ -75,6 +75,14 @@ func play(role, dir, name string) error {
 			}
 			fmt.Println("tagged", i)
 		}
+	case "half": // comes to the middle of a blob and stays there
+		d, raw := large(name)
+		_, err := s.Repo("r").Push(ctx, d, io.MultiReader(bytes.NewReader(raw[:len(raw)/2]), stuck{}))
+		return err
+	case "whole":
+		d, raw := large(name)
+		_, err := s.Repo("r").Push(ctx, d, bytes.NewReader(raw))
+		return err
 	case "limited":
 		signal.Ignore(syscall.SIGXFSZ)
 		limit := syscall.Rlimit{Cur: 10_000, Max: 10_000}
@@ -86,6 +94,14 @@ func play(role, dir, name string) error {
 	}
 	d, raw := manifest(name)
 	return s.Repo("r").PutManifest(ctx, d, raw, name, oci.Absent())
+}
+
+// stuck says so, and waits until it is killed.
+type stuck struct{}
+
+func (stuck) Read([]byte) (int, error) {
+	fmt.Println("stuck")
+	select {}
 }
 
 type zeros struct{}

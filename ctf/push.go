@@ -136,17 +136,20 @@ type target struct {
 	name string
 	part bool  // it is kept for the next run if this one cannot finish it
 	size int64 // bytes in it
+	full bool  // it could not be written
 }
 
 // Write explains its own errors only: those of the source are not about this directory.
 func (t *target) Write(b []byte) (int, error) {
 	n, err := t.f.Write(b)
 	t.size += int64(n)
+	t.full = t.full || err != nil
 	return n, explain(err)
 }
 
 // reset begins again.
-func (t *target) reset() error {
+func (t *target) reset(h hash.Hash) error {
+	h.Reset()
 	t.size = 0
 	err := t.f.Truncate(0)
 	if err == nil {
@@ -162,23 +165,37 @@ func (d *directory) receive(ctx context.Context, t *target, want ociv1.Descripto
 	if err != nil {
 		return want, err
 	}
-	start, resumed, err := d.resume(ctx, t, in, src)
+	if t.size > 0 && t.size >= want.Size { // only the last step was missing, or it is no part of this blob
+		if err := d.hashFile(ctx, in.hash, t.f, t.size); err != nil {
+			return want, err
+		}
+		if got, err := in.check(t.size); err == nil {
+			return got, nil
+		}
+		if err := t.reset(in.hash); err != nil {
+			return want, err
+		}
+	}
+	start, resumed, err := d.resume(ctx, t, in.hash, src)
 	if err != nil {
 		return want, err
 	}
+	had := t.size
 	got, err := d.fetch(ctx, t, in, src)
-	if !resumed || !errors.Is(err, ocm.ErrDigest) {
-		return got, err
+	if resumed && errors.Is(err, ocm.ErrDigest) {
+		// It was the part that had rotted, or the source has. Beginning again tells.
+		if _, serr := src.(io.Seeker).Seek(start, io.SeekStart); serr != nil {
+			return got, err
+		}
+		if err := t.reset(in.hash); err != nil {
+			return got, err
+		}
+		return d.fetch(ctx, t, in, src)
 	}
-	// It was the part that had rotted, or the source has. Beginning again tells.
-	if _, serr := src.(io.Seeker).Seek(start, io.SeekStart); serr != nil {
-		return got, err
+	if resumed && err != nil && t.size == had && !t.full && ctx.Err() == nil {
+		t.part = false // the source can be opened, but not be read from there: not to try that again and again
 	}
-	in.hash.Reset()
-	if err := t.reset(); err != nil {
-		return got, err
-	}
-	return d.fetch(ctx, t, in, src)
+	return got, err
 }
 
 // fetch copies what t lacks.

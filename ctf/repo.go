@@ -116,7 +116,7 @@ func (r *repo) resolve(ctx context.Context, ref string) (ociv1.Descriptor, error
 	} else {
 		e, listed = idx.tag(r.name, ref)
 	}
-	if !listed && (!byDigest || idx.byRepo[r.name] == nil) {
+	if !listed && (!byDigest || !idx.has(r.name)) {
 		return none, fmt.Errorf("manifest %q: %w", ref, ocm.ErrNotFound)
 	}
 	size, err := r.s.files.stat(e.Digest)
@@ -182,13 +182,13 @@ func (r *repo) Tags(ctx context.Context) iter.Seq2[string, error] {
 			yield("", r.wrap(err))
 			return
 		}
-		for _, i := range idx.byRepo[r.name] {
+		for _, i := range idx.repo(r.name) {
 			tag := idx.entries[i].Tag
 			if ctx.Err() != nil {
 				yield("", context.Cause(ctx))
 				return
 			}
-			if first := idx.tags[ref{r.name, tag}]; tag == "" || first != i {
+			if first, _ := idx.tags.get(ref{r.name, tag}); tag == "" || first != i {
 				continue // untagged, or the same entry once more
 			}
 			if !yield(tag, nil) {

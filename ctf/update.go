@@ -38,6 +38,8 @@ type writer struct {
 	last    time.Duration // of the last write; guarded by turn
 	crowd   int           // members of the last group; guarded by turn
 
+	enc encoder // guarded by turn
+
 	unsynced
 }
 
@@ -245,7 +247,7 @@ func (d *directory) replace(idx *index, visible bool) (err error) {
 		}
 	}()
 	w := bufio.NewWriterSize(f, 64<<10)
-	if err := idx.write(w); err != nil {
+	if err := d.enc.write(w, idx); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {

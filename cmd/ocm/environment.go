@@ -19,6 +19,7 @@ import (
 	"ocm/config"
 	"ocm/credentials"
 	"ocm/graph"
+	"ocm/oci/remote"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
 )
@@ -36,8 +37,8 @@ func (s *session) configure() error {
 	if s.config, err = config.Load(files, must, s.env.Log); err != nil {
 		return err
 	}
-	if len(s.config.Of(config.HTTPType)) > 0 {
-		s.env.Log.Warn("settings of the HTTP client are not supported yet and are left out", "type", config.HTTPType)
+	if err := s.connect(); err != nil {
+		return err
 	}
 	folders, err := s.config.Filesystem()
 	if err != nil {
@@ -58,6 +59,30 @@ func (s *session) configure() error {
 	}
 	s.keys = &keyWatch{Credentials: secrets}
 	s.env.Credentials = s.keys
+	return nil
+}
+
+// connect makes the one HTTP transport of the run, by the configuration, and names the folder that
+// helps to continue what was interrupted.
+func (s *session) connect() error {
+	settings, err := s.config.HTTP()
+	if err != nil {
+		return err
+	}
+	transport := remote.NewTransport(settings)
+	s.env.HTTP = transport
+	s.app.atExit = append(s.app.atExit, transport.CloseIdleConnections)
+	for host, o := range settings.Hosts {
+		if o.InsecureSkipVerify {
+			s.env.Log.Warn("certificates are not verified, as configured", "host", host)
+		}
+	}
+	if settings.Default.InsecureSkipVerify {
+		s.env.Log.Warn("certificates are not verified, as configured", "host", "every other")
+	}
+	if folder, err := os.UserCacheDir(); err == nil && s.env.Cache == "" {
+		s.env.Cache = filepath.Join(folder, "ocm")
+	}
 	return nil
 }
 

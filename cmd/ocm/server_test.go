@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -87,14 +88,21 @@ func scriptUploading(ts *testscript.TestScript, neg bool, args []string) {
 // scriptBadRegistry starts a server that answers everything with one status, as registries
 // do, or with a web page, and sets $REGISTRY:
 //
-//	badregistry STATUS|html
+//	badregistry STATUS|html|silent|tls
 func scriptBadRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: badregistry STATUS|html")
+		ts.Fatalf("usage: badregistry STATUS|html|silent|tls")
 	}
 	status, _ := strconv.Atoi(args[0])
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if status == 0 {
+	if args[0] == "tls" {
+		status = http.StatusNotFound
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case args[0] == "silent":
+			<-r.Context().Done()
+			return
+		case status == 0:
 			w.Header().Set("Content-Type", "text/html")
 			io.WriteString(w, "<html><body>Please log in to the hotel's network</body></html>")
 			return
@@ -109,8 +117,14 @@ func scriptBadRegistry(ts *testscript.TestScript, neg bool, args []string) {
 		w.WriteHeader(status)
 		io.WriteString(w, `{"errors":[{"code":"DENIED","message":"the registry\u001b[2J says no"}]}`)
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if args[0] == "tls" {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	ts.Defer(server.Close)
-	ts.Setenv("REGISTRY", strings.TrimPrefix(server.URL, "http://"))
+	ts.Setenv("REGISTRY", server.Listener.Addr().String())
 }
 
 // scriptImage pushes a small image for two platforms, always the same, and sets $IMAGE to its digest:

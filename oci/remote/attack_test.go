@@ -503,7 +503,7 @@ func TestCVE_2024_3727_DigestTraversal(t *testing.T) {
 		wantErr(t, err, ocm.ErrInvalid)
 		_, err = r.Resolve(t.Context(), bad)
 		wantErr(t, err, ocm.ErrInvalid)
-		_, err = r.(*repo).mount(t.Context(), d, r.Origin()+"b")
+		_, _, err = r.(*repo).mount(t.Context(), d, "b")
 		wantErr(t, err, ocm.ErrInvalid)
 		_, err = referrers(t.Context(), r, d, "")
 		wantErr(t, err, ocm.ErrInvalid)

@@ -109,8 +109,8 @@ func TestRetries(t *testing.T) {
 		"for ever":         {503, "", 1000, false, 0},
 		"500 is final":     {500, "", 1, false, 0},
 		"429 with seconds": {429, "1", 1, true, time.Second},
-		"429 with a date":  {429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 1, true, fast.maxWait},
-		"429 for too long": {429, "86400", 1, true, fast.maxWait},
+		"429 with a date":  {429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 1, true, fast.maxAfter},
+		"429 for too long": {429, "86400", 1, true, fast.maxAfter},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,34 +16,77 @@ import (
 	"ocm/blob"
 )
 
-// uploadChunk is what an upload holds in memory, twice, in bytes.
-const uploadChunk = 64 << 10
+// What an upload holds in memory, in bytes.
+const (
+	uploadChunk  = 256 << 10 // read, hashed and sent in one piece
+	uploadChunks = 4         // one being read, one held back, one or two on their way
+	markEvery    = 64 << 20  // between two places that hashing can go on from
+)
 
 var errStopped = errors.New("the upload is over")
 
-// outgoing is the body of an upload: it hashes what it reads, and stays one chunk behind so
-// that the last one leaves only if the whole is right.
+// chunks are buffers of uploads.
+var chunks = sync.Pool{New: func() any { return new([uploadChunk]byte) }}
+
+// outgoing is the content of an upload, which may be several requests. A goroutine of its own
+// reads and hashes ahead of what is being sent. It stays one piece behind so that the last one
+// leaves only if the whole is right.
 type outgoing struct {
+	src   io.Reader
+	want  ociv1.Descriptor
+	hash  hash.Hash
+	from  int64 // where src began
+	n     int64 // bytes hashed, with those before
+	skip  int64 // bytes that are hashed only: the registry has them
+	marks []mark
+	sum   digest.Digest // set at the end, if all is right
+	err   error         // why it ended before
+
+	ready chan piece    // closed at the end; sum and err are set before
+	free  chan piece    // buffers to read into
+	quit  chan struct{} // closed by stop
+
 	mu      sync.Mutex // Read is called by net/http, which may outlive the request by a moment
-	src     io.Reader
-	want    ociv1.Descriptor
-	hash    hash.Hash
-	n       int64         // bytes read
-	sum     digest.Digest // set at the end, if all is right
-	buffers [2][]byte
-	turn    int    // the buffer to read into next
-	ahead   []byte // read, not yet let out
-	ready   []byte // let out, not yet taken
-	err     error  // what follows after ready; io.EOF if all is right
+	current piece
+	over    bool
 }
 
-func newOutgoing(src io.Reader, want ociv1.Descriptor) (*outgoing, error) {
-	h, err := blob.NewHash(algorithm(want.Digest))
-	o := &outgoing{src: src, want: want, hash: h}
-	for i := range o.buffers {
-		o.buffers[i] = make([]byte, uploadChunk)
+// piece is a part of the content in a buffer.
+type piece struct {
+	buf  *[uploadChunk]byte
+	data []byte
+}
+
+// mark is a place of the content from which hashing can go on.
+type mark struct {
+	at   int64
+	hash hash.Cloner
+}
+
+// newOutgoing begins to read. src is at from; what is before skip is not let out.
+func newOutgoing(src io.Reader, want ociv1.Descriptor, from mark, skip int64) (*outgoing, error) {
+	o := &outgoing{
+		src: src, want: want, skip: skip, from: from.at, n: from.at,
+		ready: make(chan piece, uploadChunks), free: make(chan piece, uploadChunks), quit: make(chan struct{}),
 	}
-	return o, err
+	var err error
+	if from.hash == nil {
+		o.hash, err = blob.NewHash(algorithm(want.Digest))
+	} else {
+		o.hash, err = from.hash.Clone()
+	}
+	if err != nil {
+		return nil, err
+	}
+	pieces := uploadChunks
+	if want.Size >= 0 {
+		pieces = int(min(want.Size/uploadChunk+1, uploadChunks))
+	}
+	for range pieces {
+		o.free <- piece{}
+	}
+	go o.pump()
+	return o, nil
 }
 
 // algorithm is sha256 for the empty digest.
@@ -54,41 +97,62 @@ func algorithm(d digest.Digest) digest.Algorithm {
 	return d.Algorithm()
 }
 
-func (o *outgoing) Read(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for len(o.ready) == 0 {
-		if o.err != nil {
-			return 0, o.err
+// pump reads, hashes and lets out until the end.
+func (o *outgoing) pump() {
+	defer close(o.ready)
+	var held piece
+	defer func() { held.recycle() }()
+	for o.sum == "" {
+		var p piece
+		select {
+		case p = <-o.free:
+		case <-o.quit:
+			o.err = errStopped
+			return
 		}
-		o.advance()
+		if p.buf == nil {
+			p.buf = chunks.Get().(*[uploadChunk]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+		}
+		if o.err = o.fill(&p); o.err != nil {
+			p.recycle()
+			return
+		}
+		if len(p.data) == 0 {
+			o.free <- p
+			continue
+		}
+		if held.buf != nil {
+			o.ready <- held // never blocks: there are no more pieces than places
+		}
+		held = p
 	}
-	n := copy(p, o.ready)
-	o.ready = o.ready[n:]
-	return n, nil
+	if held.buf != nil {
+		o.ready <- held
+		held = piece{}
+	}
 }
 
-// advance reads a chunk and lets the one before out.
-func (o *outgoing) advance() {
-	if o.sum != "" {
-		o.ready, o.ahead, o.err = o.ahead, nil, io.EOF
-		return
-	}
-	buf := o.buffers[o.turn]
-	n, err := fill(o.src, buf)
-	o.hash.Write(buf[:n])
+// fill reads the next piece. At the end it verifies the whole.
+func (o *outgoing) fill(p *piece) error {
+	n, err := fill(o.src, p.buf[:])
+	at := o.n
+	o.hash.Write(p.buf[:n])
 	o.n += int64(n)
+	p.data = p.buf[min(max(0, o.skip-at), int64(n)):n]
 	switch {
 	case o.want.Size >= 0 && o.n > o.want.Size:
-		o.err = fmt.Errorf("expected %d bytes, found more: %w", o.want.Size, ocm.ErrDigest)
+		return fmt.Errorf("expected %d bytes, found more: %w", o.want.Size, ocm.ErrDigest)
 	case err == io.EOF:
-		o.err = o.verify()
+		return o.verify()
 	case err != nil:
-		o.err = fmt.Errorf("reading the content: %w", err)
+		return fmt.Errorf("reading the content: %w", err)
 	}
-	if o.err == nil {
-		o.ready, o.ahead, o.turn = o.ahead, buf[:n], 1-o.turn
+	if h, ok := o.hash.(hash.Cloner); ok && o.n/markEvery > at/markEvery {
+		if c, err := h.Clone(); err == nil {
+			o.marks = append(o.marks, mark{o.n, c})
+		}
 	}
+	return nil
 }
 
 // fill reads until buf is full or the source ends. Unlike io.ReadFull it keeps a source that
@@ -118,22 +182,59 @@ func (o *outgoing) verify() error {
 	return nil
 }
 
-// stop waits for a running Read and lets none begin: the source is the caller's again.
-func (o *outgoing) stop() {
+func (o *outgoing) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ready = nil
-	if o.err == nil || o.err == io.EOF {
-		o.err = errStopped
+	for len(o.current.data) == 0 {
+		if o.over {
+			return 0, errStopped
+		}
+		if o.current.buf != nil {
+			o.free <- o.current
+			o.current = piece{}
+		}
+		select {
+		case next, ok := <-o.ready:
+			if !ok && o.err != nil {
+				return 0, o.err
+			} else if !ok {
+				return 0, io.EOF
+			}
+			o.current = next
+		case <-o.quit:
+			return 0, errStopped
+		}
 	}
+	n := copy(p, o.current.data)
+	o.current.data = o.current.data[n:]
+	return n, nil
 }
 
-// outcome tells why reading failed, nil if it did not, and whether everything was read.
-func (o *outgoing) outcome() (complete bool, failed error) {
+// stop ends reading and waits for it: the source is the caller's again. It tells why reading
+// failed, nil if it did not, and whether everything was read and right.
+func (o *outgoing) stop() (complete bool, failed error) {
+	close(o.quit)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil && o.err != io.EOF {
-		failed = o.err
+	o.over = true
+	o.current.recycle()
+	for p := range o.ready { // until the pump has ended
+		p.recycle()
+	}
+	for len(o.free) > 0 {
+		p := <-o.free
+		p.recycle()
+	}
+	if failed = o.err; failed == errStopped {
+		failed = nil
 	}
 	return o.sum != "", failed
+}
+
+// recycle gives a buffer back. Nobody may use the piece any more.
+func (p *piece) recycle() {
+	if p.buf != nil {
+		chunks.Put(p.buf)
+	}
+	*p = piece{}
 }

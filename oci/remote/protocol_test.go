@@ -135,7 +135,7 @@ func TestMount(t *testing.T) {
 				t.Fatal(err)
 			}
 			j.take()
-			ok, err := to.(*repo).mount(t.Context(), d, from.Origin())
+			ok, err := mountFrom(t, to, d, from.Origin())
 			if err != nil || name == "olareg" && !ok {
 				t.Fatalf("mount: found %v, %v", ok, err)
 			}
@@ -146,19 +146,30 @@ func TestMount(t *testing.T) {
 			}
 			missing := ociv1.Descriptor{Digest: digest.FromString("missing"), Size: 7}
 			if name == "olareg" {
-				if ok, err := to.(*repo).mount(t.Context(), missing, from.Origin()); ok || err != nil {
+				if ok, err := mountFrom(t, to, missing, from.Origin()); ok || err != nil {
 					t.Errorf("what is not there cannot be mounted, found %v, %v", ok, err)
 				}
 			}
 			j.take()
 			for _, elsewhere := range []string{"", "other.example.org/from", to.Origin(), s.String(), s.session.name + "/../x", s.session.name + "/a?b"} {
-				if ok, err := to.(*repo).mount(t.Context(), d, elsewhere); ok || err != nil {
+				if ok, err := mountFrom(t, to, d, elsewhere); ok || err != nil {
 					t.Errorf("origin %q: expected a decline, found %v, %v", elsewhere, ok, err)
 				}
 			}
 			wantUntouched(t, j)
 		})
 	}
+}
+
+// mountFrom is a mount from a place that somebody named.
+func mountFrom(t *testing.T, to oci.Repo, d ociv1.Descriptor, origin string) (bool, error) {
+	r := to.(*repo)
+	from := r.origin(origin)
+	if from == "" {
+		return false, nil
+	}
+	ok, _, err := r.mount(t.Context(), d, from)
+	return ok, err
 }
 
 // putWithSubject stores a manifest and something that refers to it.

@@ -3,16 +3,12 @@
 package remote
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"ocm"
 )
-
-// MaxResumes is how often one download goes on after it broke off.
-const MaxResumes = 5
 
 // bounded reads at most left bytes; more is an error, not an end.
 type bounded struct {
@@ -28,47 +24,6 @@ func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
 		return n - 1, fmt.Errorf("the registry sends more than is accepted here: %w", ocm.ErrLimit)
-	}
-	return n, err
-}
-
-// resuming goes on with a range request where a download broke off. Whether the parts fit is
-// seen by whoever checks the digest.
-type resuming struct {
-	io.ReadSeekCloser
-	ctx    context.Context
-	offset int64
-	used   int
-}
-
-func (r *resuming) Read(p []byte) (int, error) {
-	for {
-		n, err := r.ReadSeekCloser.Read(p)
-		r.offset += int64(n)
-		broken := err != nil && err != io.EOF && !errors.Is(err, errStalled) && r.ctx.Err() == nil
-		if !broken || n > 0 {
-			if broken {
-				err = nil // it comes again with the next Read
-			}
-			return n, err
-		}
-		if r.used++; r.used > MaxResumes {
-			return 0, err
-		}
-		// Seeking to where we are does nothing, so go to the end first.
-		if _, seekErr := r.ReadSeekCloser.Seek(0, io.SeekEnd); seekErr != nil {
-			return 0, err
-		}
-		if _, seekErr := r.ReadSeekCloser.Seek(r.offset, io.SeekStart); seekErr != nil {
-			return 0, err
-		}
-	}
-}
-
-func (r *resuming) Seek(offset int64, whence int) (int64, error) {
-	n, err := r.ReadSeekCloser.Seek(offset, whence)
-	if err == nil {
-		r.offset = n
 	}
 	return n, err
 }

@@ -197,7 +197,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(307, "", "", "", "")
 	f.Fuzz(func(t *testing.T, code int, contentType, dig, link, body string) {
 		env := &ocm.Env{HTTP: scripted{code, contentType, dig, link, body}}
-		s, err := Open(env, "registry.example.org", "", Options{pace: pace{answer: fast.answer, commit: fast.commit, stall: fast.stall, wait: 1, maxWait: 1}})
+		s, err := Open(env, "registry.example.org", "", Options{pace: &pace{answer: fast.answer, commit: fast.commit, stall: fast.stall, wait: 1, maxWait: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}

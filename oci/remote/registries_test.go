@@ -30,7 +30,10 @@ import (
 )
 
 // fast keeps tests short without changing what happens.
-var fast = pace{answer: 30 * time.Second, commit: 30 * time.Second, stall: 30 * time.Second, wait: time.Millisecond, maxWait: time.Second, retries: 3}
+var fast = pace{
+	answer: 30 * time.Second, commit: 30 * time.Second, stall: 30 * time.Second,
+	wait: time.Millisecond, maxWait: time.Second, maxAfter: time.Second, retries: 3,
+}
 
 // olaregHandler is a registry with everything of distribution 1.1, in memory.
 func olaregHandler(t *testing.T, change ...func(*config.Config)) http.Handler {
@@ -80,7 +83,8 @@ func serveTLS(t *testing.T, h http.Handler) (*httptest.Server, *ocm.Env) {
 
 func open(t *testing.T, env *ocm.Env, url string, change ...func(*Options)) *Store {
 	t.Helper()
-	o := Options{pace: fast}
+	p := fast
+	o := Options{pace: &p}
 	for _, fn := range change {
 		fn(&o)
 	}

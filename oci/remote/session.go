@@ -36,6 +36,10 @@ type session struct {
 	http       *http.Client
 	tokens     auth.Cache
 	pace       pace
+	lane       lane
+	rate       rate
+	mounts     mounts
+	pending    pending
 
 	mu    sync.Mutex
 	asked bool // cred holds the environment's answer
@@ -163,7 +167,7 @@ func (s *session) accept(req *http.Request, resp *http.Response) (*http.Response
 		err = s.refusal(req, resp, sent)
 	case isWebPage(req, resp):
 		err = &failure{
-			text:  fmt.Sprintf("%s: expected the answer of a registry, found a web page: %s", s.place(req), firstLine(resp)),
+			text:  s.place(req) + ": expected the answer of a registry, found a web page; is there a proxy that asks for a login?",
 			cause: ocm.ErrInvalid,
 		}
 	default:

@@ -26,7 +26,7 @@ type Options struct {
 	// them as its token service: host names, without port.
 	TokenHosts []string
 
-	pace pace // tests only
+	pace *pace // tests only
 }
 
 // Store is a registry, or the part of it below a path. It implements [oci.Store].
@@ -72,8 +72,8 @@ func Open(env *ocm.Env, baseURL, subPath string, o Options) (*Store, error) {
 }
 
 // OpenRepository gives access to the one repository of a reference; tag and digest are ignored.
-// Credentials are looked up by the host alone. The result is also an [oci.Placer] and an
-// [oci.ReferrerLister].
+// Credentials are looked up by the host alone. The result is also an [oci.Placer], an
+// [oci.ManifestReader] and an [oci.ReferrerLister].
 func OpenRepository(env *ocm.Env, ref Reference, o Options) (oci.Repo, error) {
 	host, err := checkHost(ref.Host)
 	if err != nil {
@@ -120,11 +120,10 @@ func newStore(env *ocm.Env, scheme, host, prefix, idPath string, o Options) *Sto
 	if env == nil {
 		env = &ocm.Env{}
 	}
-	pace := o.pace.orDefault()
 	plain := scheme == "http" || scheme == "" && (o.PlainHTTP || isLoopback(host))
 	s := &session{
 		env: env, name: host, origin: &url.URL{Scheme: "https", Host: host},
-		id: consumer(scheme, host, idPath), tokenHosts: o.TokenHosts, tokens: auth.NewCache(), pace: pace,
+		id: consumer(scheme, host, idPath), tokenHosts: o.TokenHosts, tokens: auth.NewCache(),
 	}
 	if plain {
 		s.origin.Scheme = "http"
@@ -132,7 +131,14 @@ func newStore(env *ocm.Env, scheme, host, prefix, idPath string, o Options) *Sto
 	if host == dockerHub {
 		s.origin.Host = "registry-1.docker.io" // docker.io itself is no registry
 	}
-	s.http = &http.Client{Transport: retrying(env, pace, env.Transport()), CheckRedirect: s.checkRedirect}
+	if s.pace = paceFor(env, s.origin.Host); o.pace != nil {
+		s.pace = *o.pace
+	}
+	s.pending.folder = env.Cache
+	s.http = &http.Client{
+		Transport:     &retrying{session: s, base: &watched{base: transportOf(env), pace: s.pace}},
+		CheckRedirect: s.checkRedirect,
+	}
 	return &Store{session: s, prefix: prefix, repos: map[string]*repo{}}
 }
 
@@ -166,8 +172,8 @@ func isLoopback(host string) bool {
 }
 
 // Repo gives access to one repository below the store's path. A name that is no repository
-// path is reported by the first method that is called. The result is also an [oci.Placer] and
-// an [oci.ReferrerLister].
+// path is reported by the first method that is called. The result is also an [oci.Placer], an
+// [oci.ManifestReader] and an [oci.ReferrerLister].
 func (s *Store) Repo(name string) oci.Repo {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -19,87 +20,138 @@ import (
 	"ocm/blob"
 )
 
+// upload is what a registry has of a blob that is being sent.
+type upload struct {
+	at       *url.URL // where the next request goes
+	has      int64    // bytes that are there
+	least    int64    // smallest part that the registry takes, but for the last
+	restored bool     // we did not send all that is there, or are not sure that it arrived
+}
+
 // Push stores a blob in two requests if digest and size are known (POST, PUT), else in three
-// (POST, one PATCH that streams, PUT). It does not ask whether the blob is there already.
+// (POST, one PATCH that streams, PUT). It does not ask whether the blob is there already. A
+// blob that takes long goes in several parts, so that it can be continued, see [repo.restore].
 //
 // The registry gets the last part of the bytes only after digest and size were found right, so
-// that wrong content never is a complete upload. What fails for a reason that passes is begun
-// again up to [MaxRetries] times, if r is an io.Seeker or nothing was read of it yet.
+// that wrong content never is a complete upload. What fails for a reason that passes is
+// continued or begun again up to [MaxRetries] times without progress, if r is an io.Seeker or nothing was
+// read of it yet.
 func (r *repo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
 	if r.invalid != nil {
 		return ociv1.Descriptor{}, r.invalid
 	}
+	if d.Digest == "" && d.Size == 0 {
+		d.Size = -1 // nothing is known: a descriptor without a digest says nothing by its zero size
+	}
+	var u *upload
 	if d.Digest != "" {
 		if err := blob.CheckDigest(d.Digest); err != nil {
 			return ociv1.Descriptor{}, fmt.Errorf("%s: %w", r, err)
 		}
-	} else if d.Size == 0 {
-		d.Size = -1 // nothing is known: a descriptor without a digest says nothing by its zero size
+		u = r.resume(ctx, d)
 	}
-	ctx = auth.AppendRepositoryScope(ctx, r.oras.Reference, auth.ActionPull, auth.ActionPush)
-	seeker, start := position(src)
-	for attempt := 0; ; attempt++ {
-		out, err := newOutgoing(src, d)
+	return r.push(ctx, d, newSource(src), u)
+}
+
+// push sends a blob, with as many attempts as it needs. u is an upload that was begun already, or nil.
+func (r *repo) push(ctx context.Context, d ociv1.Descriptor, src *source, u *upload) (ociv1.Descriptor, error) {
+	s := r.session
+	ctx = r.scope(ctx, auth.ActionPull, auth.ActionPush)
+	tries := tries{served: s.lane.progress()}
+	for {
+		had := u.size()
+		out, err := src.begin(ctx, d, had)
 		if err != nil {
-			return ociv1.Descriptor{}, err
+			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
-		err = r.upload(ctx, d, out)
-		out.stop()
-		if err == nil {
+		u, err = r.attempt(ctx, d, out, u)
+		complete, failed := out.stop()
+		src.ended(out, failed)
+		switch {
+		case failed != nil && !src.canRestart(failed):
+			err = fmt.Errorf("%s: upload: %w", r, failed) // the reason behind a broken request
+			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
+		case failed == nil && err == nil && complete:
+			s.pending.forget(r.key(d))
 			d.Digest, d.Size = out.sum, out.n
 			return d, nil
+		case err == nil:
+			err = fmt.Errorf("%s: upload: the registry confirms before it has everything: %w", r, ocm.ErrInvalid)
+			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
-		if attempt == r.session.pace.retries || ctx.Err() != nil || !passing(err) {
-			return ociv1.Descriptor{}, err
+		if u.size() > had {
+			tries.n = 0
 		}
-		if out.n > 0 && seeker == nil {
-			return ociv1.Descriptor{}, fmt.Errorf("%w (the source can be read only once: repeat the whole)", err)
+		worth := failed != nil || r.worth(err, u)
+		if ctx.Err() != nil || !worth || !tries.again(s, busy(err), s.pace.retries) {
+			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
-		if seeker != nil {
-			if _, seekErr := seeker.Seek(start, io.SeekStart); seekErr != nil {
-				return ociv1.Descriptor{}, err
+		if !src.again() {
+			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, fmt.Errorf("%w (the source can be read only once: repeat the whole)", err))
+		}
+		s.env.Job.Counters().Retries.Add(1)
+		if err := pause(ctx, s.pace.backoff(max(0, tries.n-1))); err != nil {
+			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
+		}
+		u = r.after(ctx, d, err, u)
+	}
+}
+
+func (r *repo) scope(ctx context.Context, actions ...string) context.Context {
+	return auth.AppendRepositoryScope(ctx, r.oras.Reference, actions...)
+}
+
+// size is what there is of an upload; nil has nothing.
+func (u *upload) size() int64 {
+	if u == nil {
+		return 0
+	}
+	return u.has
+}
+
+// attempt sends what the registry does not have. It returns the upload as far as it came.
+func (r *repo) attempt(ctx context.Context, d ociv1.Descriptor, out *outgoing, u *upload) (*upload, error) {
+	if u == nil {
+		req, err := r.ask(ctx, http.MethodPost, "blobs/uploads/")
+		if err != nil {
+			return nil, err
+		}
+		if u, err = r.step(req, http.StatusAccepted, nil); err != nil {
+			return nil, err
+		}
+	}
+	if d.Digest == "" || d.Size < 0 {
+		after, err := r.stream(ctx, u, d.Size, out)
+		if err != nil {
+			return u, err
+		}
+		return after, r.finish(ctx, after, out.sum, 0, nil)
+	}
+	for {
+		rest := d.Size - u.has
+		n := r.session.rate.part(rest, u.least)
+		began := time.Now()
+		if n == rest {
+			err := r.finish(ctx, u, d.Digest, rest, out)
+			if err == nil {
+				r.session.rate.add(n, time.Since(began))
 			}
+			return u, err
 		}
-		if err := pause(ctx, r.session.pace.wait<<attempt); err != nil {
-			return ociv1.Descriptor{}, err
+		r.session.pending.save(r.key(d), u)
+		after, err := r.patch(ctx, u, n, out)
+		if err != nil {
+			return u, err
 		}
+		u = after
+		r.session.rate.add(n, time.Since(began))
+		r.session.pending.save(r.key(d), u)
 	}
 }
 
-// upload is one attempt.
-func (r *repo) upload(ctx context.Context, d ociv1.Descriptor, out *outgoing) error {
-	req, err := r.ask(ctx, http.MethodPost, "blobs/uploads/")
-	if err != nil {
-		return err
-	}
-	at, err := r.step(req, http.StatusAccepted)
-	if err != nil {
-		return err
-	}
-	if d.Digest != "" && d.Size >= 0 {
-		err = r.finish(ctx, at, d.Digest, d.Size, out)
-	} else {
-		var after *url.URL
-		if after, err = r.stream(ctx, at, d.Size, out); err == nil {
-			at, err = after, r.finish(ctx, after, out.sum, 0, nil)
-		}
-	}
-	complete, failed := out.outcome()
-	if failed != nil {
-		err = fmt.Errorf("%s: upload: %w", r, failed) // the reason behind a broken request
-	} else if err == nil && !complete {
-		err = fmt.Errorf("%s: upload: the registry confirms before it has everything: %w", r, ocm.ErrInvalid)
-	}
-	var f *failure
-	if err != nil && (!errors.As(err, &f) || f.code != 0) {
-		r.abandon(ctx, at)
-	}
-	return err
-}
-
-// stream sends everything in one PATCH.
-func (r *repo) stream(ctx context.Context, at *url.URL, size int64, out *outgoing) (*url.URL, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, at.String(), out)
+// stream sends content of unknown size or digest in one PATCH.
+func (r *repo) stream(ctx context.Context, u *upload, size int64, out *outgoing) (*upload, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, u.at.String(), out)
 	if err != nil {
 		return nil, err
 	}
@@ -109,21 +161,58 @@ func (r *repo) stream(ctx context.Context, at *url.URL, size int64, out *outgoin
 		req.Header.Set("Content-Range", fmt.Sprintf("0-%d", size-1))
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
-	return r.step(req, http.StatusAccepted)
+	return r.step(req, http.StatusAccepted, u)
 }
 
-// finish sends the PUT that ends an upload, with the whole content or with none.
-func (r *repo) finish(ctx context.Context, at *url.URL, d digest.Digest, size int64, out *outgoing) error {
-	end := *at
+// patch sends a part of the content.
+func (r *repo) patch(ctx context.Context, u *upload, n int64, out *outgoing) (*upload, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, u.at.String(), io.LimitReader(out, n))
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = n
+	req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", u.has, u.has+n-1))
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := r.session.Do(req)
+	var f *failure
+	if errors.As(err, &f) && u.has == 0 && f.code >= 400 && !passingStatus(f.code) && f.code != http.StatusUnauthorized && f.code != http.StatusForbidden {
+		return nil, r.noParts(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer drop(resp)
+	after, err := r.next(req, resp, u)
+	if err == nil {
+		after.has = u.has + n
+	}
+	// A registry may not say how much it has by now, but if it does, it has to be all.
+	if has, said := parseUploadRange(resp.Header.Get("Range")); err == nil && (resp.StatusCode > 299 || said && has != after.has) {
+		err = r.noParts(fmt.Errorf("%s: upload: %d bytes were sent, the registry says status %d and range %.100q", r, after.has, resp.StatusCode, resp.Header.Get("Range")))
+	}
+	return after, err
+}
+
+// errNoParts: the registry takes blobs in one part only.
+var errNoParts = errors.New("the registry does not take parts")
+
+func (r *repo) noParts(err error) error {
+	r.session.rate.onlyWhole()
+	return fmt.Errorf("%w: %w", errNoParts, err)
+}
+
+// finish sends the PUT that ends an upload, with the rest of the content or with none.
+func (r *repo) finish(ctx context.Context, u *upload, d digest.Digest, rest int64, out *outgoing) error {
+	end := *u.at
 	if end.RawQuery != "" {
 		end.RawQuery += "&" // the registry's own query stays as it is: it may be signed
 	}
 	end.RawQuery += "digest=" + url.QueryEscape(d.String())
 	var body io.Reader // nil can be sent again by the transport
-	if size > 0 {
-		body = out
+	if rest > 0 {
+		body = io.LimitReader(out, rest)
 	} else if out != nil {
-		if _, err := io.Copy(io.Discard, out); err != nil { // empty content still has to be empty
+		if _, err := io.Copy(io.Discard, out); err != nil { // without anything to send it still has to be right
 			return err
 		}
 	}
@@ -131,19 +220,22 @@ func (r *repo) finish(ctx context.Context, at *url.URL, d digest.Digest, size in
 	if err != nil {
 		return err
 	}
-	req.ContentLength = size
+	req.ContentLength = rest
+	if u.has > 0 && rest > 0 {
+		req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", u.has, u.has+rest-1))
+	}
 	req.Header.Set("Content-Type", "application/octet-stream")
-	_, err = r.step(req, http.StatusCreated)
+	_, err = r.step(req, http.StatusCreated, u)
 	return err
 }
 
 // step sends one request of an upload and returns where the next one goes.
-func (r *repo) step(req *http.Request, want int) (*url.URL, error) {
+func (r *repo) step(req *http.Request, want int, u *upload) (*upload, error) {
 	resp, err := r.session.Do(req)
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
+	defer drop(resp)
 	if resp.StatusCode != want && (want == http.StatusCreated || resp.StatusCode > 299) {
 		said := firstLine(resp)
 		kind := ocm.ErrInvalid
@@ -155,46 +247,101 @@ func (r *repo) step(req *http.Request, want int) (*url.URL, error) {
 	if want == http.StatusCreated {
 		return nil, nil
 	}
+	return r.next(req, resp, u)
+}
+
+// next reads from an answer where an upload goes on.
+func (r *repo) next(req *http.Request, resp *http.Response, u *upload) (*upload, error) {
 	at, err := resp.Location()
 	if err != nil || at.User != nil {
 		return nil, &failure{text: r.session.place(req) + ": upload: the registry does not say where to send the content", cause: ocm.ErrInvalid}
 	}
-	return at, nil
+	after := &upload{at: at}
+	if u != nil {
+		*after = *u
+		after.at = at
+	} else if n, err := strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64); err == nil && n > 0 {
+		after.least = n
+	}
+	return after, nil
 }
 
 // abandon tells the registry to drop a half upload. It need not succeed: registries clean up.
-func (r *repo) abandon(ctx context.Context, at *url.URL) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+func (r *repo) abandon(ctx context.Context, u *upload) {
+	if u == nil || !sameOrigin(u.at, r.session.origin) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.scope(ctx, auth.ActionPull, auth.ActionPush)), 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, at.String(), nil)
-	if err != nil || !sameOrigin(at, r.session.origin) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, u.at.String(), nil)
+	if err != nil {
 		return
 	}
 	if resp, err := r.session.Do(req); err == nil {
-		resp.Body.Close()
+		drop(resp)
 	}
 }
 
-// passing tells whether an upload is worth another attempt.
+// giveUp ends an upload that failed. What the next run can continue stays; anything else is dropped, at the
+// registry too unless that was the one to refuse it.
+func (r *repo) giveUp(ctx context.Context, d ociv1.Descriptor, u *upload, err error) error {
+	var f *failure
+	answered := errors.As(err, &f) && f.code != 0
+	refused := answered && !passing(err) || errors.Is(err, ocm.ErrDigest)
+	if u.size() > 0 && !refused && r.session.pending.has(r.key(d)) {
+		return err
+	}
+	r.session.pending.forget(r.key(d))
+	if !answered {
+		r.abandon(ctx, u)
+	}
+	return err
+}
+
+// worth tells whether an upload is worth another attempt.
+func (r *repo) worth(err error, u *upload) bool {
+	var f *failure
+	switch {
+	case passing(err), errors.Is(err, errNoParts):
+		return true
+	case !errors.As(err, &f) || f.code == 0:
+		return false
+	case f.code == http.StatusUnauthorized:
+		return u != nil // the token has expired since the upload began; the next attempt gets a new one
+	case f.code == http.StatusForbidden || f.code == http.StatusRequestEntityTooLarge:
+		return false
+	}
+	return u != nil && (u.has > 0 && f.code != http.StatusBadRequest || u.restored) // the registry lost it
+}
+
+// after finds out where an upload goes on that has failed; nil if it has to begin anew.
+func (r *repo) after(ctx context.Context, d ociv1.Descriptor, err error, u *upload) *upload {
+	var f *failure
+	var now *upload
+	answered := errors.As(err, &f) && f.code != 0
+	usable := !errors.Is(err, errNoParts) && (!answered || passing(err) || f.code == http.StatusUnauthorized)
+	if u != nil && usable && d.Digest != "" && d.Size >= wholeSize {
+		now, _ = r.status(ctx, u.at, d.Size) //nolint:errcheck // then it begins anew
+	}
+	if now == nil {
+		r.session.pending.forget(r.key(d))
+		if !answered {
+			r.abandon(ctx, u)
+		}
+		return nil
+	}
+	now.least = u.least
+	return now
+}
+
+// passing tells failures that may be gone the next time.
 func passing(err error) bool {
 	var f *failure
-	return errors.As(err, &f) && (passingStatus(f.code) || f.code == 0 && passes(nil, err))
+	return errors.As(err, &f) && (passingStatus(f.code) || f.code == 0 && (passes(nil, err) || errors.Is(err, errStalled)))
 }
 
-func position(src io.Reader) (io.Seeker, int64) {
-	if s, ok := src.(io.Seeker); ok {
-		if at, err := s.Seek(0, io.SeekCurrent); err == nil {
-			return s, at
-		}
-	}
-	return nil, 0
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+// busy tells that a request was refused as one too many.
+func busy(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.code == http.StatusTooManyRequests
 }
