@@ -143,21 +143,20 @@ func (b *bare) head(a artifact) error {
 	return err
 }
 
+// blob is what a manifest says about one.
+type blob struct {
+	Digest string
+	Data   []byte // the content itself, where the manifest has it
+}
+
 // blobs are what a manifest lists.
-func blobs(manifest []byte) ([]string, error) {
-	type descriptor struct{ Digest string }
+func blobs(manifest []byte) ([]blob, error) {
 	var m struct {
-		Config descriptor
-		Layers []descriptor
+		Config blob
+		Layers []blob
 	}
-	if err := json.Unmarshal(manifest, &m); err != nil {
-		return nil, err
-	}
-	list := []string{m.Config.Digest}
-	for _, l := range m.Layers {
-		list = append(list, l.Digest)
-	}
-	return list, nil
+	err := json.Unmarshal(manifest, &m)
+	return append(m.Layers, m.Config), err
 }
 
 func (b *bare) push(a artifact) error {
@@ -173,8 +172,8 @@ func (b *bare) push(a artifact) error {
 	if err != nil {
 		return err
 	}
-	for _, digest := range list {
-		if err := b.pushBlob(a, digest); err != nil {
+	for _, blob := range list {
+		if err := b.pushBlob(a, blob.Digest); err != nil {
 			return err
 		}
 	}
@@ -233,8 +232,14 @@ func (b *bare) pull(a artifact, folder string) error {
 	if err != nil {
 		return err
 	}
-	for _, digest := range list {
-		if err := b.pullFile(b.url(a, "blobs/"+digest), "*/*", blobFile(folder, digest), digest); err != nil {
+	for _, blob := range list {
+		to := blobFile(folder, blob.Digest)
+		if blob.Data != nil {
+			err = save(bytes.NewReader(blob.Data), to, blob.Digest)
+		} else {
+			err = b.pullFile(b.url(a, "blobs/"+blob.Digest), "*/*", to, blob.Digest)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -247,12 +252,16 @@ func (b *bare) pullFile(from, mediaType, to, digest string) error {
 		return err
 	}
 	defer resp.Body.Close()
+	return save(resp.Body, to, digest)
+}
+
+func save(r io.Reader, to, digest string) error {
 	f, err := os.Create(to)
 	if err != nil {
 		return err
 	}
 	hash := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(f, hash), resp.Body); err != nil {
+	if _, err := io.Copy(io.MultiWriter(f, hash), r); err != nil {
 		f.Close()
 		return err
 	}

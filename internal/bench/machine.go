@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -22,10 +23,12 @@ func (b *bench) machine() string {
 	}
 	t.WriteString("| | |\n|---|---|\n")
 	row("processor", fmt.Sprintf("%s, %d cores", match("/proc/cpuinfo", `model name\s*: (.*)`), runtime.NumCPU()))
-	row("memory", match("/proc/meminfo", `MemTotal:\s*(.*)`))
+	if kib, err := strconv.Atoi(match("/proc/meminfo", `MemTotal:\s*(\d+)`)); err == nil {
+		row("memory", fmt.Sprintf("%d GiB", (kib+1<<19)>>20))
+	}
 	row("system", said("uname", "-sr"))
-	row("file system", said("stat", "-f", "-c", "%T", b.dir))
-	row("file system of the registries", said("stat", "-f", "-c", "%T", b.storage))
+	row("file system", fileSystem(b.dir))
+	row("file system of the registries", fileSystem(b.storage))
 	row("Go", runtime.Version())
 	for _, name := range []string{"crane", "regctl"} {
 		if path, ok := b.tool(name); ok {
@@ -34,14 +37,22 @@ func (b *bench) machine() string {
 			}
 		}
 	}
-	row("skopeo", said("skopeo", "--version"))
-	row("docker-registry", version.FindString(said("docker-registry", "--version")))
-	row("openssl", said("openssl", "version"))
-	row("cp", said("cp", "--version"))
+	for _, name := range []string{"skopeo", "docker-registry", "cp"} {
+		row(name, version.FindString(said(name, "--version")))
+	}
+	row("openssl", version.FindString(said("openssl", "version")))
 	return t.String()
 }
 
 var version = regexp.MustCompile(`\d+\.[\w.+~-]+`)
+
+func fileSystem(dir string) string {
+	out, err := exec.Command("df", "--output=fstype", dir).Output()
+	if _, name, ok := strings.Cut(string(out), "\n"); ok && err == nil {
+		return strings.TrimSpace(name)
+	}
+	return ""
+}
 
 // said is the first line that a program says.
 func said(name string, args ...string) string {

@@ -95,16 +95,23 @@ func (b *bench) mark(what string, value, mark float64, unit string) {
 	b.judge(verdict{what: what, value: value, mark: mark, unit: unit})
 }
 
-// markRatio judges how long x took compared with y: the median of what the rounds say, each of
-// which had both shortly after one another.
+// markRatio judges how long x took compared with y.
 func (b *bench) markRatio(what string, x, y line, mark float64) {
-	var ratios []float64
-	for i := range x.Rounds {
-		ratios = append(ratios, float64(x.Rounds[i].wall)/float64(max(y.Rounds[i].wall, 1)))
-	}
-	slices.Sort(ratios)
-	b.judge(verdict{what: what, value: ratios[len(ratios)/2], mark: mark, low: ratios[0], high: ratios[len(ratios)-1]})
+	b.markRounds(what, mark, func(i int) float64 { return ratio(x.Rounds[i].wall, y.Rounds[i].wall) })
 }
+
+// markRounds judges the median of what the rounds say: within one, everybody was measured shortly
+// after one another.
+func (b *bench) markRounds(what string, mark float64, round func(i int) float64) {
+	var values []float64
+	for i := range b.runs {
+		values = append(values, round(i))
+	}
+	slices.Sort(values)
+	b.judge(verdict{what: what, value: values[len(values)/2], mark: mark, low: values[0], high: values[len(values)-1]})
+}
+
+func ratio(x, y time.Duration) float64 { return float64(x) / float64(max(y, 1)) }
 
 func (b *bench) judge(v verdict) {
 	b.say("   %-75s %8.2f%-4s %8s  %-7s %s", v.what, v.value, v.unit, v.limit(), v.result(), v.spread())

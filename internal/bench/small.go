@@ -63,8 +63,9 @@ func (b *bench) small() error {
 			return err
 		}
 		start := b.startTime()
-		one := func(l line, n int) time.Duration { return (l.Cost.wall - start) / time.Duration(n) }
-		b.mark(fmt.Sprintf("%s: cost of one of %d / one of %d components", direction.name, many, few), float64(one(lines[1], many))/float64(max(one(lines[0], few), 1)), 1.1, "")
+		b.markRounds(fmt.Sprintf("%s: cost of one of %d / one of %d components", direction.name, many, few), 1.1, func(i int) float64 {
+			return ratio((lines[1].Rounds[i].wall-start)/time.Duration(many), (lines[0].Rounds[i].wall-start)/time.Duration(few))
+		})
 	}
 	b.markPeak()
 	return b.remove("copy")()
