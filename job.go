@@ -18,6 +18,7 @@ type Job struct {
 
 	mu      sync.Mutex
 	flights map[any]*flight
+	kept    map[any]any
 }
 
 // Stats are the counters of a job. They only grow, and may be read at any time.
@@ -45,7 +46,7 @@ type flight struct {
 
 // NewJob returns a job that does at most parallel things at once (at least one).
 func NewJob(parallel int) *Job {
-	return &Job{slots: make(chan struct{}, max(1, parallel)), flights: map[any]*flight{}}
+	return &Job{slots: make(chan struct{}, max(1, parallel)), flights: map[any]*flight{}, kept: map[any]any{}}
 }
 
 // Parallel is the number of things the job does at once; 1 for a nil Job.
@@ -101,4 +102,20 @@ func (j *Job) Once(ctx context.Context, key any, fn func() error) error {
 	}
 	close(f.done)
 	return f.err
+}
+
+// Keep returns what the job holds under key, a comparable value; the first caller's fresh makes it.
+// It must be fit for concurrent use. A nil Job holds nothing: each caller gets something fresh.
+func (j *Job) Keep(key any, fresh func() any) any {
+	if j == nil {
+		return fresh()
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	v, ok := j.kept[key]
+	if !ok {
+		v = fresh()
+		j.kept[key] = v
+	}
+	return v
 }

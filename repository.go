@@ -31,6 +31,9 @@ type Content struct {
 	Origin string
 	// Name is what the content is called in messages and progress; may be empty.
 	Name string
+	// Alone says that nothing attached to an image travels with it: no referrers, no signatures
+	// that cosign keeps under tags.
+	Alone bool
 }
 
 // Open opens the root's bytes.

@@ -71,6 +71,8 @@ type Store struct {
 	path  string
 	files files
 	out   sink // nil if this form cannot be written
+
+	referrers referrers
 }
 
 // sink is the half of a form that can be written. Digests and names were checked before.

@@ -48,7 +48,10 @@ func (c copier) job() *ocm.Job {
 func (c copier) copy(ctx context.Context, content ocm.Content) (ociv1.Descriptor, error) {
 	root := content.Root
 	if blob.IsManifest(root.MediaType) {
-		return plain(root), c.node(ctx, content, root, 0)
+		if err := c.node(ctx, content, root, 0); err != nil {
+			return root, err
+		}
+		return plain(root), c.attached(ctx, content)
 	}
 	if root.Digest == "" { // known only after reading
 		var stored ociv1.Descriptor

@@ -60,13 +60,13 @@ func TestAdoptRefusesStowaways(t *testing.T) {
 	}
 }
 
-// counted counts what is fetched.
-type counted struct {
+// fetchCounter counts what is fetched.
+type fetchCounter struct {
 	ocm.Fetcher
 	n *atomic.Int64
 }
 
-func (c counted) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+func (c fetchCounter) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
 	c.n.Add(1)
 	return c.Fetcher.Fetch(ctx, d)
 }
@@ -79,7 +79,7 @@ func TestBlobThatManyComponentsShareComesOnce(t *testing.T) {
 			r := oci.NewRepository(open(t), env)
 			c := blob.Bytes("text/plain", []byte("shared by all"))
 			var n atomic.Int64
-			c.From = counted{c.From, &n}
+			c.From = fetchCounter{c.From, &n}
 			var g errgroup.Group
 			for i := range 20 {
 				g.Go(func() error {

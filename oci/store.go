@@ -123,7 +123,9 @@ type RepoLister interface {
 
 // ReferrerLister is a [Repo] that can list the manifests whose subject is d.
 type ReferrerLister interface {
-	// Referrers lists with annotations, filtered by artifactType unless that is empty.
-	// [errors.ErrUnsupported] if the registry has no such API.
+	// Referrers lists with artifact type and annotations (see [AsReferrer]), filtered by artifactType
+	// unless that is empty. Where a registry has no API for it, its index of referrers is read (see
+	// [ReferrersTag]). What is listed was said by the store: whoever relies on it reads the manifest.
+	// None if the repository does not exist; [errors.ErrUnsupported] if there is no way to know.
 	Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error]
 }

@@ -79,6 +79,8 @@ func Run(t *testing.T, open func(t *testing.T) oci.Store, opts ...Option) {
 		{"malformed tags", testMalformedTags, 0},
 		{"repositories are separate", testSeparate, 0},
 		{"repositories are listed", testRepos, 0},
+		{"referrers", testReferrers, 0},
+		{"index as referrer", testIndexReferrer, 0},
 		{"tag concurrently", testTagConcurrently, 0},
 		{"tag race", testTagRace, SkipTagRace},
 	}

@@ -95,6 +95,8 @@ type repo struct {
 	name string
 }
 
+var _ oci.ReferrerLister = (*repo)(nil)
+
 // read calls fn with the repository's content, an empty one if there is none.
 func (r *repo) read(fn func(c *content)) {
 	r.s.mu.RLock()
@@ -257,4 +259,30 @@ func (r *repo) Tags(ctx context.Context) iter.Seq2[string, error] {
 	var tags []string
 	r.read(func(c *content) { tags = slices.Sorted(maps.Keys(c.tags)) })
 	return list(ctx, tags)
+}
+
+// Referrers are sorted by digest.
+func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
+	return func(yield func(ociv1.Descriptor, error) bool) {
+		if err := blob.CheckDigest(d.Digest); err != nil {
+			yield(ociv1.Descriptor{}, err)
+			return
+		}
+		var all map[digest.Digest]manifest
+		r.read(func(c *content) { all = maps.Clone(c.manifests) })
+		for _, key := range slices.Sorted(maps.Keys(all)) {
+			if ctx.Err() != nil {
+				yield(ociv1.Descriptor{}, context.Cause(ctx))
+				return
+			}
+			m := all[key]
+			subject, found, err := oci.AsReferrer(ociv1.Descriptor{MediaType: m.mediaType, Digest: key, Size: int64(len(m.raw))}, m.raw)
+			if err != nil || subject != d.Digest || artifactType != "" && found.ArtifactType != artifactType {
+				continue // what cannot be read refers to nothing
+			}
+			if !yield(found, nil) {
+				return
+			}
+		}
+	}
 }

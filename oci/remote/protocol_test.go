@@ -237,9 +237,18 @@ func TestReferrersWithoutAPI(t *testing.T) {
 			t.Parallel()
 			r := open(t, nil, serve(t, h).URL).Repo("a")
 			subject, referrer := putWithSubject(t, r, "application/vnd.example.a", "")
-			_, err := referrers(t.Context(), r, subject, "")
-			wantErr(t, err, errors.ErrUnsupported)
-			// The fallback tag of the specification has been written instead.
+			for _, artifactType := range []string{"", "application/vnd.example.a"} {
+				found, err := referrers(t.Context(), r, subject, artifactType)
+				if err != nil || len(found) != 1 || found[0].Digest != referrer.Digest || found[0].Annotations["k"] != "v" {
+					t.Errorf("type %q: expected %s with annotations, found %v, %v", artifactType, referrer.Digest, found, err)
+				}
+			}
+			for _, d := range []ociv1.Descriptor{referrer, {Digest: digest.SHA512.FromString("x")}} {
+				if found, err := referrers(t.Context(), r, d, ""); len(found) > 0 || err != nil {
+					t.Errorf("expected nothing for %s, found %v, %v", d.Digest, found, err)
+				}
+			}
+			// The fallback tag of the specification has been written.
 			index, err := r.Resolve(t.Context(), strings.Replace(subject.Digest.String(), ":", "-", 1))
 			if err != nil {
 				t.Fatal(err)

@@ -9,9 +9,9 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"sync/atomic"
 
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 	orasremote "oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -44,6 +44,7 @@ type repo struct {
 	// lister is the same repository with its mind made up that there is a referrers API:
 	// oras-go then says so if there is none, instead of reading the fallback tag.
 	lister *orasremote.Repository
+	noAPI  *atomic.Bool // there is no referrers API, see referrers.go
 }
 
 var (
@@ -55,6 +56,7 @@ var (
 
 func newRepo(s *session, name string) *repo {
 	r := &repo{session: s, name: name, oras: orasRepository(s, name), lister: orasRepository(s, name)}
+	r.noAPI = s.env.Job.Keep(noReferrersAPI{r.String()}, func() any { return new(atomic.Bool) }).(*atomic.Bool)
 	r.lister.SetReferrersCapability(true) //nolint:errcheck // fails only if it was set before
 	if err := checkRepository(name); err != nil {
 		r.invalid = fmt.Errorf("registry %s: %w", s.name, err)
@@ -175,42 +177,6 @@ func (r *repo) Tags(ctx context.Context) iter.Seq2[string, error] {
 		})
 		if err = r.listed("tags", err); err != nil && !errors.Is(err, ocm.ErrNotFound) {
 			yield("", err)
-		}
-	}
-}
-
-// Referrers asks the referrers API. The type is compared here too, whatever the registry claims
-// to have filtered: some take the config's media type for it. [errors.ErrUnsupported] if there is no such API.
-func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
-	return func(yield func(ociv1.Descriptor, error) bool) {
-		if err := r.check(d); err != nil {
-			yield(ociv1.Descriptor{}, err)
-			return
-		}
-		seen := newSeen(MaxReferrers)
-		err := r.lister.Referrers(ctx, d, artifactType, func(found []ociv1.Descriptor) error {
-			byDigest := map[string]ociv1.Descriptor{}
-			var digests []string
-			for _, one := range found {
-				byDigest[one.Digest.String()] = one
-				digests = append(digests, one.Digest.String())
-			}
-			return seen.page(digests, func(key string) error {
-				one := byDigest[key]
-				if err := r.checkManifest(one); err != nil {
-					return fmt.Errorf("referrer: %w", err)
-				}
-				if (artifactType == "" || one.ArtifactType == artifactType) && !yield(one, nil) {
-					return errStop
-				}
-				return nil
-			})
-		})
-		if errors.Is(err, errdef.ErrUnsupported) {
-			err = &failure{text: r.String() + ": the registry has no referrers API", cause: errors.ErrUnsupported}
-		}
-		if err = r.listed("referrers of "+d.Digest.String(), err); err != nil && !errors.Is(err, ocm.ErrNotFound) {
-			yield(ociv1.Descriptor{}, err)
 		}
 	}
 }
