@@ -172,7 +172,7 @@ func (b *bench) smallArchive(n int) error {
 		fmt.Fprintf(&s, "- name: example.org/small/%s\n  version: 1.0.0\n  provider: {name: bench}\n  resources:\n", component)
 		for k := range 2 {
 			file := fmt.Sprintf("%s-%04d-%d", name, i, k)
-			if err := b.randomFile("tmp/"+file, 2*i+k, 4<<10); err != nil {
+			if err := b.randomFile("tmp/"+file, 2*i+k, smallSize); err != nil {
 				return err
 			}
 			fmt.Fprintf(&s, "  - {name: r%d, type: blob, input: {type: file, path: tmp/%s, mediaType: application/octet-stream}}\n", k, file)

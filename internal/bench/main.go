@@ -112,11 +112,13 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		if err := c.run(b); err != nil {
 			return fmt.Errorf("case %s: %w", c.id, err)
 		}
+		if o.write != "" {
+			if err := b.writeReport(o.write); err != nil {
+				return err
+			}
+		}
 	}
-	if o.write == "" {
-		return nil
-	}
-	return b.writeReport(o.write)
+	return nil
 }
 
 // prepare makes the folders to work in, which close removes.

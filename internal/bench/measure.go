@@ -92,8 +92,7 @@ func (b *bench) settle() error {
 	if b.quick {
 		return nil
 	}
-	_, err := b.exec("sync", "-f", b.dir)
-	return err
+	return b.shell("sync", "-f", b.dir, b.storage)
 }
 
 // runOnce runs a contender one time.
@@ -155,6 +154,16 @@ func (b *bench) counted(c contender) (traffic, error) {
 		return traffic{}, fmt.Errorf("%s, counted: %w", c.name, err)
 	}
 	return b.source.counter.sum().plus(1, b.target.counter.sum()).plus(-1, before), nil
+}
+
+// moved complains where somebody was fast because nothing was done.
+func moved(lines []line, atLeast int64) error {
+	for _, l := range lines {
+		if l.Traffic != nil && l.Traffic.bytes() < atLeast {
+			return fmt.Errorf("%s: %s moved %d bytes, at least %d were to be moved", l.Case, l.Who, l.Traffic.bytes(), atLeast)
+		}
+	}
+	return nil
 }
 
 // median is that of the times; peak memory is the highest.

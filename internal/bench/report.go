@@ -57,6 +57,7 @@ func (v verdict) limit() string {
 // section is what one case found.
 type section struct {
 	id, title string
+	load      string // of the machine, before
 	lines     []line
 	verdicts  []verdict
 }
@@ -64,7 +65,7 @@ type section struct {
 func (b *bench) section() *section { return &b.results[len(b.results)-1] }
 
 func (b *bench) begin(id, title string) {
-	b.results = append(b.results, section{id: id, title: title})
+	b.results = append(b.results, section{id: id, title: title, load: match("/proc/loadavg", `^(\S+)`)})
 	b.say("\n== %s. %s", id, title)
 	b.say("%-44s %-34s %10s %10s %9s %9s %10s", "case", "who", "time", "cpu", "peak", "requests", "bytes")
 }
@@ -155,7 +156,7 @@ func bytesText(n int64) string {
 func (s section) markdown(b *bench) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "### %s. %s\n\n", s.id, s.title)
-	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds%s.\n\n", time.Now().UTC().Format(time.DateOnly), b.runs, b.scaled())
+	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds, load average before it %s%s.\n\n", time.Now().UTC().Format(time.DateOnly), b.runs, s.load, b.scaled())
 	t.WriteString("| what | value | of the rounds | mark | |\n|---|--:|--:|--:|---|\n")
 	for _, v := range s.verdicts {
 		fmt.Fprintf(&t, "| %s | %.2f%s | %s | %s | %s |\n", v.what, v.value, v.unit, v.spread(), v.limit(), v.result())

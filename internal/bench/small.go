@@ -7,7 +7,10 @@ import (
 	"time"
 )
 
-const smallCount = 500
+const (
+	smallCount = 500
+	smallSize  = 4 << 10
+)
 
 // smallData makes the archive of n small components and puts its content into the source registry.
 func (b *bench) smallData(n int) error {
@@ -50,6 +53,9 @@ func (b *bench) small() error {
 		of   func(int) []contender
 	}{{"CTF→registry", b.toRegistry}, {"registry→CTF", b.toArchive}} {
 		lines, err := b.compare(fmt.Sprintf("%d components, %s", n, direction.name), direction.of(n)...)
+		if err == nil {
+			err = moved(lines, int64(n)*2*smallSize)
+		}
 		if err != nil {
 			return err
 		}
