@@ -129,7 +129,7 @@ func parseCoordinates(s string) (Coordinates, error) {
 //   - a path of Windows (C:\x), an absolute path or one that begins with ./ or ../ and
 //     a file: URL is an archive (CTF);
 //   - any other URL, what contains a colon, and localhost is a registry (OCI);
-//   - what ends with .tar, .tgz or .tar.gz is an archive;
+//   - what ends with .tar, .tgz, .tar.gz or .tar.zst is an archive;
 //   - what contains a dot and a letter looks like a domain and is a registry;
 //   - the rest is an archive.
 //
@@ -289,7 +289,7 @@ func guessType(location string) string {
 		return CTFType
 	case strings.Contains(location, ":"), location == "localhost":
 		return OCIRepositoryType
-	case strings.HasSuffix(lower, ".tar.gz"), strings.HasSuffix(lower, ".tgz"), strings.HasSuffix(lower, ".tar"):
+	case strings.HasSuffix(lower, ".tar.gz"), strings.HasSuffix(lower, ".tgz"), strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower, ".tar.zst"):
 		return CTFType
 	case strings.Contains(location, ".") && strings.ContainsFunc(location, unicode.IsLetter):
 		return OCIRepositoryType

@@ -99,6 +99,9 @@ func openCTF(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error
 	if c.FilePath == "" {
 		return nil, fmt.Errorf("repository %s: filePath is missing: %w", s.Type, ocm.ErrInvalid)
 	}
+	if c.FilePath == "-" { // who asks here does not say whether it is to be read or written
+		return nil, fmt.Errorf("repository %s: filePath \"-\": a pipe cannot be named here, and a file of this name is ./-: %w", s.Type, ocm.ErrInvalid)
+	}
 	store, err := ctf.Open(c.FilePath)
 	if err != nil {
 		return nil, err

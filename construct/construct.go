@@ -68,6 +68,9 @@ func Run(ctx context.Context, kit *ocm.Kit, env *ocm.Env, target ocm.Repository,
 		}
 		out[i] = v
 	}
+	if f, ok := target.(ocm.Finisher); ok {
+		return out, f.Finish(ctx)
+	}
 	return out, nil
 }
 

@@ -403,7 +403,7 @@ func TestTgz_oneCursor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := s.files.(*tgzFiles)
+	in := s.files.(*overlay).old.(*packed)
 	wantContent(t, s, data[0])
 	c := in.idle
 	for _, d := range data {
@@ -448,7 +448,7 @@ func TestTgz_heldIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	inMemory := 0
-	for _, b := range s.files.(*tgzFiles).blobs {
+	for _, b := range s.files.(*overlay).old.(*packed).blobs {
 		inMemory += len(b.data)
 	}
 	if inMemory != MaxHeld {
@@ -532,7 +532,7 @@ func fuzzArchive(f *testing.F, pack func([]byte) []byte) {
 	f.Add(makeTar(f, file{tar.Header{Name: indexName, PAXRecords: map[string]string{"a.b": "c"}}, ""}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = pack(b)
-		in, err := newArchive(inMemory{bytes.NewReader(b)}, int64(len(b)))
+		in, _, err := newArchive(inMemory{bytes.NewReader(b)}, int64(len(b)))
 		if err != nil {
 			if !errors.Is(err, ocm.ErrInvalid) && !errors.Is(err, ocm.ErrLimit) {
 				t.Fatalf("an error of no kind: %v", err)
@@ -546,7 +546,7 @@ func fuzzArchive(f *testing.F, pack func([]byte) []byte) {
 			for d := range in.blobs {
 				found = append(found, d)
 			}
-		case *tgzFiles:
+		case *packed:
 			for d := range in.blobs {
 				found = append(found, d)
 			}
@@ -582,7 +582,7 @@ func FuzzGzip(f *testing.F) {
 	f.Add(zip(f, makeTar(f, indexEntry(), blobEntry("manifest")))[2:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = append([]byte{0x1f, 0x8b}, b...)
-		if _, err := newArchive(inMemory{bytes.NewReader(b)}, int64(len(b))); err != nil && !errors.Is(err, ocm.ErrInvalid) && !errors.Is(err, ocm.ErrLimit) {
+		if _, _, err := newArchive(inMemory{bytes.NewReader(b)}, int64(len(b))); err != nil && !errors.Is(err, ocm.ErrInvalid) && !errors.Is(err, ocm.ErrLimit) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
 	})

@@ -8,12 +8,14 @@
 //	artifact-index.json     which manifest has which tag in which repository
 //	blobs/sha256.<hex>      every blob, config, manifest and index
 //
-// [Open] takes it in three forms and gives the same answers for each. A directory can be
-// read and written, by several processes at once. A tar archive is read in place. A gzipped
-// tar archive cannot be entered in the middle: opening reads it once from front to back and
-// remembers small content; large content streams from the archive again, which is fast for
-// those who fetch in the archive's order, one after the other. Archives are never unpacked,
-// and never written.
+// [Open] takes it in several forms and gives the same answers for each. A directory can be
+// read and written, by several processes at once. A tar archive is read in place. A compressed
+// tar archive (gzip or zstd) cannot be entered in the middle: opening reads it once from front to
+// back and remembers small content; large content streams from the archive again, which is fast
+// for those who take it in the archive's order (see [Store.Sequential]). Archives are never
+// unpacked. [Read] and [Write] are for archives that go through a pipe.
+//
+// Archives compressed by zstd (.tar.zst) are small and quick, but other tools do not know them.
 //
 // # Writing a directory
 //
@@ -24,6 +26,17 @@
 // there is no lock file, and no update is lost. Readers take no lock. Killing a writer at any
 // moment leaves a readable CTF, and at worst a hidden temporary file that a later writer removes.
 //
+// # Writing an archive
+//
+// An archive is written by [Store.Finish], in one go from front to back: the index, all manifests, the
+// descriptors of component versions, then everything else, each group in the order of the digests. So it
+// can be read from a pipe in one pass. What is added before is only noted: small content in
+// memory, content of unknown digest in a nameless temporary file, everything else not at all, it is
+// read from its source while the archive is written. The archive is made beside the old one and
+// renamed over it when all of it was compared and is on the disk. The same content gives the
+// same bytes; only what a pipe brings in an order of its own keeps that. Content that nothing refers
+// to any more stays.
+//
 // # Reading from strangers
 //
 // Digests become file names only after they were checked, repository names and tags never
@@ -32,7 +45,6 @@
 package ctf
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +53,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -61,18 +72,37 @@ const (
 	MaxIndex          = 64 << 20 // bytes of artifact-index.json: about 600,000 entries at most
 	MaxName           = 1024     // bytes of a repository name, a tag or a media type in the index
 	MaxArchiveEntries = 250_000  // entries of a tar archive
-	MaxSmall          = 1 << 20  // bytes of a blob that a tgz keeps in memory …
+	MaxSmall          = 1 << 20  // bytes of a blob that a compressed archive keeps in memory …
 	MaxHeld           = 32 << 20 // … and of all of them together
-	MaxPadding        = 16 << 20 // bytes after the last entry of a tgz
+	MaxPadding        = 16 << 20 // bytes after the last entry of a compressed archive
+	MaxWindow         = 32 << 20 // bytes that zstd looks back
 )
 
 // Store is an [oci.Store] and [oci.RepoLister] over a CTF. It may be used concurrently.
 type Store struct {
 	path  string
 	files files
-	out   sink // nil if this form cannot be written
+	out   sink     // nil if this form cannot be written
+	over  *overlay // nil if this is no archive that can be written; else it is files, too
+	form  form     // of an archive that is written
 
 	referrers referrers
+}
+
+// index returns an index in which a repository can be looked up.
+func (s *Store) index(repository string) (*index, error) {
+	if s.over != nil {
+		return s.over.of(repository)
+	}
+	return s.files.load()
+}
+
+// sink returns what takes the content of a repository; nil if it cannot be written.
+func (s *Store) sink(repository string) sink {
+	if s.over != nil {
+		return repoSink{s.over, repository}
+	}
+	return s.out
 }
 
 // sink is the half of a form that can be written. Digests and names were checked before.
@@ -98,21 +128,21 @@ type files interface {
 	io.Closer
 }
 
-// Open opens the CTF at path: a directory, or a file that is a tar archive, gzipped or not,
-// which its first bytes tell. A path that does not exist is an empty directory CTF, which the
-// first write creates; its parent must exist ([ocm.ErrNotFound]). If such a path ends with .tar,
-// .tgz or .tar.gz, an archive is meant and missing: also [ocm.ErrNotFound].
+// Open opens the CTF at path: a directory, or a file that is a tar archive, compressed or not,
+// which its first bytes tell. A path that does not exist is an empty CTF, which writing
+// creates; its parent must exist ([ocm.ErrNotFound]). If it ends with .tar, .tgz, .tar.gz or
+// .tar.zst it will be an archive of that form, else a directory.
+//
+// What is written to an archive is in the file after [Store.Finish] and not before.
 //
 // A broken archive or index is [ocm.ErrInvalid], one beyond the limits [ocm.ErrLimit]. The
-// index of a directory is not read yet. Opening a tgz reads all of it.
+// index of a directory is not read yet. Of a tar the headers are read; a compressed one is read
+// to its end.
 func Open(path string) (*Store, error) {
 	fi, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := mayCreate(path); err != nil {
-			return nil, err
-		}
-		return openDirectory(path), nil
+		return create(path)
 	case err != nil:
 		return nil, fmt.Errorf("CTF %s: %w", path, explain(err))
 	case fi.IsDir():
@@ -120,7 +150,16 @@ func Open(path string) (*Store, error) {
 	case !fi.Mode().IsRegular():
 		return nil, fmt.Errorf("CTF %s: expected a directory or a tar archive, found %s: %w", path, fi.Mode().Type(), ocm.ErrInvalid)
 	}
-	return openArchive(path, fi.Size())
+	return openArchive(path)
+}
+
+// Write returns an empty CTF that [Store.Finish] writes to w, as a tar archive. Content that is
+// large and of unknown digest waits in a temporary file in the folder temp.
+func Write(w io.Writer, temp string) *Store {
+	idx, _ := newIndex(nil) // nothing can be wrong with it
+	o := newOverlay(&outlet{w: w, temp: temp}, nil, idx)
+	o.changes = 1 // an archive without content is one, too
+	return &Store{path: pipeName, files: o, over: o}
 }
 
 func openDirectory(path string) *Store {
@@ -128,13 +167,25 @@ func openDirectory(path string) *Store {
 	return &Store{path: path, files: d, out: d}
 }
 
+// create opens a CTF that is not there yet.
+func create(path string) (*Store, error) {
+	if err := mayCreate(path); err != nil {
+		return nil, err
+	}
+	form, ok := formOf(path)
+	if !ok {
+		return openDirectory(path), nil
+	}
+	idx, err := newIndex(nil)
+	if err != nil {
+		return nil, err
+	}
+	o := newOverlay(&place{path: path}, nil, idx)
+	return &Store{path: path, files: o, over: o, form: form}, nil
+}
+
 // mayCreate tells early what the first write would stumble over.
 func mayCreate(path string) error {
-	for _, suffix := range []string{".tar", ".tgz", ".tar.gz"} {
-		if strings.HasSuffix(path, suffix) {
-			return fmt.Errorf("CTF %s: %w (archives are read only: to write, name a directory)", path, ocm.ErrNotFound)
-		}
-	}
 	parent := filepath.Dir(path)
 	fi, err := os.Stat(parent)
 	switch {
@@ -148,12 +199,18 @@ func mayCreate(path string) error {
 	return nil
 }
 
-func openArchive(path string, size int64) (*Store, error) {
-	f, err := os.Open(path)
+// openArchive opens a file. If it is written, it keeps the form that its name says; without such a
+// name, the form that it has.
+func openArchive(path string) (*Store, error) {
+	real, err := filepath.EvalSymlinks(path) // renaming over a link would leave the file as it is
 	if err != nil {
 		return nil, fmt.Errorf("CTF %s: %w", path, explain(err))
 	}
-	in, err := newArchive(f, size)
+	f, err := os.Open(real)
+	if err != nil {
+		return nil, fmt.Errorf("CTF %s: %w", path, explain(err))
+	}
+	s, err := newArchiveStore(path, real, f)
 	if err != nil {
 		f.Close()
 		if errors.Is(err, errNoArchive) {
@@ -161,25 +218,51 @@ func openArchive(path string, size int64) (*Store, error) {
 		}
 		return nil, fmt.Errorf("CTF archive %s: %w", path, err)
 	}
-	return &Store{path: path, files: in}, nil
+	return s, nil
+}
+
+func newArchiveStore(path, real string, f *os.File) (*Store, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	in, has, err := newArchive(f, fi.Size())
+	if err != nil {
+		return nil, err
+	}
+	idx, err := in.load()
+	if err != nil {
+		return nil, err
+	}
+	form, ok := formOf(path)
+	if !ok {
+		form = has
+	}
+	o := newOverlay(&place{path: real, was: fi}, in, idx)
+	return &Store{path: path, files: o, over: o, form: form}, nil
 }
 
 // errNoArchive is what a file is called that does not even begin as an archive.
 var errNoArchive = fmt.Errorf("neither a folder nor a tar archive: %w", ocm.ErrInvalid)
 
-// newArchive looks at the first bytes of an archive: gzip or not.
-func newArchive(f archive, size int64) (files, error) {
-	magic := make([]byte, 2)
-	_, err := f.ReadAt(magic, 0)
+// newArchive looks at the first bytes of an archive: compressed or not.
+func newArchive(f archive, size int64) (listed, form, error) {
+	head := make([]byte, 4)
+	n, err := f.ReadAt(head, 0)
 	switch {
-	case err == io.EOF:
-		return nil, errNoArchive
-	case err != nil:
-		return nil, err
-	case bytes.Equal(magic, []byte{0x1f, 0x8b}):
-		return newTgz(f, size)
+	case err == io.EOF && n < 2:
+		return nil, form{}, errNoArchive
+	case err != nil && err != io.EOF:
+		return nil, form{}, err
 	}
-	return newTar(f, size)
+	has := sniffForm(head[:n])
+	var in listed
+	if has.unpack != nil {
+		in, err = newPacked(f, size, has.unpack)
+	} else {
+		in, err = newTar(f, size)
+	}
+	return in, has, err
 }
 
 // Repo gives access to a repository.
@@ -191,6 +274,49 @@ func (s *Store) String() string { return s.path }
 // Close releases the files; readers of an archive's content end with it. It leaves nothing
 // behind in a directory. The store cannot be used any more.
 func (s *Store) Close() error { return s.files.Close() }
+
+// Finish implements [ocm.Finisher]. It writes an archive if there is anything new: beside the old one,
+// which it replaces at once; to a pipe as it goes. [ocm.ErrConflict] if the file is not the one
+// that was opened. A directory has nothing to be finished.
+func (s *Store) Finish(ctx context.Context) error { return s.finish(ctx) }
+
+func (s *Store) finish(ctx context.Context, from ...ocm.Sequential) error {
+	if s.over == nil {
+		return nil
+	}
+	if err := s.over.finish(ctx, s.form, from); err != nil {
+		return fmt.Errorf("CTF archive %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Feeder returns what takes content from sequential sources when it is finished: an archive.
+func (s *Store) Feeder() (oci.Feeder, bool) {
+	return feeder{s}, s.over != nil
+}
+
+type feeder struct{ s *Store }
+
+// FinishFrom implements [oci.Feeder].
+func (f feeder) FinishFrom(ctx context.Context, from ...ocm.Sequential) error {
+	return f.s.finish(ctx, from...)
+}
+
+// Sequential returns the content in the order in which the CTF has it, if it has one: a pipe, or a
+// compressed archive as it was when it was opened.
+func (s *Store) Sequential() (ocm.Sequential, bool) {
+	_, ok := s.sequence()
+	return inOrder{s}, ok
+}
+
+func (s *Store) sequence() (sequence, bool) {
+	if s.over != nil {
+		seq, ok := s.over.old.(sequence)
+		return seq, ok
+	}
+	seq, ok := s.files.(sequence)
+	return seq, ok
+}
 
 // Repos lists the repositories that the index knows, in its order, each once.
 func (s *Store) Repos(ctx context.Context) iter.Seq2[string, error] {

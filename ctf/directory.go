@@ -89,6 +89,10 @@ func (d *directory) rootLocked(create bool) (*os.Root, error) {
 		if err := os.Mkdir(d.path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, explain(err)
 		}
+		if parent, err := os.OpenRoot(filepath.Dir(d.path)); err == nil {
+			_ = syncDir(parent) // as far as we may
+			parent.Close()
+		}
 		root, err = os.OpenRoot(d.path)
 	}
 	if err != nil {

@@ -229,10 +229,50 @@ func TestKernelCopy_cancelled(t *testing.T) {
 		t.Errorf("expected the end after one chunk, found %d bytes, %v", p.skipped, err)
 	}
 	p = newPiece(f, 0, int64(len(raw)))
-	if _, err := d.push(t.Context(), described(raw), p); err != nil || p.skipped != int64(len(raw)-kernelChunk) {
-		t.Errorf("expected the rest, found %d bytes, %v", p.skipped, err)
+	if _, err := d.push(t.Context(), described(raw), p); err != nil || p.skipped > int64(len(raw)-kernelChunk) { // nothing after a clone
+		t.Errorf("expected the rest at most, found %d bytes, %v", p.skipped, err)
 	}
 	wantStored(t, d, raw)
+}
+
+// Where blocks can be shared they are: from the first byte, or from any block on, up to the end of the file
+// or of a block.
+func TestKernelCopy_clone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, raw := randomFile(t, dir, 5<<20+77)
+	to := func(size int64) *target {
+		out, err := os.CreateTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { out.Close() })
+		out.Write(raw[:size])
+		return &target{f: out, size: size}
+	}
+	if clone(to(0), f, 0, int64(len(raw))) == 0 {
+		t.Skip("the file system cannot share blocks")
+	}
+	for _, tt := range []struct{ have, offset, size, want int64 }{
+		{0, 0, 5<<20 + 77, 5<<20 + 77},
+		{0, 0, 1<<20 + 77, 1 << 20},
+		{0, 8192, 2 << 20, 2 << 20},
+		{4096, 4096, 5<<20 + 77 - 4096, 5<<20 + 77 - 4096},
+		{0, 512, 1 << 20, 0},
+		{100, 100, 1 << 20, 0},
+	} {
+		target := to(tt.have)
+		if got := clone(target, f, tt.offset, tt.size); got != tt.want {
+			t.Errorf("%+v: found %d", tt, got)
+		}
+		if _, err := target.f.Write([]byte("end")); err != nil {
+			t.Error(err)
+		}
+		got, err := os.ReadFile(target.f.Name())
+		if want := string(raw[:tt.have]) + string(raw[tt.offset:tt.offset+tt.want]) + "end"; err != nil || string(got) != want {
+			t.Errorf("%+v: the copy has other bytes", tt)
+		}
+	}
 }
 
 // Many copies from one file, as from a tar archive, do not disturb each other.

@@ -83,6 +83,13 @@ func play(role, dir, name string) error {
 		d, raw := large(name)
 		_, err := s.Repo("r").Push(ctx, d, bytes.NewReader(raw))
 		return err
+	case "private":
+		syscall.Umask(0o077)
+		for _, size := range []int64{10, 2 << 20} {
+			if _, err := s.Repo("r").Push(ctx, ociv1.Descriptor{}, io.LimitReader(zeros{}, size)); err != nil {
+				return err
+			}
+		}
 	case "limited":
 		signal.Ignore(syscall.SIGXFSZ)
 		limit := syscall.Rlimit{Cur: 10_000, Max: 10_000}
@@ -270,4 +277,22 @@ func TestProcesses_readOnlyFolder(t *testing.T) {
 		t.Error("the folder was created")
 	}
 	wantNoTemps(t, dir)
+}
+
+// Modes do not depend on what the user lets new files have: the next reader may be another one.
+func TestProcesses_umask(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if out, err := process(t, "private", dir, "1.0.0").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "blobs", "*"))
+	for _, file := range append(files, filepath.Join(dir, "artifact-index.json")) {
+		if fi, err := os.Stat(file); err != nil || fi.Mode() != 0o444 {
+			t.Errorf("%s: expected mode 0444, found %v, %v", file, fi, err)
+		}
+	}
+	if len(files) != 3 {
+		t.Errorf("expected a large blob, a small one and a manifest, found %v", files)
+	}
 }

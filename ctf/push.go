@@ -51,7 +51,7 @@ func (d *directory) push(ctx context.Context, want ociv1.Descriptor, src io.Read
 	d.tidy.Do(func() { dropStale(blobs, time.Now()) })
 	var got ociv1.Descriptor
 	if want.Digest != "" && want.Size >= 0 && want.Size <= smallBlob {
-		got, err = pushSmall(ctx, blobs, want, src)
+		got, err = d.pushSmall(ctx, blobs, want, src)
 	} else {
 		got, err = d.pushLarge(ctx, blobs, want, src)
 	}
@@ -64,7 +64,7 @@ func (d *directory) push(ctx context.Context, want ociv1.Descriptor, src io.Read
 
 // pushSmall writes a blob that was verified before. Many small blobs are made of system calls: these
 // are the four that it takes.
-func pushSmall(ctx context.Context, blobs *os.Root, want ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
+func (d *directory) pushSmall(ctx context.Context, blobs *os.Root, want ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
 	in, err := newIncoming(want)
 	if err != nil {
 		return want, err
@@ -86,7 +86,16 @@ func pushSmall(ctx context.Context, blobs *os.Root, want ociv1.Descriptor, src i
 	if err != nil {
 		return want, explain(err)
 	}
-	_, err = f.Write(buf[:n])
+	d.modeOnce.Do(func() { // whether new files have the mode that they should: mostly, they do
+		fi, err := f.Stat()
+		d.chmod = err != nil || fi.Mode() != 0o444
+	})
+	if d.chmod {
+		err = f.Chmod(0o444)
+	}
+	if err == nil {
+		_, err = f.Write(buf[:n])
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -257,8 +266,8 @@ func (in *incoming) check(size int64) (got ociv1.Descriptor, err error) {
 	return got, err
 }
 
-// createTemp makes a file with a name that nobody uses. Its final mode may be one that lets nobody write:
-// who made it can.
+// createTemp makes a file with a name that nobody uses. Its mode may be the final one that lets nobody
+// write: who made it can.
 func createTemp(dir *os.Root, prefix string, mode fs.FileMode) (*os.File, string, error) {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
@@ -309,7 +318,7 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w (make room and run the same again: it continues)", err)
+		return fmt.Errorf("%w (make room and run the same again: what is finished is not sent again)", err)
 	case errors.Is(err, syscall.EFBIG):
 		return fmt.Errorf("%w (the file system or a process limit does not allow files of this size)", err)
 	case errors.Is(err, syscall.EROFS):

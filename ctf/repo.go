@@ -66,7 +66,7 @@ func (r *repo) Exists(ctx context.Context, d ociv1.Descriptor) (bool, error) {
 		return false, r.wrap(err)
 	}
 	if blob.IsManifest(d.MediaType) {
-		idx, err := r.s.files.load()
+		idx, err := r.s.index(r.name)
 		if err != nil {
 			return false, r.wrap(err)
 		}
@@ -104,7 +104,7 @@ func (r *repo) resolve(ctx context.Context, ref string) (ociv1.Descriptor, error
 			return none, err
 		}
 	}
-	idx, err := r.s.files.load()
+	idx, err := r.s.index(r.name)
 	if err != nil {
 		return none, err
 	}
@@ -177,7 +177,7 @@ func sniff(raw []byte) string {
 // Tags lists in the order of the index.
 func (r *repo) Tags(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		idx, err := r.s.files.load()
+		idx, err := r.s.index(r.name)
 		if err != nil {
 			yield("", r.wrap(err))
 			return
@@ -207,7 +207,7 @@ func (r *repo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (oci
 			return ociv1.Descriptor{}, r.wrap(err)
 		}
 	}
-	d, err := r.s.out.push(ctx, d, src)
+	d, err := r.s.sink(r.name).push(ctx, d, src)
 	return d, r.wrap(err)
 }
 
@@ -220,7 +220,7 @@ func (r *repo) Place(ctx context.Context, d ociv1.Descriptor, _ []string, open f
 	if there, err := r.Exists(ctx, d); there || err != nil {
 		return oci.Found, err
 	}
-	how, err := r.s.out.place(ctx, d, open)
+	how, err := r.s.sink(r.name).place(ctx, d, open)
 	return how, r.wrap(err)
 }
 
@@ -244,10 +244,10 @@ func (r *repo) putManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, 
 	case len(raw) > blob.MaxManifest:
 		return fmt.Errorf("put manifest: %d bytes, accepted are %d: %w", len(raw), blob.MaxManifest, ocm.ErrLimit)
 	}
-	if _, err := r.s.out.push(ctx, d, bytes.NewReader(raw)); err != nil {
+	if _, err := r.s.sink(r.name).push(ctx, d, bytes.NewReader(raw)); err != nil {
 		return fmt.Errorf("put manifest: %w", err)
 	}
-	return r.s.out.update(ctx, tag != "", func(idx *index) (*index, error) {
+	return r.s.sink(r.name).update(ctx, tag != "", func(idx *index) (*index, error) {
 		if tag != "" {
 			old, _ := idx.tag(r.name, tag)
 			if err := was.Check(old.Digest); err != nil {
@@ -261,8 +261,8 @@ func (r *repo) putManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, 
 // writable tells whether this repository can take content. The name would come back from the
 // index of a CTF that others read, so it must be one that they accept.
 func (r *repo) writable() error {
-	if r.s.out == nil {
-		return fmt.Errorf("archives are read only: transfer to a directory: %w", errors.ErrUnsupported)
+	if r.s.sink(r.name) == nil {
+		return fmt.Errorf("it comes through a pipe and cannot be written: %w", errors.ErrUnsupported)
 	}
 	odd := func(c rune) bool {
 		return c == '\\' || c == ':' || c > unicode.MaxASCII || !unicode.IsGraphic(c) || c == ' '

@@ -9,13 +9,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/blob"
@@ -39,7 +42,7 @@ type archive interface {
 // span is where a blob lies in the archive.
 type span struct{ offset, size int64 }
 
-func newTar(f archive, size int64) (files, error) {
+func newTar(f archive, size int64) (listed, error) {
 	in := io.NewSectionReader(f, 0, size)
 	t := &tarFiles{f: f, blobs: map[digest.Digest]span{}}
 	sc := newScan(in, func() int64 { n, _ := in.Seek(0, io.SeekCurrent); return n })
@@ -86,11 +89,23 @@ func (t *tarFiles) open(_ context.Context, d digest.Digest) (io.ReadCloser, erro
 	if !ok {
 		return nil, fmt.Errorf("blob %s: %w", d, ocm.ErrNotFound)
 	}
-	return section{io.NewSectionReader(t.f, s.offset, s.size)}, nil
+	return newSection(t.f, s), nil
 }
 
-// section is a part of a file that can be read as a file can.
+func (t *tarFiles) sizes() map[digest.Digest]int64 {
+	all := make(map[digest.Digest]int64, len(t.blobs))
+	for d, s := range t.blobs {
+		all[d] = s.size
+	}
+	return all
+}
+
+// section is a part of a file that can be read as a file can. It is an [oci.Extent].
 type section struct{ *io.SectionReader }
+
+func newSection(f io.ReaderAt, s span) section {
+	return section{io.NewSectionReader(f, s.offset, s.size)}
+}
 
 func (section) Close() error { return nil }
 
@@ -122,6 +137,45 @@ type member struct {
 	size    int64
 }
 
+// pass gives the content of the member to fn, for no longer than fn runs.
+func (m member) pass(ctx context.Context, r io.Reader, fn func(ociv1.Descriptor, io.Reader) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	w := &window{ctx: ctx, r: r}
+	defer w.shut()
+	return fn(ociv1.Descriptor{MediaType: octetStream, Digest: m.digest, Size: m.size}, w)
+}
+
+// window is a reader that can be shut: a connection that broke may still be reading from it.
+type window struct {
+	ctx context.Context
+	mu  sync.Mutex
+	r   io.Reader // nil: shut
+}
+
+func (w *window) Read(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.r == nil:
+		return 0, fs.ErrClosed
+	case w.ctx.Err() != nil:
+		return 0, context.Cause(w.ctx)
+	}
+	n, err := w.r.Read(b)
+	if err != nil && err != io.EOF {
+		err = invalid(err)
+	}
+	return n, err
+}
+
+func (w *window) shut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.r = nil
+}
+
 // scan walks through an archive once and refuses everything that a CTF has no need for. What
 // a reader of tar archives may be talked into is best not discussed with it: links, devices,
 // sparse files (CVE-2025-58183), names that lead elsewhere.
@@ -130,11 +184,12 @@ type scan struct {
 	pos   func() int64 // of the reader below tr, which tr does not read ahead
 	count int
 	end   int64 // of the last entry's data
+	zeros int64 // bytes that must follow it
 	seen  map[string]bool
 }
 
 func newScan(r io.Reader, pos func() int64) *scan {
-	return &scan{tr: tar.NewReader(r), pos: pos, seen: map[string]bool{}}
+	return &scan{tr: tar.NewReader(r), pos: pos, zeros: tarBlock, seen: map[string]bool{}}
 }
 
 // noTar reports whether an error of the first entry says that there is none: a header that is
@@ -148,7 +203,7 @@ func (s *scan) next() (member, error) {
 	for {
 		hdr, err := s.tr.Next()
 		if err == io.EOF {
-			if s.pos() < s.end+tarBlock {
+			if s.pos() < s.end+s.zeros {
 				return member{}, fmt.Errorf("the archive has no end: it is truncated: %w", ocm.ErrInvalid)
 			}
 			return member{}, io.EOF

@@ -40,6 +40,9 @@ type writer struct {
 
 	enc encoder // guarded by turn
 
+	modeOnce sync.Once
+	chmod    bool // new files do not get the mode that they are made with
+
 	unsynced
 }
 
@@ -246,6 +249,9 @@ func (d *directory) replace(idx *index, visible bool) (err error) {
 			err = fmt.Errorf("%s: %w", indexName, explain(err))
 		}
 	}()
+	if err := f.Chmod(0o444); err != nil {
+		return err
+	}
 	w := bufio.NewWriterSize(f, 64<<10)
 	if err := d.enc.write(w, idx); err != nil {
 		return err

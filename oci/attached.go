@@ -63,7 +63,7 @@ func (c copier) attached(ctx context.Context, image ocm.Content, manifests ...oc
 		subjects, err := manifests, error(nil)
 		if len(subjects) == 0 {
 			if subjects, err = c.manifests(ctx, image); err != nil {
-				return fmt.Errorf("image %s: %w", image.Root.Digest, err)
+				return fmt.Errorf("manifests of image %s: %w (--no-referrers leaves attached content behind)", image.Root.Digest, err)
 			}
 		}
 		w := &walk{copier: c, image: image, from: &counting{from: image.From}, seen: map[digest.Digest]bool{}}

@@ -12,7 +12,7 @@ import (
 
 // CopyAttached copies what is attached to one manifest.
 func CopyAttached(ctx context.Context, env *ocm.Env, from, to Repo, manifest ociv1.Descriptor) error {
-	return copier{env: env, to: to}.copyAttached(ctx, from, manifest)
+	return copier{env: env, to: to, place: place{in: NewRepository(nil, env)}}.copyAttached(ctx, from, manifest)
 }
 
 // LeftBehind names what is attached to one manifest.

@@ -67,6 +67,7 @@ func (r *Repository) open(ctx context.Context, name, ref string) (*version, erro
 	if err != nil {
 		return nil, err
 	}
+	v.in = r
 	c := &v.desc.Component
 	if c.Name != name {
 		return nil, fmt.Errorf("expected component %s, the descriptor says %s: %w", name, c.Name, ocm.ErrInvalid)

@@ -23,6 +23,7 @@ const maxConfig = 64 << 10
 var _ ocm.Version = (*version)(nil)
 
 type version struct {
+	in       *Repository // nil: not said
 	repo     Repo
 	manifest ociv1.Descriptor
 	desc     *ocm.Descriptor

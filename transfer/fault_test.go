@@ -26,50 +26,6 @@ import (
 	"ocm/transfer"
 )
 
-// Whichever write fails: the target shows nothing or whole versions, the source is untouched, and
-// the same transfer finishes the work.
-func TestFaultAtEveryWrite(t *testing.T) {
-	t.Parallel()
-	source := &faulty{Store: memory.New()}
-	src := repository(source)
-	v := product(t, src)
-	source.writes = nil
-	for name, place := range fixture.Places() {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, " done ", after), func(t *testing.T) {
-				clean := &faulty{Store: place(t)}
-				mustMove(t, src, repository(clean), v, transfer.Options{})
-				for n := 1; n <= len(clean.writes); n++ {
-					target := &faulty{Store: place(t), failAt: n, after: after}
-					dst := repository(target)
-					_, s, err := move(t.Context(), src, dst, v, transfer.Options{})
-					if !errors.Is(err, errFault) {
-						t.Fatalf("write %d: expected the fault, found %v", n, err)
-					}
-					if s.Written > 2 {
-						t.Errorf("write %d: %+v after an error", n, s)
-					}
-					for _, c := range []string{"acme.org/base 1.0.0", "acme.org/lib 1.0.0", "acme.org/app 1.0.0+build.1"} {
-						component, version, _ := strings.Cut(c, " ")
-						switch w, err := dst.Open(t.Context(), component, version); {
-						case err == nil:
-							complete(t, dst, w)
-						case !errors.Is(err, ocm.ErrNotFound):
-							t.Errorf("write %d: %s is neither there nor absent: %v", n, c, err)
-						}
-					}
-					target.failAt = 0
-					mustMove(t, src, dst, v, transfer.Options{})
-					complete(t, dst, reopen(t, dst, v))
-				}
-			})
-		}
-	}
-	if len(source.writes) != 0 {
-		t.Errorf("the source was written to: %q", source.writes)
-	}
-}
-
 // corrupt is a store in which one blob has other bytes than its digest says.
 type corrupt struct {
 	oci.Store

@@ -157,7 +157,7 @@ func sameDocument(a, b *ocm.Descriptor) bool {
 }
 
 // element returns access and digest of the resource or source that a move is about.
-func element(d *ocm.Descriptor, m Move) (*ocm.Spec, *ocm.Digest) {
+func element(d *ocm.Descriptor, m *Move) (*ocm.Spec, *ocm.Digest) {
 	if m.Kind == "source" {
 		return &d.Component.Sources[m.index].Access, nil
 	}

@@ -7,6 +7,9 @@
 // hashed on the way, versions become visible after the versions that they reference, and
 // what signatures cover is compared before anything becomes visible. Elements whose
 // content stays where it is keep their access unread.
+//
+// A plan can be measured ([Plan.Measure]), written down ([Plan.Document]), reviewed, read
+// ([ParseDocument]) and made again as it was ([Document.Accept]).
 package transfer
 
 import (
@@ -15,6 +18,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
 	"ocm"
 	"ocm/graph"
 	"ocm/oci"
@@ -22,46 +28,65 @@ import (
 
 // Options say what to move. The zero value moves descriptors and the blobs beside them.
 type Options struct {
-	CopyResources bool     // bring resources that live elsewhere into the target
-	CopyLocal     bool     // the same, but only resources of relation "local"
-	CopySources   bool     // sources that live elsewhere, too
-	OmitAccess    []string // access types that stay as they are even so
-	Overwrite     bool     // replace a target version whose signed content differs
-	KeepExisting  bool     // never touch a version that is in the target already
+	CopyResources bool     `json:"copyResources,omitzero"` // bring resources that live elsewhere into the target
+	CopyLocal     bool     `json:"copyLocal,omitzero"`     // the same, but only resources of relation "local"
+	CopySources   bool     `json:"copySources,omitzero"`   // sources that live elsewhere, too
+	OmitAccess    []string `json:"omitAccess,omitempty"`   // access types that stay as they are even so
+	UploadAs      string   `json:"uploadAs,omitempty"`     // [UploadLocalBlob], which is the default, or [UploadOCIArtifact]
+	Overwrite     bool     `json:"overwrite,omitzero"`     // replace a target version whose signed content differs
+	KeepExisting  bool     `json:"keepExisting,omitzero"`  // never touch a version that is in the target already
+
+	Unfinished bool `json:"-"` // the caller writes more, and finishes the target (see ocm.Finisher)
+	// Proof demands that the roots are verified, before the first write and after the last; nil: not.
+	Proof *Proof `json:"-"`
 }
 
 // Actions of a [Move].
 const (
-	Copy = "copy" // the content becomes part of the target
-	Keep = "keep" // the access stays as it is
+	Copy   = "copy"   // the content becomes part of the target, beside its descriptor
+	Upload = "upload" // the artifact gets a repository of its own in the target's registry
+	Keep   = "keep"   // the access stays as it is
 )
 
 // Move is what happens with one resource or source.
 type Move struct {
-	Component string `json:"component"` // name:version
-	Kind      string `json:"kind"`      // "resource" or "source"
-	Element   string `json:"element"`
-	Access    string `json:"access"` // its type at the source
-	Action    string `json:"action"`
+	Component string        `json:"-"`    // name:version
+	Kind      string        `json:"kind"` // "resource" or "source"
+	Element   string        `json:"element"`
+	Access    string        `json:"access"` // its type at the source
+	Action    string        `json:"action"`
+	From      string        `json:"from,omitempty"`   // repository or reference that the content comes from
+	To        string        `json:"to,omitempty"`     // repository or reference that it goes to; empty: nowhere
+	Digest    digest.Digest `json:"digest,omitempty"` // of the content's root, where it is known without reading
+	Bytes     int64         `json:"bytes"`            // with everything below the root; -1: not known
+	Present   int64         `json:"present,omitzero"` // bytes of it that the target has; known after [Plan.Measure]
 
-	index int
+	index     int
+	name      string // repository path and tag of an upload
+	mediaType string // of the content's root, if it is local
 }
+
+// Moves reports whether content goes to the target.
+func (m *Move) Moves() bool { return m.Action != Keep }
 
 // VersionPlan is what happens with one component version.
 type VersionPlan struct {
-	Component string `json:"component"` // name:version
+	Component string // name:version
 	// State of the target: "absent", "identical", "merge" (only unsigned parts, signatures or places
 	// of content differ), "overwrite" or "keep".
-	State string `json:"state"`
-	Moves []Move `json:"moves"`
+	State string
+	Moves []Move
 	// Notes tell what the source has and the target does not take over: signatures and unsigned
 	// labels that the target has otherwise, signatures that are not of this version.
-	Notes []string `json:"notes,omitempty"`
+	Notes []string
 
 	node   *graph.Node
 	base   ocm.Version
 	merged *ocm.Descriptor // what the version becomes, if the state is Merge
 }
+
+// Idle reports whether nothing is to be done: the target has the version, and keeps it as it is.
+func (vp *VersionPlan) Idle() bool { return vp.State == Identical || vp.State == Kept }
 
 // States of a version at the target.
 const (
@@ -74,40 +99,109 @@ const (
 
 // Plan is a transfer that was decided and not yet done.
 type Plan struct {
-	Target   string         `json:"target"`
-	Versions []*VersionPlan `json:"versions"` // children before parents
+	Target   string
+	Versions []*VersionPlan // children before parents
 
-	kit    *ocm.Kit
-	env    *ocm.Env
-	target ocm.Repository
-	o      Options
+	kit     *ocm.Kit
+	env     *ocm.Env
+	target  ocm.Repository
+	graph   *graph.Graph
+	o       Options
+	uploads uploads
+	fed     *feed // nil: no source is read front to back
 }
 
-// NewPlan decides what transferring the graph to target means. It reads the target, and writes
-// nothing. [ocm.ErrExists] names the versions that are there with other content: what is signed
-// differs, or content that no digest covers cannot be shown to be the same.
+// NewPlan decides what transferring the graph to target means. It reads the target, each version
+// once and as many at a time as the job allows, and writes nothing. [ocm.ErrExists] names the
+// versions that are there with other content: what is signed differs, or content that no digest
+// covers cannot be shown to be the same.
 func NewPlan(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, target ocm.Repository, o Options) (*Plan, error) {
-	p := &Plan{Target: target.String(), kit: kit, env: env, target: target, o: o}
-	var conflicts []error
-	for _, n := range g.Nodes {
-		vp := &VersionPlan{Component: n.Key(), Moves: []Move{}, node: n}
-		if err := p.decide(ctx, vp); err != nil {
-			if !errors.Is(err, ocm.ErrExists) {
-				return nil, err
-			}
-			conflicts = append(conflicts, err)
-		}
-		for _, note := range vp.Notes {
-			env.Logger().Warn(note, "component", vp.Component, "target", p.Target)
-		}
-		p.Versions = append(p.Versions, vp)
+	p := &Plan{Target: target.String(), Versions: make([]*VersionPlan, len(g.Nodes)), kit: kit, env: env, target: target, graph: g, o: o}
+	if err := p.uploads.prepare(p); err != nil {
+		return nil, err
 	}
+	conflicts := make([]error, len(g.Nodes))
+	eg, ectx := errgroup.WithContext(ctx)
+	eg.SetLimit(env.Job.Parallel())
+	for i, n := range g.Nodes {
+		vp := &VersionPlan{Component: n.Key(), Moves: []Move{}, node: n}
+		p.Versions[i] = vp
+		eg.Go(func() error {
+			err := env.Job.Do(ectx, func() error { return p.decide(ectx, vp) })
+			if errors.Is(err, ocm.ErrExists) { // all of them are told at once
+				conflicts[i], err = err, nil
+			}
+			return err
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		return nil, err
+	}
+	p.tell()
 	return p, errors.Join(conflicts...)
+}
+
+// tell logs what people should know, in the order of the versions.
+func (p *Plan) tell() {
+	for _, vp := range p.Versions {
+		for _, note := range vp.Notes {
+			p.env.Logger().Warn(note, "component", vp.Component, "target", p.Target)
+		}
+	}
 }
 
 // decide says what happens with a version: what the target has, which contents move, and
 // whether anything is left to be done.
 func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
+	same, err := p.look(ctx, vp)
+	if err != nil {
+		return err
+	}
+	if err := p.moves(ctx, vp); err != nil || vp.State != "" {
+		return err
+	}
+	if !same {
+		return p.compare(ctx, vp)
+	}
+	if p.missing(vp, vp.node.Descriptor()) {
+		if err := p.open(ctx, vp); err != nil {
+			return err
+		}
+		if vp.base == nil || !vp.sameState() {
+			return fmt.Errorf("target %s: %s: %w while it was planned", p.Target, vp.Component, ocm.ErrConflict)
+		}
+		vp.merged = vp.base.Descriptor()
+	}
+	return nil
+}
+
+// look finds out whether the target lacks a version, or has the very same manifest, which addresses all
+// of it; if neither, it is opened.
+func (p *Plan) look(ctx context.Context, vp *VersionPlan) (same bool, err error) {
+	c := &vp.node.Descriptor().Component
+	if h, ok := p.target.(interface {
+		Head(ctx context.Context, name, version string) (digest.Digest, error)
+	}); ok {
+		found, err := h.Head(ctx, c.Name, c.Version)
+		same = err == nil && found == vp.node.Manifest().Digest
+		if errors.Is(err, ocm.ErrNotFound) {
+			vp.State = Absent
+			return false, nil
+		}
+	}
+	if !same {
+		if err := p.open(ctx, vp); err != nil || vp.State != "" {
+			return false, err
+		}
+	}
+	if p.o.KeepExisting {
+		vp.State = Kept
+	}
+	return same, nil
+}
+
+// open opens what the target has of a version.
+func (p *Plan) open(ctx context.Context, vp *VersionPlan) error {
 	c := &vp.node.Descriptor().Component
 	base, err := p.target.Open(ctx, c.Name, c.Version)
 	switch {
@@ -117,39 +211,31 @@ func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
 		return fmt.Errorf("target: cannot be read, so it cannot be replaced safely: %w", err)
 	case err != nil:
 		return fmt.Errorf("target: %w", err)
-	case p.o.KeepExisting:
-		vp.State = Kept
 	}
 	vp.base = base
-	if err := p.moves(vp); err != nil {
-		return err
-	}
-	if vp.State == "" {
-		return p.compare(ctx, vp)
-	}
 	return nil
 }
 
 // moves decides what happens with the contents of a version.
-func (p *Plan) moves(vp *VersionPlan) error {
+func (p *Plan) moves(ctx context.Context, vp *VersionPlan) error {
 	c := &vp.node.Descriptor().Component
 	for i := range c.Resources {
 		r := &c.Resources[i]
 		all := p.o.CopyResources || p.o.CopyLocal && r.Relation == ocm.RelationLocal
-		if err := p.move(vp, "resource", &r.Element, r.Access, all, i); err != nil {
+		if err := p.move(ctx, vp, "resource", &r.Element, r.Access, all, i); err != nil {
 			return err
 		}
 	}
 	for i := range c.Sources {
-		if err := p.move(vp, "source", &c.Sources[i].Element, c.Sources[i].Access, p.o.CopySources, i); err != nil {
+		if err := p.move(ctx, vp, "source", &c.Sources[i].Element, c.Sources[i].Access, p.o.CopySources, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Plan) move(vp *VersionPlan, kind string, e *ocm.Element, access ocm.Spec, all bool, index int) error {
-	m := Move{Component: vp.Component, Kind: kind, Element: e.String(), Access: access.Type, Action: Keep, index: index}
+func (p *Plan) move(ctx context.Context, vp *VersionPlan, kind string, e *ocm.Element, access ocm.Spec, all bool, index int) error {
+	m := Move{Component: vp.Component, Kind: kind, Element: e.String(), Access: access.Type, Action: Keep, Bytes: -1, index: index}
 	_, unknown := p.kit.Access.For(access.Type)
 	switch {
 	case vp.State == Kept, !graph.HasContent(access.Type):
@@ -163,6 +249,9 @@ func (p *Plan) move(vp *VersionPlan, kind string, e *ocm.Element, access ocm.Spe
 	case all:
 		m.Action = Copy
 	}
+	if err := p.place(ctx, vp, &m, access); err != nil {
+		return fmt.Errorf("%s: %s %s: %w", vp.Component, kind, e, err)
+	}
 	vp.Moves = append(vp.Moves, m)
 	return nil
 }
@@ -171,76 +260,4 @@ func (p *Plan) move(vp *VersionPlan, kind string, e *ocm.Element, access ocm.Spe
 // without being content of it.
 func isRelative(accessType string) bool {
 	return accessType == "relativeOciReference" || accessType == "relativeOciReference/v1"
-}
-
-// compare decides about a version that the target has.
-func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
-	src, dst := vp.node.Descriptor(), vp.base.Descriptor()
-	difference, err := signedDifference(src, dst)
-	if err == nil && difference == "" {
-		difference, err = p.uncovered(ctx, vp)
-	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w", vp.Component, err)
-	case difference != "" && !p.o.Overwrite:
-		return fmt.Errorf("target %s: %s is there with other content (%s): %w (replace it by --overwrite)", p.Target, vp.Component, difference, ocm.ErrExists)
-	case difference != "":
-		vp.State = Overwrite
-		return nil
-	}
-	vp.State = Identical
-	for i, m := range vp.Moves {
-		if access, _ := element(dst, m); oci.IsLocal(access.Type) {
-			vp.Moves[i].Action = Keep // it is there
-		} else if m.Action == Copy {
-			vp.State = Merge
-		}
-	}
-	vp.merged, vp.Notes = merged(src, dst, p.o.Overwrite)
-	if !sameDocument(vp.merged, dst) {
-		vp.State = Merge
-	}
-	return nil
-}
-
-// uncovered names the first content that no digest covers and that cannot be shown to be the
-// same on both sides. A version may have become signed in the target, or be relied on there;
-// its sources and undigested resources are not exchanged in silence.
-func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
-	for _, m := range vp.Moves {
-		from, want := element(vp.node.Descriptor(), m)
-		to, _ := element(vp.base.Descriptor(), m)
-		if !want.Empty() && !want.Excluded() {
-			continue
-		}
-		switch {
-		case oci.IsLocal(from.Type):
-			a, err := localDigest(ctx, vp.node.Version, *from)
-			if err != nil {
-				return "", fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
-			}
-			if b, err := localDigest(ctx, vp.base, *to); err != nil || a != b {
-				//nolint:nilerr // what cannot be read in the target is not the same
-				return fmt.Sprintf("%s %s has no digest, source has content %s, target has access %s %s", m.Kind, m.Element, a, to.Type, b), nil
-			}
-		case oci.IsLocal(to.Type), equal(from, to):
-		default:
-			return fmt.Sprintf("%s %s has no digest, source has access %s, target %s", m.Kind, m.Element, from.Raw, to.Raw), nil
-		}
-	}
-	return "", nil
-}
-
-// localDigest is the digest of content beside a descriptor. Only content that is stored in parts
-// must be read for it.
-func localDigest(ctx context.Context, v ocm.Version, access ocm.Spec) (string, error) {
-	c, err := v.Blob(ctx, access)
-	if err != nil {
-		return "", err
-	}
-	if c.Root.Digest == "" {
-		c.Root, err = describe(ctx, c)
-	}
-	return c.Root.Digest.String(), err
 }

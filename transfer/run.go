@@ -4,230 +4,185 @@ package transfer
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"sync/atomic"
 
-	"github.com/opencontainers/go-digest"
-	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"ocm"
-	"ocm/blob"
 	"ocm/graph"
 	"ocm/oci"
 )
 
-// Summary tells what a run did. After an error it tells what was finished before.
-type Summary struct {
-	Versions int   `json:"versions"` // in the plan
-	Written  int64 `json:"written"`  // new or changed in the target
-	Contents int64 `json:"contents"` // resources and sources that were stored, or found stored, for these
-}
+// Bounds of what is under way at once. It is far more than the job does at once: who waits for a
+// slot costs only memory, and a repository that writes in groups wants many to wait.
+const (
+	maxVersions = 256  // versions
+	maxContents = 1024 // contents of all of them
+)
 
 // Run does what was planned. Versions move in parallel, each after the versions that it
 // references; the first error stops the run. What was finished stays; the same plan made anew
-// continues from there.
+// continues from there. The summary tells what was done, also beside an error.
 func (p *Plan) Run(ctx context.Context) (*Summary, error) {
-	s := &Summary{Versions: len(p.Versions)}
-	done := make(map[string]chan struct{}, len(p.Versions))
+	t := p.begin()
+	err := p.run(ctx, t)
+	return t.summary(), err
+}
+
+func (p *Plan) run(ctx context.Context, t *tally) error {
+	if err := p.proveSource(ctx); err != nil {
+		return err
+	}
+	if err := p.feed(ctx); err != nil {
+		return err
+	}
+	if err := p.versions(ctx, t); err != nil {
+		return err
+	}
+	if err := p.finish(ctx); err != nil {
+		return err
+	}
+	return p.proveTarget(ctx)
+}
+
+// versions moves all versions, children before parents.
+func (p *Plan) versions(ctx context.Context, t *tally) error {
+	done := make(map[*graph.Node]chan struct{}, len(p.Versions))
 	for _, vp := range p.Versions {
-		done[vp.Component] = make(chan struct{})
+		done[vp.node] = make(chan struct{})
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * p.env.Job.Parallel())
+	g.SetLimit(maxVersions)
 	// The order is children first: whatever a version waits for was started before it.
 	for _, vp := range p.Versions {
+		if vp.Idle() {
+			close(done[vp.node])
+			continue
+		}
 		g.Go(func() error {
 			for _, child := range vp.node.Children {
 				select {
-				case <-done[child.Key()]:
+				case <-done[child]:
 				case <-ctx.Done():
 					return context.Cause(ctx)
 				}
 			}
-			if err := p.version(ctx, vp, s); err != nil {
+			if err := p.version(ctx, vp, t); err != nil {
 				return fmt.Errorf("%s: %w", vp.Component, err)
 			}
-			close(done[vp.Component])
+			close(done[vp.node])
 			return nil
 		})
 	}
-	return s, g.Wait()
+	return g.Wait()
 }
 
-func (p *Plan) version(ctx context.Context, vp *VersionPlan, s *Summary) error {
-	if vp.State == Identical || vp.State == Kept {
-		return nil
-	}
-	src := vp.node.Descriptor()
-	out := src.Clone()
-	if vp.State == Merge {
-		out = vp.merged.Clone()
-	}
-	draft, err := p.target.Draft(ctx, src.Component.Name, src.Component.Version, vp.base)
+func (p *Plan) version(ctx context.Context, vp *VersionPlan, t *tally) error {
+	c := &vp.node.Descriptor().Component
+	draft, err := p.target.Draft(ctx, c.Name, c.Version, vp.base)
 	if err != nil {
 		return err
 	}
 	defer draft.Close()
+	stored, err := p.contents(ctx, vp, draft)
+	if err != nil {
+		return err
+	}
+	if err := vp.commit(ctx, draft, stored); err != nil {
+		return err
+	}
+	atomic.AddInt64(&t.written, 1)
+	atomic.AddInt64(&t.contents, int64(vp.count()))
+	return nil
+}
+
+// count is the number of contents that move.
+func (vp *VersionPlan) count() (n int) {
+	for i := range vp.Moves {
+		if vp.Moves[i].Moves() {
+			n++
+		}
+	}
+	return n
+}
+
+// contents stores what moves.
+func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft) ([]ocm.Stored, error) {
+	stored := make([]ocm.Stored, len(vp.Moves))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.env.Job.Parallel())
-	var contents int64
-	for _, m := range vp.Moves {
-		if m.Action != Copy {
+	g.SetLimit(max(1, min(p.env.Job.Parallel(), maxContents/min(maxVersions, len(p.Versions)))))
+	for i := range vp.Moves {
+		m := &vp.Moves[i]
+		if !m.Moves() {
 			continue
 		}
-		contents++
-		g.Go(func() error {
-			if err := p.content(gctx, vp, m, out, draft); err != nil {
+		g.Go(func() (err error) {
+			if stored[i], err = p.content(gctx, vp, m, draft); err != nil {
 				return fmt.Errorf("%s %s: %w", m.Kind, m.Element, err)
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
+	return stored, g.Wait()
+}
+
+// commit makes the version visible: as the very manifest of the source, if nothing changes and the target
+// can do that, else with a descriptor that leads to what was stored.
+func (vp *VersionPlan) commit(ctx context.Context, draft ocm.Draft, stored []ocm.Stored) error {
+	out, err := vp.document(stored)
+	if err != nil {
 		return err
 	}
-	// The promise: what signatures cover is the same on both sides, before anybody sees it.
+	if a, ok := draft.(ocm.Adopter); ok && vp.State == Absent && out == vp.node.Descriptor() && vp.whole() {
+		_, err := a.Adopt(ctx, vp.node.Version)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	_, err = draft.Commit(ctx, out)
+	return err
+}
+
+// whole reports whether all that is stored beside the descriptor moves, and nothing else does.
+func (vp *VersionPlan) whole() bool {
+	for i := range vp.Moves {
+		if m := &vp.Moves[i]; (m.Action == Copy) != oci.IsLocal(m.Access) {
+			return false
+		}
+	}
+	return true
+}
+
+// document is the descriptor with the accesses of what was stored: the source's very own where
+// nothing changes. The promise: what signatures cover is the same on both sides, before
+// anybody sees it.
+func (vp *VersionPlan) document(stored []ocm.Stored) (*ocm.Descriptor, error) {
+	src := vp.node.Descriptor()
+	was, out := src, src
+	if vp.State == Merge {
+		was, out = vp.merged, vp.merged
+	}
+	for i := range vp.Moves {
+		m := &vp.Moves[i]
+		if access, _ := element(was, m); !m.Moves() || m.Action == Copy && sameBlob(*access, stored[i]) {
+			continue
+		}
+		if out == was {
+			out = was.Clone()
+		}
+		access, _ := element(out, m)
+		*access = stored[i].Access
+	}
+	if out == src {
+		return out, nil
+	}
 	if difference, err := signedDifference(src, out); err != nil || difference != "" {
-		return fmt.Errorf("the copy would differ in what is signed (%s): %w", difference, firstOf(err, ocm.ErrDigest))
-	}
-	if _, err := draft.Commit(ctx, out); err != nil {
-		return err
-	}
-	atomic.AddInt64(&s.Written, 1)
-	atomic.AddInt64(&s.Contents, contents)
-	return nil
-}
-
-func firstOf(errs ...error) error {
-	for _, e := range errs {
-		if e != nil {
-			return e
+		if err == nil {
+			err = ocm.ErrDigest
 		}
+		return nil, fmt.Errorf("the copy would differ in what is signed (%s): %w", difference, err)
 	}
-	return nil
-}
-
-// content stores one resource or source in the target and points the access of out at it.
-func (p *Plan) content(ctx context.Context, vp *VersionPlan, m Move, out *ocm.Descriptor, draft ocm.Draft) error {
-	access, want := element(vp.node.Descriptor(), m)
-	target, _ := element(out, m)
-	c, err := graph.Content(ctx, p.kit, p.env, vp.node.Version, *access)
-	if err != nil {
-		return fmt.Errorf("source: %w", err)
-	}
-	if c, err = p.checkBefore(ctx, c, want); err != nil {
-		return fmt.Errorf("source: %w", err)
-	}
-	stored, err := draft.Add(ctx, c, hint(*access))
-	if err != nil {
-		return err
-	}
-	if err := checkAfter(stored, want); err != nil {
-		return err
-	}
-	if !sameBlob(*target, stored) {
-		*target = stored.Access
-	}
-	return nil
-}
-
-// checkBefore compares content with its digest where storing it does not do so: an artifact inside
-// an archive, and hashes other than the one that addresses the blob. Excluded and missing
-// digests say nothing that could be compared. The content that it returns is pinned to what
-// was compared.
-func (p *Plan) checkBefore(ctx context.Context, c ocm.Content, want *ocm.Digest) (ocm.Content, error) {
-	switch {
-	case want.Empty() || want.Excluded():
-		return c, nil
-	case addressed(c.Root, want) && c.Root.Digest == "":
-		return c, nil // hashed while it is stored
-	case addressed(c.Root, want):
-		return c, compare(c.Root, want) // before the first byte moves
-	}
-	return c, p.env.Job.Do(ctx, func() (err error) {
-		if c.Root.Digest == "" {
-			if c.Root, err = describe(ctx, c); err != nil {
-				return err
-			}
-		}
-		return graph.Check(ctx, c, *want)
-	})
-}
-
-// checkAfter compares the digest that was computed while storing with the descriptor's.
-func checkAfter(s ocm.Stored, want *ocm.Digest) error {
-	if want.Empty() || want.Excluded() || !addressed(s.Root, want) {
-		return nil
-	}
-	return compare(s.Root, want)
-}
-
-// addressed reports whether the digest is the one by which a store addresses this content.
-func addressed(root ociv1.Descriptor, want *ocm.Digest) bool {
-	algorithm := digest.SHA256 // what stores compute of what has no digest yet
-	if root.Digest != "" {
-		algorithm = root.Digest.Algorithm()
-	}
-	same := algorithm == digest.SHA256 && (want.HashAlgorithm == ocm.SHA256 || want.HashAlgorithm == "sha256") ||
-		algorithm == digest.SHA512 && (want.HashAlgorithm == ocm.SHA512 || want.HashAlgorithm == "sha512")
-	if blob.IsManifest(root.MediaType) {
-		return same && (want.NormalisationAlgorithm == ocm.OCIArtifactDigest || want.NormalisationAlgorithm == ocm.GenericBlobDigest)
-	}
-	return same && want.NormalisationAlgorithm == ocm.GenericBlobDigest
-}
-
-func compare(root ociv1.Descriptor, want *ocm.Digest) error {
-	if root.Digest.Encoded() != want.Value {
-		return fmt.Errorf("content: expected %s, found %s: %w", want, root.Digest, ocm.ErrDigest)
-	}
-	return nil
-}
-
-// describe reads content whose digest is not known and returns its complete descriptor.
-func describe(ctx context.Context, c ocm.Content) (ociv1.Descriptor, error) {
-	rc, err := blob.OpenContent(ctx, c)
-	if err != nil {
-		return c.Root, err
-	}
-	defer rc.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, rc)
-	return ociv1.Descriptor{MediaType: c.Root.MediaType, Digest: digest.NewDigest(digest.SHA256, h), Size: n}, err
-}
-
-// sameBlob reports whether an access says already what storing the content has led to; then the
-// document stays as it is, byte for byte.
-func sameBlob(access ocm.Spec, s ocm.Stored) bool {
-	if !oci.IsLocal(access.Type) {
-		return false
-	}
-	l, err := oci.ParseLocal(access)
-	return err == nil && l.LocalReference == s.Root.Digest.String() && l.MediaType == s.Root.MediaType
-}
-
-// hint is the name under which content may be published later: what a local access
-// says, or repository and tag of an image reference.
-func hint(access ocm.Spec) string {
-	var a struct {
-		ReferenceName  string      `json:"referenceName"`
-		ImageReference string      `json:"imageReference"`
-		Rest           ocm.RawJSON `json:",embed"`
-	}
-	if err := access.Decode(&a); err != nil || a.ImageReference == "" {
-		return a.ReferenceName
-	}
-	ref := a.ImageReference
-	if _, rest, ok := strings.Cut(ref, "://"); ok {
-		ref = rest
-	}
-	ref, _, _ = strings.Cut(ref, "@")
-	host, path, ok := strings.Cut(ref, "/")
-	if ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
-		return path
-	}
-	return ref
+	return out, nil
 }

@@ -47,7 +47,7 @@ func TestEveryDirection(t *testing.T) {
 				src, dst := repository(openSource(t)), repository(target)
 				v := product(t, src)
 				p, s := mustMove(t, src, dst, v, transfer.Options{})
-				if *s != (transfer.Summary{Versions: 3, Written: 3, Contents: 6}) {
+				if s.Versions != 3 || s.Written != 3 || s.Contents != 6 {
 					t.Errorf("summary: %+v", s)
 				}
 				for _, vp := range p.Versions {

@@ -130,6 +130,10 @@ func runAddCV(ctx context.Context, a *app, o addOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	out, err := a.results(r.repositoryType, r.repository)
+	if err != nil {
+		return err
+	}
 	s, err := a.session()
 	if err != nil {
 		return err
@@ -140,9 +144,9 @@ func runAddCV(ctx context.Context, a *app, o addOptions, args []string) error {
 	}
 	a.err.stopProgress()
 	if o.output == "tree" {
-		return printTree(a.out, nest(added))
+		return printTree(out, nest(added))
 	}
-	return printList(a.out, o.output, added, descriptorTable)
+	return printList(out, o.output, added, descriptorTable)
 }
 
 func (o *addOptions) request(args []string) (addRequest, error) {

@@ -161,6 +161,9 @@ func (s *session) open(ctx context.Context, typ, location string) (ocm.Repositor
 // openSource opens a repository that is read. An archive that is to be written may be missing,
 // one that is read must be there: [ocm.ErrNotFound].
 func (s *session) openSource(ctx context.Context, typ, location string) (ocm.Repository, error) {
+	if isPipe(typ, location) {
+		return s.openStdin()
+	}
 	if typ == ocm.CTFType && isAbsent(location) {
 		return nil, fmt.Errorf("%s: no such folder or archive: %w", location, ocm.ErrNotFound)
 	}
@@ -168,20 +171,13 @@ func (s *session) openSource(ctx context.Context, typ, location string) (ocm.Rep
 }
 
 func (s *session) openSpec(ctx context.Context, spec ocm.Spec) (ocm.Repository, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r := s.repos[string(spec.Raw)]; r != nil {
-		return r, nil
-	}
-	opener, err := s.kit.Repositories.For(spec.Type)
-	if err != nil {
-		return nil, err
-	}
-	r, err := opener(ctx, s.env, spec)
-	if err == nil {
-		s.repos[string(spec.Raw)] = r
-	}
-	return r, err
+	return s.openOnce(string(spec.Raw), func() (ocm.Repository, error) {
+		opener, err := s.kit.Repositories.For(spec.Type)
+		if err != nil {
+			return nil, err
+		}
+		return opener(ctx, s.env, spec)
+	})
 }
 
 // openVersion opens the version that a reference names; by its digest, where there is one.

@@ -112,8 +112,8 @@ func (s *session) transferDefaults(r *transferRequest) error {
 	if !r.explicit.copyResources {
 		r.copyResources = d.CopyMode == config.CopyAllResources
 	}
-	if d.UploadType == config.UploadOCIArtifact {
-		return fmt.Errorf("configuration: uploadType %s: images cannot be published in repositories of their own yet: %w", d.UploadType, errors.ErrUnsupported)
+	if !r.explicit.uploadAs {
+		r.uploadAs = d.UploadType
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"ocm"
 )
@@ -139,7 +140,7 @@ func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string
 	if err != nil {
 		return nil, err
 	}
-	var list []found
+	var list []wanted
 	for _, name := range components {
 		at := c
 		at.Component = name
@@ -152,7 +153,7 @@ func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string
 	if len(list) == 0 {
 		return nil, fmt.Errorf("no component version: %s: %w", reference(c), ocm.ErrNotFound)
 	}
-	return list, nil
+	return openAll(ctx, s.env.Job, repo, list)
 }
 
 // reference writes c for messages, whether it has a component or not.
@@ -182,35 +183,61 @@ func componentsOf(ctx context.Context, repo ocm.Repository, c ocm.Coordinates) (
 	return names, nil
 }
 
-func findVersions(ctx context.Context, repo ocm.Repository, c ocm.Coordinates, constraint string, latest bool) ([]found, error) {
-	refs := []string{c.Version}
+// wanted is a version to be opened.
+type wanted struct {
+	at  ocm.Coordinates // as it was named: the version that is found must be that
+	ref string
+}
+
+// want is the version that c names.
+func want(c ocm.Coordinates) wanted {
 	if c.Digest != "" {
-		refs[0] = c.Digest.String()
-	} else if c.Version == "" {
-		var all []string
-		for v, err := range repo.Versions(ctx, c.Component) {
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, v)
-		}
-		var err error
-		if refs, err = selectVersions(all, constraint, latest); err != nil {
-			return nil, err
-		}
+		return wanted{c, c.Digest.String()}
 	}
-	var list []found
-	for _, ref := range refs {
-		v, err := repo.Open(ctx, c.Component, ref)
+	return wanted{c, c.Version}
+}
+
+// findVersions is the version that c names, or else those of its component that were asked for.
+func findVersions(ctx context.Context, repo ocm.Repository, c ocm.Coordinates, constraint string, latest bool) ([]wanted, error) {
+	if c.Digest != "" || c.Version != "" {
+		return []wanted{want(c)}, nil
+	}
+	var all []string
+	for v, err := range repo.Versions(ctx, c.Component) {
 		if err != nil {
 			return nil, err
 		}
-		at := c
-		if err := checkFound(at, v); err != nil {
-			return nil, err
-		}
-		at.Version, at.Digest = v.Descriptor().Component.Version, v.Manifest().Digest
-		list = append(list, found{at, v, v.Descriptor()})
+		all = append(all, v)
 	}
-	return list, nil
+	selected, err := selectVersions(all, constraint, latest)
+	list := make([]wanted, len(selected))
+	for i, v := range selected {
+		list[i] = wanted{c, v}
+	}
+	return list, err
+}
+
+// openAll opens versions, as many at a time as the job allows.
+func openAll(ctx context.Context, job *ocm.Job, repo ocm.Repository, wanted []wanted) ([]found, error) {
+	list := make([]found, len(wanted))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(job.Parallel())
+	for i, w := range wanted {
+		g.Go(func() error {
+			return job.Do(ctx, func() error {
+				at := w.at
+				v, err := repo.Open(ctx, at.Component, w.ref)
+				if err == nil {
+					err = checkFound(at, v)
+				}
+				if err != nil {
+					return err
+				}
+				at.Version, at.Digest = v.Descriptor().Component.Version, v.Manifest().Digest
+				list[i] = found{at, v, v.Descriptor()}
+				return nil
+			})
+		})
+	}
+	return list, g.Wait()
 }

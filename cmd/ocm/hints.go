@@ -54,7 +54,7 @@ func (s *session) versionsHint(ctx context.Context, c ocm.Coordinates) string {
 
 // versionsOf lists the versions of a component, newest first.
 func (s *session) versionsOf(ctx context.Context, c ocm.Coordinates) ([]string, error) {
-	repo, err := s.open(ctx, c.Type, c.Repository)
+	repo, err := s.openSource(ctx, c.Type, c.Repository)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +95,11 @@ func isArchive(path string) bool {
 	return err == nil
 }
 
-// isAbsent reports whether there is nothing at a path.
+// isAbsent reports whether there is nothing at a path; a pipe is always there.
 func isAbsent(path string) bool {
+	if path == pipeLocation {
+		return false
+	}
 	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

@@ -127,12 +127,12 @@ func scriptBadRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("REGISTRY", server.Listener.Addr().String())
 }
 
-// scriptImage pushes a small image for two platforms, always the same, and sets $IMAGE to its digest:
+// scriptImage pushes a small image for two platforms, the same for the same text, and sets $IMAGE to its digest:
 //
-//	image HOST:PORT/REPOSITORY:TAG
+//	image HOST:PORT/REPOSITORY:TAG [TEXT]
 func scriptImage(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: image REFERENCE")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: image REFERENCE [TEXT]")
 	}
 	repo, err := remote.NewRepository(args[0])
 	ts.Check(err)
@@ -153,7 +153,7 @@ func scriptImage(ts *testscript.TestScript, neg bool, args []string) {
 		m := pushJSON(ociv1.MediaTypeImageManifest, ociv1.Manifest{
 			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest,
 			Config: pushJSON(ociv1.MediaTypeImageConfig, ociv1.Image{Platform: platform}),
-			Layers: []ociv1.Descriptor{push(ociv1.MediaTypeImageLayer, []byte("layer for "+arch))},
+			Layers: []ociv1.Descriptor{push(ociv1.MediaTypeImageLayer, []byte("layer for "+arch+strings.Join(args[1:], "")))},
 		})
 		m.Platform = &platform
 		index.Manifests = append(index.Manifests, m)

@@ -25,6 +25,17 @@ Without a version in the reference all versions of the component are copied, or 
 that --semver-constraint and --latest select; only the name of an archive means
 everything in it.
 
+--upload-as ociArtifact gives images that are copied into a registry a repository of their
+own, REGISTRY/PATH/NAME:TAG, where other tools find them; a tag that leads to something
+else is an error. Without it images stand beside their component.
+
+--dry-run shows the plan: what would move, from where to where, how much, and what is there
+already. As JSON it can be reviewed, and made again by --transfer-spec: that refuses if
+source or target are not what they were.
+
+--verify verifies signatures and content at the source before anything is written, and at the
+target at the end, with the keys that "ocm verify cv" takes.
+
 A version becomes visible in the target when all its content is there and was compared
 with its digests. After an interruption the same command finishes the work; what is there
 already is not copied again.`
@@ -37,7 +48,14 @@ const transferExample = `  # to a registry, with all that is needed to install i
   ocm transfer cv ghcr.io/acme//acme.org/app:1.0.0 ./airgap -r --copy-resources
 
   # the newest version of a component
-  ocm transfer cv ./archive//acme.org/app ./airgap --latest`
+  ocm transfer cv ./archive//acme.org/app ./airgap --latest
+
+  # write the plan down (> plan.json), review it, then do exactly that
+  ocm transfer cv ./archive//acme.org/app:1.0.0 ghcr.io/acme -r --dry-run -o json
+  ocm transfer cv --transfer-spec plan.json
+
+  # with images in repositories of their own, and only if all signatures are good
+  ocm transfer cv ./archive//acme.org/app:1.0.0 ghcr.io/acme -r -V -u ociArtifact --verify --public-key rsa.pub`
 
 type transferOptions struct {
 	recursive      depth
@@ -53,6 +71,9 @@ type transferOptions struct {
 	stopOnExisting bool
 	lookup         []string
 	dryRun         bool
+	spec           string
+	verify         bool
+	trust          trustOptions
 	output         string
 }
 
@@ -62,14 +83,17 @@ func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	fs.BoolVarP(&o.copyLocal, "copy-local-resources", "L", false, "copy also resources that are only referred to, if their relation is local")
 	fs.BoolVar(&o.copySources, "copy-sources", false, "copy also sources that are only referred to")
 	fs.StringSliceVarP(&o.omitTypes, "omit-access-types", "N", nil, "leave content with these `types` of access where it is")
-	addEnum(fs, &o.uploadAs, "upload-as", "u", "how images are stored: beside their component", "localBlob")
-	fs.Lookup("upload-as").Hidden = true // for scripts of other tools: there is nothing to choose
+	addEnum(fs, &o.uploadAs, "upload-as", "u", "how images are stored in a registry: beside their component, or in repositories of their own",
+		transfer.UploadLocalBlob, transfer.UploadOCIArtifact)
 	addSelection(fs, &o.constraint, &o.latest)
 	fs.BoolVarP(&o.overwrite, "overwrite", "f", false, "replace a version of the target that differs in what is signed")
 	fs.BoolVar(&o.noUpdate, "no-update", false, "leave versions that the target has as they are")
 	fs.BoolVarP(&o.stopOnExisting, "stop-on-existing", "E", false, "do not follow references of versions that the target has")
 	fs.StringArrayVar(&o.lookup, "lookup", nil, "another `repository` to look for referenced versions in; may be repeated")
 	fs.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, write nothing")
+	fs.StringVar(&o.spec, "transfer-spec", "", "`file` with a plan that --dry-run wrote as json or yaml, - for standard input: do exactly that")
+	fs.BoolVar(&o.verify, "verify", false, "verify signatures and content, at the source before and at the target after")
+	o.trust.AddFlags(fs)
 	addEnum(fs, &o.output, "output", "o", "output format", "table", "yaml", "json", "ndjson")
 	boundAlias(fs, &g.parallel)
 }
@@ -92,6 +116,8 @@ type transferRequest struct {
 	stopOnExisting     bool
 	lookup             []repositoryName
 	dryRun             bool
+	verify             *verifyRequest     // nil: nothing is verified
+	document           *transfer.Document // the plan to make again; nil: a new one
 }
 
 // explicitFlags tells which flags were given; the configuration decides about the others.
@@ -115,66 +141,101 @@ type move struct {
 // transferred is what became of a transfer.
 type transferred struct {
 	versions []moved
-	done     *transfer.Summary // nil: nothing, in a dry run
-	left     int               // references to versions that were not asked for
+	done     *transfer.Summary  // nil: nothing, in a dry run
+	plan     *transfer.Document // of a dry run
+	left     int                // references to versions that were not asked for
 }
 
 func newTransferCV(a *app) *cobra.Command {
 	var o transferOptions
 	cmd := componentVersion(&cobra.Command{
-		Use:     "component-version <reference> <target repository> [flags]",
+		Use:     "component-version (<reference> <target repository> | --transfer-spec <file>) [flags]",
 		Short:   "Copy a component version to another repository",
 		Long:    transferLong,
 		Example: transferExample,
-		Args:    arguments("<reference>", "<target repository>"),
+		Args:    o.arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			given := cmd.Flags().Changed
-			return runTransferCV(cmd.Context(), a, o, args,
-				explicitFlags{given("recursive"), given("copy-resources"), given("upload-as")})
+			return runTransferCV(cmd.Context(), a, o, cmd.Flags(), args)
 		},
 	})
 	o.AddFlags(cmd.Flags(), &a.global)
 	return cmd
 }
 
-func runTransferCV(ctx context.Context, a *app, o transferOptions, args []string, explicit explicitFlags) error {
-	r, err := o.request(args[0], args[1])
-	if err != nil {
-		return err
+// arguments are source and target, unless a plan names them.
+func (o *transferOptions) arguments(cmd *cobra.Command, args []string) error {
+	if o.spec == "" {
+		return arguments("<reference>", "<target repository>")(cmd, args)
 	}
-	r.explicit = explicit
-	s, err := a.session()
-	if err != nil {
-		return err
-	}
-	moved, err := s.transfer(ctx, r)
-	if err != nil {
-		return withHint(err, transferHint(err))
-	}
-	a.err.stopProgress()
-	if err := printList(a.out, o.output, moved.versions, moveTable); err != nil {
-		return err
-	}
-	if o.output == "table" {
-		return printTransferred(a.out, moved)
-	}
-	if moved.left > 0 {
-		s.env.Log.Warn(notCopied(moved.left))
+	if len(args) > 0 {
+		return usagef("unexpected argument %q: with --transfer-spec the plan names source and target", args[0])
 	}
 	return nil
 }
 
-// printTransferred ends the table with what was done, and what was not.
+func runTransferCV(ctx context.Context, a *app, o transferOptions, fs *pflag.FlagSet, args []string) error {
+	r, err := o.request(a, fs, args)
+	if err != nil {
+		return err
+	}
+	w, err := a.results(r.targetType, r.target)
+	if err != nil {
+		return err
+	}
+	s, err := a.session()
+	if err != nil {
+		return err
+	}
+	if r.document != nil {
+		s.tellIgnored(fs)
+	}
+	done, err := s.transfer(ctx, r)
+	if err != nil {
+		return withHint(err, transferHint(err, o))
+	}
+	a.err.stopProgress()
+	if o.output == "table" {
+		return printTransferred(w, done)
+	}
+	if done.left > 0 {
+		s.env.Log.Warn(notCopied(done.left))
+	}
+	return printTransfer(w, o.output, done)
+}
+
+// printTransfer writes the plan of a dry run as it can be made again, or what was done.
+func printTransfer(w io.Writer, format string, t transferred) error {
+	type summary struct {
+		Summary *transfer.Summary `json:"summary"`
+	}
+	switch {
+	case t.plan != nil:
+		return printValue(w, format, t.plan)
+	case format != "ndjson":
+		return printValue(w, format, struct {
+			Versions []moved           `json:"versions"`
+			Summary  *transfer.Summary `json:"summary"`
+		}{t.versions, t.done})
+	}
+	if err := printList(w, format, t.versions, moveTable); err != nil {
+		return err
+	}
+	return printValue(w, format, summary{t.done})
+}
+
+// printTransferred writes tables, and ends them with what was done, and what was not.
 func printTransferred(w io.Writer, t transferred) error {
-	line := ""
-	if t.done == nil {
-		line = "dry run: nothing was written, " + toDo(t.versions)
+	list, line := moveTable(t.versions), ""
+	if t.plan != nil {
+		list, line = planTable(t.plan), planned(t.plan)
 	} else {
-		line = fmt.Sprintf("transferred: %s written, %d unchanged, %s", count(int(t.done.Written), "component version"),
-			t.done.Versions-int(t.done.Written), count(int(t.done.Contents), "content"))
+		line = summaryText(t.done)
 	}
 	if t.left > 0 {
 		line += "\n" + notCopied(t.left)
+	}
+	if err := list.write(w); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", line)
 	return err
@@ -188,32 +249,22 @@ func notCopied(references int) string {
 	return count(references, "reference") + " not copied (--recursive copies them)"
 }
 
-// toDo counts what a dry run left undone.
-func toDo(moves []moved) string {
-	versions, contents := 0, 0
-	for _, m := range moves {
-		if m.State == transfer.Identical || m.State == transfer.Kept {
-			continue
-		}
-		versions++
-		for _, e := range m.Moves {
-			if e.Action == transfer.Copy {
-				contents++
-			}
-		}
-	}
-	return fmt.Sprintf("%s with %s would be", count(versions, "component version"), count(contents, "content"))
-}
-
-func (o *transferOptions) request(reference, target string) (transferRequest, error) {
+func (o *transferOptions) request(a *app, fs *pflag.FlagSet, args []string) (transferRequest, error) {
 	r := transferRequest{constraint: o.constraint, latest: o.latest, recursive: o.recursive != 0,
 		copyResources: o.copyResources, copyLocal: o.copyLocal, copySources: o.copySources, omitTypes: o.omitTypes,
-		uploadAs: o.uploadAs, overwrite: o.overwrite, noUpdate: o.noUpdate, stopOnExisting: o.stopOnExisting, dryRun: o.dryRun}
-	var err error
-	if r.from, err = parseSelection(reference, o.constraint, o.latest); err != nil {
+		uploadAs: o.uploadAs, overwrite: o.overwrite, noUpdate: o.noUpdate, stopOnExisting: o.stopOnExisting, dryRun: o.dryRun,
+		explicit: explicitFlags{fs.Changed("recursive"), fs.Changed("copy-resources"), fs.Changed("upload-as")}}
+	if err := o.requestProof(&r, fs); err != nil {
 		return r, err
 	}
-	if r.targetType, r.target, err = parseTarget(target); err != nil {
+	if o.spec != "" {
+		return r, r.replay(a, o.spec)
+	}
+	var err error
+	if r.from, err = parseSelection(args[0], o.constraint, o.latest); err != nil {
+		return r, err
+	}
+	if r.targetType, r.target, err = parseTarget(args[1]); err != nil {
 		return r, err
 	}
 	if o.overwrite && o.noUpdate {
@@ -254,9 +305,14 @@ func stateText(state string) string {
 	return state
 }
 
-func transferHint(err error) string {
-	if anyOf(ocm.ErrExists)(err) {
+func transferHint(err error, o transferOptions) string {
+	switch {
+	case anyOf(transfer.ErrTag)(err):
+		return ""
+	case o.spec != "" && anyOf(ocm.ErrConflict)(err):
+		return "make a new plan by --dry-run, and review it"
+	case anyOf(ocm.ErrExists)(err):
 		return "the target has this version with other content; --overwrite replaces it, --no-update leaves it"
 	}
-	return ""
+	return verifyHint(err, o.trust)
 }

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"ocm"
 	"ocm/construct"
 	"ocm/graph"
@@ -48,7 +50,7 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if s.env.Dir == "" {
 		s.env.Dir = filepath.Dir(r.constructor)
 	}
-	target, err := s.open(ctx, r.repositoryType, r.repository)
+	target, err := s.openTarget(ctx, r.repositoryType, r.repository)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func (s *session) copyInto(ctx context.Context, target ocm.Repository, v ocm.Ver
 	if err != nil {
 		return err
 	}
-	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{})
+	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{Unfinished: true})
 	if err != nil {
 		return err
 	}
@@ -153,7 +155,7 @@ func (s *session) sign(ctx context.Context, r signRequest) (ocm.Signature, error
 	if err != nil {
 		return ocm.Signature{}, s.keyError(err)
 	}
-	return *sig, nil
+	return *sig, finish(ctx, repo)
 }
 
 // signChildren signs what v references, children first. Those that have a signature of this
@@ -246,52 +248,69 @@ func (s *session) verifierSpec(file string) (func(string) ocm.Spec, error) {
 // transfer copies versions, or only plans to with r.dryRun, and returns what was or would
 // be done, referenced versions first.
 func (s *session) transfer(ctx context.Context, r transferRequest) (transferred, error) {
-	var none transferred
-	if err := s.transferDefaults(&r); err != nil {
-		return none, err
+	var out transferred
+	if r.document == nil {
+		if err := s.transferDefaults(&r); err != nil {
+			return out, err
+		}
 	}
-	selected, err := s.find(ctx, r.from, r.constraint, r.latest)
+	roots, err := s.transferRoots(ctx, r)
 	if err != nil {
-		return none, withHint(err, s.findHint(ctx, err, r.from))
+		return out, err
 	}
-	source, err := s.open(ctx, r.from.Type, r.from.Repository)
+	source, err := s.openSource(ctx, r.from.Type, r.from.Repository)
 	if err != nil {
-		return none, err
+		return out, err
 	}
-	target, err := s.open(ctx, r.targetType, r.target)
+	target, err := s.openTarget(ctx, r.targetType, r.target)
 	if err != nil {
-		return none, err
-	}
-	var roots []ocm.Version
-	for _, f := range selected {
-		roots = append(roots, f.version)
-	}
-	walk := graph.Options{Recursive: r.recursive}
-	if r.stopOnExisting {
-		walk.Follow = func(ctx context.Context, v ocm.Version) (bool, error) { return isMissing(ctx, target, v) }
+		return out, err
 	}
 	find := helpful(s.finder(source, r.from.Component, r.lookup), "--lookup names another repository to look in; without --recursive references are not followed")
-	g, err := graph.Walk(ctx, s.env.Job, find, roots, walk)
+	proof, err := s.proof(r, find)
 	if err != nil {
-		return none, err
+		return out, err
 	}
-	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
-		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
-		Overwrite: r.overwrite, KeepExisting: r.noUpdate,
-	})
+	g, err := graph.Walk(ctx, s.env.Job, find, roots, r.walk(target))
 	if err != nil {
-		return none, err
+		return out, err
 	}
-	out := transferred{versions: movedOf(plan)}
 	if !r.recursive {
 		out.left = leftBehind(g)
 	}
-	if !r.dryRun {
-		if out.done, err = plan.Run(ctx); err != nil {
-			return none, err
-		}
+	plan, err := s.plan(ctx, r, g, target, proof)
+	if err != nil {
+		return out, err
 	}
-	return out, nil
+	if err := s.runOrShow(ctx, r, plan, roots, &out); err != nil {
+		return out, err
+	}
+	return out, drain(ctx, r.from.Type, r.from.Repository, source)
+}
+
+// plan decides what is to be done, or compares with what was planned before.
+func (s *session) plan(ctx context.Context, r transferRequest, g *graph.Graph, target ocm.Repository, proof *transfer.Proof) (*transfer.Plan, error) {
+	if r.document != nil {
+		return transfer.Replay(ctx, s.kit, s.env, g, target, r.document, proof)
+	}
+	return transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
+		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
+		UploadAs: r.uploadAs, Overwrite: r.overwrite, KeepExisting: r.noUpdate, Proof: proof,
+	})
+}
+
+// runOrShow does what was planned, or finds out what people want to know of it.
+func (s *session) runOrShow(ctx context.Context, r transferRequest, plan *transfer.Plan, roots []ocm.Version, out *transferred) (err error) {
+	if !r.dryRun {
+		out.versions = movedOf(plan)
+		out.done, err = plan.Run(ctx)
+		return s.keyError(err)
+	}
+	if err := plan.Measure(ctx); err != nil {
+		return err
+	}
+	out.plan = plan.Document(r.source(roots), repositoryName{r.targetType, r.target}.String())
+	return nil
 }
 
 // leftBehind counts the versions that are referenced and not in the graph.
@@ -313,7 +332,14 @@ func leftBehind(g *graph.Graph) int {
 // isMissing reports whether a repository lacks a version of this name, whatever is in it.
 func isMissing(ctx context.Context, repo ocm.Repository, v ocm.Version) (bool, error) {
 	c := &v.Descriptor().Component
-	_, err := repo.Open(ctx, c.Name, c.Version)
+	var err error
+	if h, ok := repo.(interface {
+		Head(ctx context.Context, name, version string) (digest.Digest, error)
+	}); ok {
+		_, err = h.Head(ctx, c.Name, c.Version)
+	} else {
+		_, err = repo.Open(ctx, c.Name, c.Version)
+	}
 	if errors.Is(err, ocm.ErrNotFound) {
 		return true, nil
 	}

@@ -36,22 +36,31 @@ const verifyExample = `  ocm verify cv ./archive//acme.org/app:1.0.0 --public-ke
   # only the signature, without reading content
   ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub --shallow`
 
-type verifyOptions struct {
+// trustOptions say which signatures count, and whose.
+type trustOptions struct {
 	signatures []string
 	publicKeys []string
 	caCert     string
 	issuer     string
 	spec       string
-	shallow    bool
-	output     string
 }
 
-func (o *verifyOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
+func (o *trustOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&o.signatures, "signature", "s", nil, "verify the signature of this `name`; may be repeated (default: all)")
 	fs.StringArrayVarP(&o.publicKeys, "public-key", "k", nil, "`[NAME=]file` with the public key, of signature NAME; may be repeated")
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with the authorities that certificates in signatures must lead to")
 	fs.StringVarP(&o.issuer, "issuer", "I", "", "distinguished `name` that the certificate must have")
 	fs.StringVar(&o.spec, "verifier-spec", "", "`file` with the configuration of the verifier")
+}
+
+type verifyOptions struct {
+	trustOptions
+	shallow bool
+	output  string
+}
+
+func (o *verifyOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
+	o.trustOptions.AddFlags(fs)
 	fs.BoolVar(&o.shallow, "shallow", false, "check neither content nor referenced versions")
 	addEnum(fs, &o.output, "output", "o", "output format", "table", "json", "yaml")
 	alias(fs, "shallow", "local", "L")
@@ -78,6 +87,11 @@ type check struct {
 	Detail    string `json:"detail,omitempty"` // the digest that was confirmed, or the error
 }
 
+func (o *trustOptions) request() (verifyRequest, error) {
+	keys, err := parseKeyFiles(o.publicKeys)
+	return verifyRequest{signatures: o.signatures, publicKeys: keys, caCert: o.caCert, spec: o.spec, issuer: o.issuer}, err
+}
+
 func newVerifyCV(a *app) *cobra.Command {
 	var o verifyOptions
 	cmd := componentVersion(&cobra.Command{
@@ -99,18 +113,18 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 	if err != nil {
 		return err
 	}
-	keys, err := parseKeyFiles(o.publicKeys)
+	r, err := o.trustOptions.request()
 	if err != nil {
 		return err
 	}
+	r.at, r.shallow = at, o.shallow
 	s, err := a.session()
 	if err != nil {
 		return err
 	}
-	checks, err := s.verify(ctx, verifyRequest{at: at, signatures: o.signatures, publicKeys: keys,
-		caCert: o.caCert, spec: o.spec, issuer: o.issuer, shallow: o.shallow})
+	checks, err := s.verify(ctx, r)
 	a.err.stopProgress()
-	err = withHint(err, verifyHint(err, o))
+	err = withHint(err, verifyHint(err, o.trustOptions))
 	if len(checks) == 0 {
 		return err
 	}
@@ -204,7 +218,7 @@ func printVerdict(w io.Writer, o verifyOptions, checks []check, failure error) e
 	return err
 }
 
-func verifyHint(err error, o verifyOptions) string {
+func verifyHint(err error, o trustOptions) string {
 	if len(o.publicKeys) == 0 && isNoKey(err) {
 		return "give the key with --public-key, or configure it for the name of the signature"
 	}

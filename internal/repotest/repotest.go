@@ -350,12 +350,19 @@ func wrongBytes(t *testing.T, r ocm.Repository) {
 	d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), name, "1.0.0", nil))
 	lie := text("truth")
 	lie.From = text("lies!").From
-	if _, err := d.Add(t.Context(), lie, ""); !errors.Is(err, ocm.ErrDigest) {
+	add := func(c ocm.Content) error {
+		_, err := d.Add(t.Context(), c, "")
+		if f, ok := r.(ocm.Finisher); ok && err == nil { // at the latest
+			err = f.Finish(t.Context())
+		}
+		return err
+	}
+	if err := add(lie); !errors.Is(err, ocm.ErrDigest) {
 		t.Errorf("expected ErrDigest, found %v", err)
 	}
 	g := fixture.Index("layer")
 	g.From.(fixture.Heap)[digest.FromString("layer")] = []byte("lawyer")[:5]
-	if _, err := d.Add(t.Context(), g, ""); !errors.Is(err, ocm.ErrDigest) {
+	if err := add(g); !errors.Is(err, ocm.ErrDigest) {
 		t.Errorf("in a graph: expected ErrDigest, found %v", err)
 	}
 }

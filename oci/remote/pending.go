@@ -27,9 +27,8 @@ import (
 // costs a round trip.
 const (
 	wholeSize = 16 << 20         // smaller blobs go in one part
-	wholeTime = 10 * time.Second // so do those that need less time than this
+	wholeTime = 10 * time.Second // so do those that need less time than this; the parts of others need half of it
 	firstPart = 16 << 20         // of the first blob, when it is not known how fast the registry is
-	partTime  = 5 * time.Second
 	leastPart = 8 << 20
 	mostPart  = 1 << 30
 )
@@ -48,17 +47,18 @@ type rate struct {
 }
 
 // part is the size of the next part of an upload that lacks rest bytes: rest if it is the last.
-func (r *rate) part(rest, least int64) int64 {
+// A blob goes in one if it needs less time than whole, else in parts that need half of that.
+func (r *rate) part(rest, least int64, whole time.Duration) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := int64(firstPart)
 	switch {
 	case rest < wholeSize || r.whole:
 		return rest
-	case r.perSecond > 0 && float64(rest)/r.perSecond < wholeTime.Seconds():
+	case r.perSecond > 0 && float64(rest)/r.perSecond < whole.Seconds():
 		return rest
 	case r.perSecond > 0:
-		n = min(max(int64(r.perSecond*partTime.Seconds()), leastPart), mostPart)
+		n = min(max(int64(r.perSecond*whole.Seconds()/2), leastPart), mostPart)
 	}
 	return min(max(n, least), rest)
 }

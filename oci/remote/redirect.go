@@ -23,6 +23,9 @@ const MaxRedirects = 5
 // a link-local address such as a cloud's metadata service.
 func (s *session) checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
+	if first.Context().Value(stayHere{}) != nil && !sameOrigin(first.URL, req.URL) {
+		return http.ErrUseLastResponse // the redirect itself is the answer
+	}
 	to := req.URL.Scheme + "://" + req.URL.Host
 	switch {
 	case first.Method != http.MethodGet && first.Method != http.MethodHead:

@@ -27,6 +27,10 @@ type noReferrersAPI struct{ repository string }
 // more are [ocm.ErrLimit]. Their digests and sizes were checked, not that they exist, that they
 // are manifests that can be read here, or that they have this subject.
 //
+// Storing a manifest with a subject keeps that index up to date. This is a read and a write, and
+// registries have no lock: of two writers at the same moment, or one that dies in between, one may leave
+// a referrer out of it. It is stored all the same, and storing it again lists it again.
+//
 // The type is compared here too, whatever the registry claims to have filtered: some take the
 // config's media type for it.
 func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
@@ -53,7 +57,7 @@ type listing struct {
 
 func (r *repo) referrers(ctx context.Context, d ociv1.Descriptor, l *listing) error {
 	if !r.noAPI.Load() {
-		err := r.lister.Referrers(ctx, d, l.artifactType, l.page)
+		err := r.lister.Referrers(context.WithValue(ctx, stayHere{}, true), d, l.artifactType, l.page)
 		switch {
 		case !withoutAPI(err):
 			return err
@@ -65,14 +69,22 @@ func (r *repo) referrers(ctx context.Context, d ociv1.Descriptor, l *listing) er
 	return r.referrersByTag(ctx, d, l)
 }
 
+// stayHere is the key under which a request's context says that the answer is in the registry or
+// nowhere: ghcr.io, which has no referrers API, sends those who ask for it to a web site.
+type stayHere struct{}
+
 // withoutAPI reports whether an answer means that there is no referrers API: oras-go finds that out
-// of a 404 and of a page that is something else, and there are registries that say it in other words.
+// of a 404 and of a document that is something else, and there are registries that say it in other words.
 func withoutAPI(err error) bool {
 	var f *failure
-	if errors.As(err, &f) {
-		return f.code == http.StatusMethodNotAllowed || f.code == http.StatusGone || f.code == http.StatusNotImplemented
+	if !errors.As(err, &f) {
+		return errors.Is(err, errdef.ErrUnsupported)
 	}
-	return errors.Is(err, errdef.ErrUnsupported)
+	switch f.code {
+	case http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusGone, http.StatusNotImplemented:
+		return true
+	}
+	return f.code >= 200 && f.code <= 399 // a web page, or sent elsewhere
 }
 
 // page checks and passes on one page.

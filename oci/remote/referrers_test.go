@@ -22,10 +22,16 @@ import (
 // and for each repository.
 func TestNoReferrersAPIIsRemembered(t *testing.T) {
 	t.Parallel()
+	elsewhere := answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) })
+	site := serve(t, elsewhere)
+	t.Cleanup(func() { wantUntouched(t, elsewhere) })
 	for name, refuse := range map[string]http.HandlerFunc{
-		"404": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
-		"405": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) },
-		"501": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotImplemented) },
+		"404":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
+		"405":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) },
+		"501":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotImplemented) },
+		"406":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotAcceptable) },
+		"web page":   func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>Welcome</html>") },
+		"a web site": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, site.URL, http.StatusSeeOther) },
 		"another document": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, "{}")

@@ -32,7 +32,7 @@ import (
 // fast keeps tests short without changing what happens.
 var fast = pace{
 	answer: 30 * time.Second, commit: 30 * time.Second, stall: 30 * time.Second,
-	wait: time.Millisecond, maxWait: time.Second, maxAfter: time.Second, retries: 3,
+	wait: time.Millisecond, maxWait: time.Second, maxAfter: time.Second, retries: 3, whole: wholeTime,
 }
 
 // olaregHandler is a registry with everything of distribution 1.1, in memory.

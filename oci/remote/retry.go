@@ -37,11 +37,12 @@ type pace struct {
 	wait, maxWait         time.Duration
 	maxAfter              time.Duration
 	retries               int
+	whole                 time.Duration // see wholeTime
 }
 
 // paceFor is the pace for a host, by the environment or its transport.
 func paceFor(env *ocm.Env, host string) pace {
-	p := pace{AnswerTimeout, CommitTimeout, StallTimeout, FirstWait, MaxWait, MaxRetryAfter, MaxRetries}
+	p := pace{AnswerTimeout, CommitTimeout, StallTimeout, FirstWait, MaxWait, MaxRetryAfter, MaxRetries, wholeTime}
 	if t, ok := env.HTTP.(*Transport); ok {
 		o := t.settings.For(host)
 		p.patience(o.Timeout)
@@ -173,7 +174,7 @@ func (s *session) waitAfter(resp *http.Response, ours time.Duration) time.Durati
 		return ours
 	}
 	if d, ok := retryAfter(resp, s.env.Time()); ok {
-		return min(d, s.pace.maxAfter)
+		return max(min(d, s.pace.maxAfter), s.pace.wait) // at once would be the same again
 	}
 	return ours
 }

@@ -167,6 +167,7 @@ func (s *session) accept(req *http.Request, resp *http.Response) (*http.Response
 		err = s.refusal(req, resp, sent)
 	case isWebPage(req, resp):
 		err = &failure{
+			code:  resp.StatusCode,
 			text:  s.place(req) + ": expected the answer of a registry, found a web page; is there a proxy that asks for a login?",
 			cause: ocm.ErrInvalid,
 		}

@@ -129,7 +129,7 @@ func (r *repo) attempt(ctx context.Context, d ociv1.Descriptor, out *outgoing, u
 	}
 	for {
 		rest := d.Size - u.has
-		n := r.session.rate.part(rest, u.least)
+		n := r.session.rate.part(rest, u.least, r.session.pace.whole)
 		began := time.Now()
 		if n == rest {
 			err := r.finish(ctx, u, d.Digest, rest, out)
@@ -173,7 +173,7 @@ func (r *repo) patch(ctx context.Context, u *upload, n int64, out *outgoing) (*u
 	req.ContentLength = n
 	req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", u.has, u.has+n-1))
 	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := r.session.Do(req)
+	resp, err := r.send(req, http.StatusAccepted)
 	var f *failure
 	if errors.As(err, &f) && u.has == 0 && f.code >= 400 && !passingStatus(f.code) && f.code != http.StatusUnauthorized && f.code != http.StatusForbidden {
 		return nil, r.noParts(err)
@@ -183,14 +183,15 @@ func (r *repo) patch(ctx context.Context, u *upload, n int64, out *outgoing) (*u
 	}
 	defer drop(resp)
 	after, err := r.next(req, resp, u)
-	if err == nil {
-		after.has = u.has + n
+	if err != nil {
+		return nil, err
 	}
-	// A registry may not say how much it has by now, but if it does, it has to be all.
-	if has, said := parseUploadRange(resp.Header.Get("Range")); err == nil && (resp.StatusCode > 299 || said && has != after.has) {
-		err = r.noParts(fmt.Errorf("%s: upload: %d bytes were sent, the registry says status %d and range %.100q", r, after.has, resp.StatusCode, resp.Header.Get("Range")))
+	after.has = u.has + n
+	// A registry need not say how much it has by now, but if it does, it has to be all.
+	if has, said := parseUploadRange(resp.Header.Get("Range")); said && has != after.has {
+		return nil, r.noParts(fmt.Errorf("%s: upload: %d bytes were sent, the registry says that it has %d", r, after.has, has))
 	}
-	return after, err
+	return after, nil
 }
 
 // errNoParts: the registry takes blobs in one part only.
@@ -231,23 +232,30 @@ func (r *repo) finish(ctx context.Context, u *upload, d digest.Digest, rest int6
 
 // step sends one request of an upload and returns where the next one goes.
 func (r *repo) step(req *http.Request, want int, u *upload) (*upload, error) {
-	resp, err := r.session.Do(req)
+	resp, err := r.send(req, want)
 	if err != nil {
 		return nil, err
 	}
 	defer drop(resp)
-	if resp.StatusCode != want && (want == http.StatusCreated || resp.StatusCode > 299) {
-		said := firstLine(resp)
-		kind := ocm.ErrInvalid
-		if resp.StatusCode == http.StatusNotFound {
-			kind = ocm.ErrNotFound
-		}
-		return nil, &failure{code: resp.StatusCode, cause: kind, text: fmt.Sprintf("%s: upload: expected status %d, found %d %s", r.session.place(req), want, resp.StatusCode, said)}
-	}
 	if want == http.StatusCreated {
 		return nil, nil
 	}
 	return r.next(req, resp, u)
+}
+
+// send sends one request of an upload. The success that is wanted may also be another one, but for the end.
+func (r *repo) send(req *http.Request, want int) (*http.Response, error) {
+	resp, err := r.session.Do(req)
+	if err != nil || resp.StatusCode == want || want != http.StatusCreated && resp.StatusCode <= 299 {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	kind := ocm.ErrInvalid
+	if resp.StatusCode == http.StatusNotFound {
+		kind = ocm.ErrNotFound
+	}
+	text := fmt.Sprintf("%s: upload: expected status %d, found %d %s", r.session.place(req), want, resp.StatusCode, firstLine(resp))
+	return nil, &failure{code: resp.StatusCode, cause: kind, text: text}
 }
 
 // next reads from an answer where an upload goes on.

@@ -12,25 +12,29 @@ import (
 	"io/fs"
 	"sync"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 )
 
-// tgzFiles is a gzipped tar archive. Nothing is unpacked to disk, so whoever wants large
-// content waits until the archive was read up to it.
-type tgzFiles struct {
-	f     archive
-	size  int64
-	idx   *index
-	blobs map[digest.Digest]tgzBlob
+// packed is a compressed tar archive. Nothing is unpacked to disk, so whoever wants large
+// content waits until the archive was read up to it; those who want all of it take it in the
+// order in which it comes (see each).
+type packed struct {
+	f      archive
+	size   int64
+	unpack unpacker
+	idx    *index
+	blobs  map[digest.Digest]packedBlob
+
+	allHeld bool // in memory
 
 	mu   sync.Mutex
 	idle *cursor // where the last reader stopped; taken out while used
 }
 
-type tgzBlob struct {
+type packedBlob struct {
 	member
 	data []byte // nil if it has to be read from the archive
 }
@@ -42,10 +46,15 @@ type cursor struct {
 }
 
 // start returns a cursor that stands before the first entry.
-func (t *tgzFiles) start() (*cursor, error) {
-	zr, err := gzip.NewReader(bufio.NewReaderSize(io.NewSectionReader(t.f, 0, t.size), 64<<10))
+func (t *packed) start() (*cursor, error) {
+	return newCursor(t.unpack, bufio.NewReaderSize(io.NewSectionReader(t.f, 0, t.size), 64<<10))
+}
+
+// newCursor begins to read a stream.
+func newCursor(unpack unpacker, r io.Reader) (*cursor, error) {
+	zr, err := unpack(r)
 	if err != nil {
-		return nil, fmt.Errorf("gzip: %w", invalid(err))
+		return nil, invalid(err)
 	}
 	c := &counter{r: zr}
 	return &cursor{scan: newScan(c, func() int64 { return c.n }), zr: c}, nil
@@ -63,8 +72,8 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func newTgz(f archive, size int64) (files, error) {
-	t := &tgzFiles{f: f, size: size, blobs: map[digest.Digest]tgzBlob{}}
+func newPacked(f archive, size int64, unpack unpacker) (listed, error) {
+	t := &packed{f: f, size: size, unpack: unpack, blobs: map[digest.Digest]packedBlob{}}
 	c, err := t.start()
 	if err != nil {
 		return nil, err
@@ -78,9 +87,10 @@ func newTgz(f archive, size int64) (files, error) {
 	return t, nil
 }
 
-// readAll is the first pass. It reads to the very end, where gzip has its checksum.
-func (t *tgzFiles) readAll(c *cursor) error {
+// readAll is the first pass. It reads to the very end, where the checksum is.
+func (t *packed) readAll(c *cursor) error {
 	var inMemory int64
+	t.allHeld = true
 	for {
 		m, err := c.scan.next()
 		switch {
@@ -94,19 +104,21 @@ func (t *tgzFiles) readAll(c *cursor) error {
 			}
 			continue
 		}
-		b := tgzBlob{member: m}
+		b := packedBlob{member: m}
 		if m.size <= MaxSmall && inMemory+m.size <= MaxHeld {
 			inMemory += m.size
 			b.data = make([]byte, m.size)
 			if _, err := io.ReadFull(c.scan.tr, b.data); err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
+		} else {
+			t.allHeld = false
 		}
 		t.blobs[m.digest] = b
 	}
 }
 
-// drain reads what follows the last entry: zeros, and the end of the gzip stream.
+// drain reads what follows the last entry: zeros, and the end of the compressed stream.
 func (c *cursor) drain() error {
 	n, err := io.CopyN(io.Discard, c.zr, MaxPadding+1)
 	switch {
@@ -118,11 +130,46 @@ func (c *cursor) drain() error {
 	return fmt.Errorf("%d bytes and more after the last tar entry, accepted are %d: %w", n, MaxPadding, ocm.ErrLimit)
 }
 
-func (t *tgzFiles) load() (*index, error) { return t.idx, nil }
+func (t *packed) load() (*index, error) { return t.idx, nil }
 
-func (t *tgzFiles) Close() error { return t.f.Close() }
+func (t *packed) Close() error { return t.f.Close() }
 
-func (t *tgzFiles) stat(d digest.Digest) (int64, error) {
+func (t *packed) sizes() map[digest.Digest]int64 {
+	all := make(map[digest.Digest]int64, len(t.blobs))
+	for d, b := range t.blobs {
+		all[d] = b.size
+	}
+	return all
+}
+
+// each implements [sequence]: what is not held in memory, in one pass.
+func (t *packed) each(ctx context.Context, fn func(ociv1.Descriptor, io.Reader) error) error {
+	if t.allHeld {
+		return nil
+	}
+	c, err := t.start()
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := c.scan.next()
+		switch {
+		case err == io.EOF:
+			return c.drain()
+		case err != nil:
+			return err
+		case m.name == indexName || t.blobs[m.digest].data != nil:
+			continue
+		case t.blobs[m.digest].member != m:
+			return fmt.Errorf("%s: the archive has changed since it was opened: %w", m.name, ocm.ErrConflict)
+		}
+		if err := m.pass(ctx, c.scan.tr, fn); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *packed) stat(d digest.Digest) (int64, error) {
 	b, ok := t.blobs[d]
 	if !ok {
 		return 0, fmt.Errorf("blob %s: %w", d, ocm.ErrNotFound)
@@ -130,7 +177,7 @@ func (t *tgzFiles) stat(d digest.Digest) (int64, error) {
 	return b.size, nil
 }
 
-func (t *tgzFiles) open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+func (t *packed) open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	b, ok := t.blobs[d]
 	switch {
 	case !ok:
@@ -160,7 +207,7 @@ func (t *tgzFiles) open(ctx context.Context, d digest.Digest) (io.ReadCloser, er
 }
 
 // take returns a cursor that stands before an entry: the idle one if it does, else a new one.
-func (t *tgzFiles) take(ordinal int) (*cursor, error) {
+func (t *packed) take(ordinal int) (*cursor, error) {
 	t.mu.Lock()
 	c := t.idle
 	if c != nil && c.scan.count <= ordinal {
@@ -172,7 +219,7 @@ func (t *tgzFiles) take(ordinal int) (*cursor, error) {
 	return t.start()
 }
 
-func (t *tgzFiles) put(c *cursor) {
+func (t *packed) put(c *cursor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.idle = c
@@ -181,7 +228,7 @@ func (t *tgzFiles) put(c *cursor) {
 // stream reads one blob from the archive. It is used by one goroutine at a time.
 type stream struct {
 	ctx context.Context
-	t   *tgzFiles
+	t   *packed
 	c   *cursor // nil after Close
 	err error
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"ocm"
+	"ocm/oci"
+)
+
+// compare decides about a version that the target has.
+func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
+	src, dst := vp.node.Descriptor(), vp.base.Descriptor()
+	if vp.sameState() {
+		if p.missing(vp, dst) {
+			vp.merged = dst
+		}
+		return nil
+	}
+	difference, err := signedDifference(src, dst)
+	if err == nil && difference == "" {
+		difference, err = p.uncovered(ctx, vp)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", vp.Component, err)
+	case difference != "" && !p.o.Overwrite:
+		return fmt.Errorf("target %s: %s is there with other content (%s): %w (replace it by --overwrite)", p.Target, vp.Component, difference, ocm.ErrExists)
+	case difference != "":
+		vp.State = Overwrite
+		return nil
+	}
+	p.missing(vp, dst)
+	out, notes := merged(src, dst, p.o.Overwrite)
+	vp.Notes = append(vp.Notes, notes...)
+	if !sameDocument(out, dst) {
+		vp.State = Merge
+	}
+	if vp.State == Merge {
+		vp.merged = out
+	}
+	return nil
+}
+
+// sameState reports whether both sides are the same without looking at what they say: the digest
+// of a manifest addresses all of the version, and a document all that it says.
+func (vp *VersionPlan) sameState() bool {
+	if vp.node.Manifest().Digest == vp.base.Manifest().Digest {
+		return true
+	}
+	a, b := vp.node.Descriptor().Origin(), vp.base.Descriptor().Origin()
+	return a != nil && b != nil && a.MediaType == b.MediaType && bytes.Equal(a.Bytes, b.Bytes)
+}
+
+// missing keeps what the target, whose descriptor is dst, has already, and reports whether it lacks something that is to be
+// copied: then the version is to be merged, else it is identical.
+func (p *Plan) missing(vp *VersionPlan, dst *ocm.Descriptor) bool {
+	vp.State = Identical
+	for i := range vp.Moves {
+		m := &vp.Moves[i]
+		access, _ := element(dst, m)
+		_, want := element(vp.node.Descriptor(), m)
+		there := published(m, *access, want) || m.Action != Upload && oci.IsLocal(access.Type)
+		switch {
+		case there:
+			m.Action, m.To = Keep, ""
+		case m.Moves():
+			vp.State = Merge
+		}
+	}
+	return vp.State == Merge
+}
+
+// uncovered names the first content that no digest covers and that cannot be shown to be the
+// same on both sides. A version may have become signed in the target, or be relied on there;
+// its sources and undigested resources are not exchanged in silence.
+func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
+	for i := range vp.Moves {
+		m := &vp.Moves[i]
+		from, want := element(vp.node.Descriptor(), m)
+		to, _ := element(vp.base.Descriptor(), m)
+		if !want.Empty() && !want.Excluded() {
+			continue
+		}
+		switch {
+		case oci.IsLocal(from.Type):
+			a, err := localDigest(ctx, vp.node.Version, *from)
+			if err != nil {
+				return "", fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
+			}
+			if b, err := digestAt(ctx, vp.base, *to); err != nil || a != b {
+				//nolint:nilerr // what cannot be read in the target is not the same
+				return fmt.Sprintf("%s %s has no digest, source has content %s, target has access %s %s", m.Kind, m.Element, a, to.Type, b), nil
+			}
+		case oci.IsLocal(to.Type), equal(from, to), published(m, *to, nil):
+		default:
+			return fmt.Sprintf("%s %s has no digest, source has access %s, target %s", m.Kind, m.Element, from.Raw, to.Raw), nil
+		}
+	}
+	return "", nil
+}
+
+// digestAt is the digest of content in the target: beside the descriptor, or where an upload put it.
+func digestAt(ctx context.Context, v ocm.Version, access ocm.Spec) (string, error) {
+	if d := pinned(access); d != "" {
+		return d.String(), nil
+	}
+	return localDigest(ctx, v, access)
+}
+
+// localDigest is the digest of content beside a descriptor. Only content that is stored in parts
+// must be read for it.
+func localDigest(ctx context.Context, v ocm.Version, access ocm.Spec) (string, error) {
+	c, err := v.Blob(ctx, access)
+	if err != nil {
+		return "", err
+	}
+	if c.Root.Digest == "" {
+		c.Root, err = describe(ctx, c)
+	}
+	return c.Root.Digest.String(), err
+}

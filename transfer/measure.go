@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"ocm"
+	"ocm/blob"
+	"ocm/graph"
+	"ocm/oci"
+)
+
+// prober is a target that can say what it has.
+type prober interface {
+	// Has reports whether one of its OCI repositories has a blob or manifest.
+	Has(ctx context.Context, repository string, d ociv1.Descriptor) (bool, error)
+	// Tagged is the digest that a name with a tag leads to; [ocm.ErrNotFound].
+	Tagged(ctx context.Context, name string) (digest.Digest, error)
+}
+
+// Measure finds out how many bytes each content has that is to move, and how many of them the target
+// has already. It asks both sides about every blob, and so costs requests: it is for showing
+// a plan, not for running it. What could not be moved is an error already now.
+func (p *Plan) Measure(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.env.Job.Parallel())
+	for _, vp := range p.Versions {
+		for i := range vp.Moves {
+			m := &vp.Moves[i]
+			if vp.Idle() || !m.Moves() {
+				continue
+			}
+			g.Go(func() error {
+				err := p.env.Job.Do(gctx, func() error { return p.measure(gctx, vp, m) })
+				if err != nil {
+					return fmt.Errorf("%s: %s %s: %w", vp.Component, m.Kind, m.Element, err)
+				}
+				return nil
+			})
+		}
+	}
+	return g.Wait()
+}
+
+func (p *Plan) measure(ctx context.Context, vp *VersionPlan, m *Move) error {
+	access, want := element(vp.node.Descriptor(), m)
+	c, err := graph.Content(ctx, p.kit, p.env, vp.node.Version, *access)
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if !want.Empty() && !want.Excluded() && c.Root.Digest != "" && addressed(c.Root, want) {
+		if err := compare(c.Root, want); err != nil {
+			return fmt.Errorf("source: %w", err)
+		}
+	}
+	if c.Root.Digest == "" {
+		m.Bytes = c.Root.Size
+		return nil
+	}
+	m.Digest = c.Root.Digest
+	repository := oci.RepoName(vp.node.Descriptor().Component.Name)
+	if m.Action == Upload {
+		repository, _ = cutTag(m.name)
+		if err := p.checkTag(ctx, m); err != nil {
+			return err
+		}
+	}
+	return p.weigh(ctx, m, c, repository)
+}
+
+// checkTag finds a tag that is taken, as publishing will.
+func (p *Plan) checkTag(ctx context.Context, m *Move) error {
+	if err := p.uploads.claim(m, m.Digest); err != nil {
+		return err
+	}
+	at, ok := p.target.(prober)
+	if _, tag := cutTag(m.name); tag == "" || !ok {
+		return nil
+	}
+	found, err := at.Tagged(ctx, m.name)
+	switch {
+	case errors.Is(err, ocm.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case found != m.Digest && !p.o.Overwrite:
+		return fmt.Errorf("%s leads to %s, expected %s: %w (--overwrite moves the tag)", m.To, found, m.Digest, ErrTag)
+	}
+	return nil
+}
+
+// weigh adds up the bytes of content and of everything below it.
+func (p *Plan) weigh(ctx context.Context, m *Move, c ocm.Content, repository string) error {
+	at, canAsk := p.target.(prober)
+	whole := false // a manifest that is there has everything below it
+	if canAsk {
+		var err error
+		if whole, err = at.Has(ctx, repository, c.Root); err != nil {
+			return fmt.Errorf("target: %w", err)
+		}
+	}
+	m.Bytes, m.Present = 0, 0
+	unknown := false
+	err := blob.Walk(ctx, c.From, c.Root, func(d ociv1.Descriptor, _ []byte) error {
+		there := whole
+		if canAsk && !whole && d.Digest != c.Root.Digest {
+			var err error
+			if there, err = at.Has(ctx, repository, d); err != nil {
+				return fmt.Errorf("target: %w", err)
+			}
+		}
+		if d.Size < 0 {
+			unknown = true
+			return nil
+		}
+		m.Bytes += d.Size
+		if there {
+			m.Present += d.Size
+		}
+		return nil
+	})
+	if unknown {
+		m.Bytes, m.Present = -1, 0
+	}
+	return err
+}
+
+// Totals add up what a plan will do.
+type Totals struct {
+	Versions int   `json:"versions"` // to be written
+	Contents int   `json:"contents"` // to be stored for them
+	Bytes    int64 `json:"bytes"`    // known not to be there yet; content that several versions share counts for each
+	Unknown  int   `json:"unknown"`  // contents whose size is not known
+}
+
+// Totals of the plan.
+func (p *Plan) Totals() Totals {
+	var t Totals
+	for _, vp := range p.Versions {
+		if vp.Idle() {
+			continue
+		}
+		t.Versions++
+		for i := range vp.Moves {
+			m := &vp.Moves[i]
+			switch {
+			case !m.Moves():
+				continue
+			case m.Bytes < 0:
+				t.Unknown++
+			default:
+				t.Bytes += m.Bytes - m.Present
+			}
+			t.Contents++
+		}
+	}
+	return t
+}

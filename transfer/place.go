@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocm"
+	"ocm/blob"
+	"ocm/oci"
+)
+
+// place fills in where the content of an element comes from and where it goes to, as far as that
+// is known without asking anybody.
+func (p *Plan) place(ctx context.Context, vp *VersionPlan, m *Move, access ocm.Spec) error {
+	local := oci.IsLocal(access.Type)
+	if !local {
+		m.From = address(access)
+	} else if at, ok := vp.node.Version.(interface{ Repository() string }); ok {
+		m.From = at.Repository()
+	}
+	if local && m.Action == Copy {
+		// What is missing or malformed is told by whoever reads it.
+		if c, err := vp.node.Blob(ctx, access); err == nil && c.Root.Digest != "" {
+			m.Digest, m.mediaType = c.Root.Digest, c.Root.MediaType
+			if !blob.IsManifest(m.mediaType) {
+				m.Bytes = c.Root.Size
+			}
+		}
+	}
+	if !local && m.Action == Copy {
+		m.Digest = pinned(access)
+	}
+	if m.Action == Copy {
+		m.To = p.Target
+	}
+	return p.uploads.place(vp, m, access)
+}
+
+// address says where an access leads, for people; types that nobody here knows say nothing. A
+// user, a password or a signed query that somebody wrote into it is not repeated.
+func address(access ocm.Spec) string {
+	var a struct {
+		ImageReference string      `json:"imageReference"`
+		URL            string      `json:"url"`
+		HelmRepository string      `json:"helmRepository"`
+		HelmChart      string      `json:"helmChart"`
+		RepoURL        string      `json:"repoUrl"`
+		Commit         string      `json:"commit"`
+		Reference      string      `json:"reference"`
+		Rest           ocm.RawJSON `json:",embed"`
+	}
+	if access.Decode(&a) != nil {
+		return ""
+	}
+	for _, at := range []string{a.ImageReference, a.URL, join(a.HelmRepository, "/", a.HelmChart), join(a.RepoURL, "@", a.Commit), a.Reference} {
+		if at != "" {
+			return withoutSecret(at)
+		}
+	}
+	return ""
+}
+
+func join(a, sep, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return strings.TrimSuffix(a, "/") + sep + b
+}
+
+// withoutSecret drops user and query of an address.
+func withoutSecret(s string) string {
+	if u, err := url.Parse(s); err == nil && u.Host != "" {
+		u.User, u.RawQuery, u.Fragment = nil, "", ""
+		return u.String()
+	}
+	s, _, _ = strings.Cut(s, "?")
+	slash := strings.IndexByte(s, '/')
+	if at := strings.IndexByte(s, '@'); at >= 0 && at < slash { // user:password@host/path
+		s = s[at+1:]
+	}
+	return s
+}
+
+// pinned is the digest that an image reference ends with, empty if it has none.
+func pinned(access ocm.Spec) digest.Digest {
+	if !isArtifact(access.Type) {
+		return ""
+	}
+	_, pin, _ := strings.Cut(imageReference(access), "@")
+	if d := digest.Digest(pin); d.Validate() == nil {
+		return d
+	}
+	return ""
+}

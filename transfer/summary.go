@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Summary tells what a run did. After an error it tells what was finished before.
+type Summary struct {
+	Versions  int     `json:"versions"`     // in the plan
+	Written   int64   `json:"written"`      // new or changed in the target
+	Unchanged int64   `json:"unchanged"`    // nothing was to be done with them
+	Contents  int64   `json:"contents"`     // resources and sources that were stored, or found stored, for the versions written
+	Blobs     int64   `json:"blobs"`        // that were moved
+	Moved     int64   `json:"bytesMoved"`   // their bytes
+	Found     int64   `json:"blobsFound"`   // that the target had
+	Mounted   int64   `json:"blobsMounted"` // that a registry took over from another of its repositories
+	Skipped   int64   `json:"bytesSkipped"` // of what was found or mounted
+	Retries   int64   `json:"retries"`      // requests that were repeated, and streams that were resumed
+	Seconds   float64 `json:"seconds"`
+	Rate      int64   `json:"bytesPerSecond"`
+}
+
+// tally is a run's summary while it grows.
+type tally struct {
+	p                 *Plan
+	begin             time.Time
+	before            Summary // what the job had counted before
+	written, contents int64
+}
+
+func (p *Plan) begin() *tally {
+	t := &tally{p: p, begin: p.env.Time()}
+	t.count(&t.before)
+	return t
+}
+
+// count reads the job's counters.
+func (t *tally) count(s *Summary) {
+	c := t.p.env.Job.Counters()
+	s.Blobs, s.Moved, s.Found = c.Blobs.Load(), c.Moved.Load(), c.Found.Load()
+	s.Mounted, s.Skipped, s.Retries = c.Mounted.Load(), c.Skipped.Load(), c.Retries.Load()
+}
+
+func (t *tally) summary() *Summary {
+	s := &Summary{Versions: len(t.p.Versions), Written: atomic.LoadInt64(&t.written), Contents: atomic.LoadInt64(&t.contents)}
+	for _, vp := range t.p.Versions {
+		if vp.Idle() {
+			s.Unchanged++
+		}
+	}
+	t.count(s)
+	b := &t.before
+	s.Blobs, s.Moved, s.Found = s.Blobs-b.Blobs, s.Moved-b.Moved, s.Found-b.Found
+	s.Mounted, s.Skipped, s.Retries = s.Mounted-b.Mounted, s.Skipped-b.Skipped, s.Retries-b.Retries
+	if s.Seconds = t.p.env.Time().Sub(t.begin).Seconds(); s.Seconds > 0 {
+		s.Rate = int64(float64(s.Moved) / s.Seconds)
+	}
+	return s
+}
