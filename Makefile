@@ -35,11 +35,13 @@ $(BIN)/crane:
 	GOBIN=$(BIN) go install github.com/google/go-containerregistry/cmd/crane@v0.22.1
 $(BIN)/helm:
 	GOBIN=$(BIN) go install helm.sh/helm/v4/cmd/helm@v4.3.1
+$(BIN)/regctl:
+	GOBIN=$(BIN) go install github.com/regclient/regclient/cmd/regctl@v0.11.7
 
 fuzz: ## every fuzz target for FUZZTIME
 	@go list ./... | while read -r pkg; do \
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-bench: build ## what packing, listing and starting cost, as ratios
-	go run ./internal/bench -ocm $(BIN)/ocm
+bench: build $(BIN)/crane $(BIN)/regctl ## ocm beside public tools, as ratios; BENCH='-only a,c -runs 3', see docs/benchmarks.md
+	go run ./internal/bench -ocm $(BIN)/ocm $(BENCH)

@@ -1,268 +1,183 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures the ocm command against plain tools that move or hash the same bytes,
-// in the same run and in turn, and prints ratios of medians. Run it by "make bench".
+// Command bench measures the ocm command against plain tools that do the same work, in the same
+// run and in turn, and prints ratios of medians. Run it by "make bench"; docs/benchmarks.md tells
+// what is compared with what.
+//
+//	main.go      flags and the list of cases
+//	measure.go   running processes in rounds: time, CPU, peak memory
+//	registry.go  real registry servers, filled and emptied
+//	proxy.go     delay and counting of requests, in front of a registry
+//	bare.go      the least that a client can do, as a yardstick
+//	data.go      what is moved
+//	images.go small.go memory.go local.go    the cases
+//	report.go machine.go    tables for people, sections of docs/benchmarks.md
+//	profile.go   CPU profiles of ocm
 package main
 
 import (
-	"crypto/rand"
+	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
 
-type bench struct {
-	ocm, dir string
-	runs     int
+// cases in the order in which they run; their letters are those of docs/benchmarks.md.
+var cases = []struct {
+	id, title string
+	run       func(*bench) error
+}{
+	{"a", "Large images between registries and archives", (*bench).images},
+	{"b", "Large images from archive to archive", (*bench).imagesLocally},
+	{"c", "Many small components", (*bench).small},
+	{"d", "Many small components, with 20 ms of delay", (*bench).smallDelayed},
+	{"e", "The second run, when nothing has changed", (*bench).secondRun},
+	{"f", "Peak memory and the size of a blob", (*bench).memory},
+	{"g", "A tar archive of 50 GiB", (*bench).hugeTar},
+	{"h", "Packing, starting, listing", (*bench).local},
+}
+
+type options struct {
+	ocm, dir, storage string
+	write, only       string
+	profile           string
+	runs, parallel    int
+	scale             float64
+	full, verbose     bool
+	quick             bool // for a test: does everything, but carelessly
 }
 
 func main() {
-	ocm := flag.String("ocm", "bin/ocm", "the command to measure")
-	runs := flag.Int("runs", 5, "paired runs; medians are printed")
-	size := flag.Int64("size", 1<<30, "bytes of the large file")
-	dir := flag.String("dir", "", "where to work; default: a temporary folder")
+	if len(os.Args) > 1 && os.Args[1] == "bare" {
+		os.Exit(bareMain(os.Args[2:]))
+	}
+	var o options
+	flag.StringVar(&o.ocm, "ocm", "bin/ocm", "the command to measure; crane and regctl are looked for beside it, then on PATH")
+	flag.StringVar(&o.dir, "dir", "", "where to work, up to 20 GiB; default: a temporary folder")
+	flag.StringVar(&o.storage, "storage", "", "where the registries keep their files, such as /dev/shm; default: the same folder")
+	flag.StringVar(&o.write, "write", "", "Markdown file whose measured parts are replaced")
+	flag.StringVar(&o.only, "only", "", "letters of the cases to run, such as a,c; default: all")
+	flag.IntVar(&o.runs, "runs", 5, "rounds; medians are printed")
+	flag.IntVar(&o.parallel, "parallel", 0, "parallelism of ocm and of the bare client; default: that of ocm")
+	flag.Float64Var(&o.scale, "scale", 1, "sizes and numbers are multiplied by this, to try things out")
+	flag.BoolVar(&o.full, "full", false, "also the largest: a blob of 4 GiB")
+	flag.BoolVar(&o.verbose, "v", false, "tell the kinds of requests")
+	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of ocm, which is built anew for it; run in a clone")
 	flag.Parse()
-	if err := run(*ocm, *dir, *runs, *size); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	debug.SetGCPercent(25) // see tail
+	err := run(ctx, o, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ocm, dir string, runs int, size int64) error {
-	tmp, err := os.MkdirTemp(dir, "ocm-bench-")
-	if err != nil {
+// bench is one run: where it works, what it starts, what it has measured so far.
+type bench struct {
+	options
+	ctx          context.Context
+	out          io.Writer
+	bareParallel int       // as ocm's
+	self         string    // this program, to be run as the bare client
+	peersAt      string    // where peers are looked for first
+	dir          string    // of this run
+	storage      string    // of this run's registries
+	source       *registry // filled once
+	target       *registry // emptied before each run
+	made         map[string]bool
+	results      []section
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	b := &bench{options: o, ctx: ctx, out: out, made: map[string]bool{}}
+	defer b.close()
+	if err := b.prepare(); err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
-	if ocm, err = filepath.Abs(ocm); err != nil {
-		return err
-	}
-	b := &bench{ocm: ocm, dir: tmp, runs: runs}
-	fmt.Printf("%-44s %10s %10s %8s %8s\n", "case", "ocm", "peers", "ratio", "mark")
-	for _, c := range []func() error{
-		func() error { return b.largeFile(size) }, b.manyFilesAsDirectory, b.manyFilesAsResources, b.startUp, b.listing,
-	} {
-		if err := c(); err != nil {
-			return err
+	selected := strings.FieldsFunc(o.only, func(r rune) bool { return r == ',' })
+	for _, c := range cases {
+		if len(selected) > 0 && !slices.Contains(selected, c.id) {
+			continue
 		}
-	}
-	return nil
-}
-
-// cost is what one process took.
-type cost struct {
-	wall time.Duration
-	peak int64 // bytes
-}
-
-func (b *bench) exec(name string, args ...string) (cost, error) {
-	cmd := exec.Command(name, args...)
-	cmd.Dir = b.dir
-	start := time.Now()
-	out, err := cmd.CombinedOutput()
-	c := cost{wall: time.Since(start)}
-	if err != nil {
-		return c, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-	}
-	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		c.peak = u.Maxrss << 10
-	}
-	return c, nil
-}
-
-// pair runs ours and the peers in turn and returns medians.
-func (b *bench) pair(clean func() error, ours []string, peers ...[]string) (our, peer cost, err error) {
-	var a, p []cost
-	for range b.runs {
-		if err := clean(); err != nil {
-			return our, peer, err
+		b.begin(c.id, c.title)
+		if err := c.run(b); err != nil {
+			return fmt.Errorf("case %s: %w", c.id, err)
 		}
-		c, err := b.exec(ours[0], ours[1:]...)
-		if err != nil {
-			return our, peer, err
-		}
-		a = append(a, c)
-		var sum cost
-		for _, cmd := range peers {
-			c, err := b.exec(cmd[0], cmd[1:]...)
-			if err != nil {
-				return our, peer, err
-			}
-			sum.wall += c.wall
-		}
-		p = append(p, sum)
-	}
-	return median(a), median(p), nil
-}
-
-func median(c []cost) cost {
-	slices.SortFunc(c, func(x, y cost) int { return int(x.wall - y.wall) })
-	m := c[len(c)/2]
-	for _, x := range c {
-		m.peak = max(m.peak, x.peak)
-	}
-	return m
-}
-
-func (b *bench) print(name string, our, peer cost, mark float64) {
-	ratio := float64(our.wall) / float64(peer.wall)
-	fmt.Printf("%-44s %10s %10s %8.2f %8.2f%s\n", name, round(our.wall), round(peer.wall), ratio, mark, missed(ratio, mark))
-}
-
-// missed marks a row: the numbers depend on the machine, so they are read, not enforced.
-func missed(value, mark float64) string {
-	if value > mark {
-		return "  missed"
-	}
-	return ""
-}
-
-func round(d time.Duration) string { return d.Round(100 * time.Microsecond).String() }
-
-func (b *bench) limit(name, unit string, value, mark float64) {
-	fmt.Printf("%-44s %8.1f%s %10s %8s %6.0f%s%s\n", name, value, unit, "", "", mark, unit, missed(value, mark))
-}
-
-func (b *bench) clean(names ...string) func() error {
-	return func() error {
-		for _, n := range names {
-			if err := os.RemoveAll(filepath.Join(b.dir, n)); err != nil {
+		if o.write != "" {
+			if err := b.writeReport(o.write); err != nil {
 				return err
 			}
 		}
-		return nil
-	}
-}
-
-func (b *bench) write(name, text string) error {
-	return os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644)
-}
-
-func constructor(resources string) string {
-	return "components:\n- name: example.org/bench\n  version: 1.0.0\n  provider: {name: bench}\n  resources:\n" + resources
-}
-
-func (b *bench) largeFile(size int64) error {
-	f, err := os.Create(filepath.Join(b.dir, "large"))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	chunk := make([]byte, 1<<20)
-	for n := int64(0); n < size; n += int64(len(chunk)) {
-		rand.Read(chunk)
-		if _, err := f.Write(chunk); err != nil {
-			return err
-		}
-	}
-	if err := b.write("large.yaml", constructor("  - {name: large, type: blob, input: {type: file, path: large, mediaType: application/octet-stream}}\n")); err != nil {
-		return err
-	}
-	our, peer, err := b.pair(b.clean("ctf", "copy"),
-		[]string{b.ocm, "add", "cv", "-r", "ctf", "-c", "large.yaml"},
-		[]string{"openssl", "dgst", "-sha256", "large"}, []string{"cp", "large", "copy"})
-	if err != nil {
-		return err
-	}
-	b.print(fmt.Sprintf("pack a file of %d MiB / openssl + cp", size>>20), our, peer, 1.5)
-	b.limit("  peak memory", " MiB", float64(our.peak)/(1<<20), 64)
-	return b.clean("ctf", "copy", "large")()
-}
-
-const many = 1000
-
-func (b *bench) small() error {
-	if err := os.MkdirAll(filepath.Join(b.dir, "small"), 0o755); err != nil {
-		return err
-	}
-	content := make([]byte, 10<<10)
-	for i := range many {
-		rand.Read(content)
-		if err := b.write(fmt.Sprintf("small/f%04d", i), string(content)); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-func (b *bench) manyFilesAsDirectory() error {
-	if err := b.small(); err != nil {
+// prepare makes the folders to work in, which close removes.
+func (b *bench) prepare() (err error) {
+	if b.dir, err = os.MkdirTemp(b.options.dir, "ocm-bench-"); err != nil {
 		return err
 	}
-	if err := b.write("dir.yaml", constructor("  - {name: small, type: directoryTree, input: {type: dir, path: small}}\n")); err != nil {
-		return err
-	}
-	return b.manyFiles("pack 1,000 files of 10 KiB, one directory", "dir.yaml")
-}
-
-func (b *bench) manyFilesAsResources() error {
-	var s strings.Builder
-	for i := range many {
-		fmt.Fprintf(&s, "  - {name: f%04d, type: blob, input: {type: file, path: small/f%04d, mediaType: application/octet-stream}}\n", i, i)
-	}
-	if err := b.write("files.yaml", constructor(s.String())); err != nil {
-		return err
-	}
-	return b.manyFiles("pack 1,000 files of 10 KiB, a resource each", "files.yaml")
-}
-
-func (b *bench) manyFiles(name, file string) error {
-	our, peer, err := b.pair(b.clean("ctf", "copy"),
-		[]string{b.ocm, "add", "cv", "-r", "ctf", "-c", file},
-		[]string{"cp", "-r", "small", "copy"}, []string{"sh", "-c", "openssl dgst -sha256 small/*"})
-	if err != nil {
-		return err
-	}
-	b.print(name, our, peer, 2)
-	return b.clean("ctf", "copy")()
-}
-
-func (b *bench) startUp() error {
-	var times []cost
-	for range 4 * b.runs {
-		c, err := b.exec(b.ocm, "version")
-		if err != nil {
+	b.storage = b.dir
+	if b.options.storage != "" {
+		if b.storage, err = os.MkdirTemp(b.options.storage, "ocm-bench-"); err != nil {
 			return err
 		}
-		times = append(times, c)
 	}
-	b.limit("start-up: ocm version", " ms", float64(median(times).wall)/1e6, 30)
-	info, err := os.Stat(b.ocm)
-	if err != nil {
+	for _, name := range []string{"home", "tmp"} {
+		if err := os.Mkdir(b.path(name), 0o755); err != nil {
+			return err
+		}
+	}
+	if b.ocm, err = filepath.Abs(b.options.ocm); err != nil {
 		return err
 	}
-	fmt.Printf("%-44s %8.1f MiB\n", "size of the binary", float64(info.Size())/(1<<20))
+	b.peersAt = filepath.Dir(b.ocm)
+	if b.self, err = os.Executable(); err != nil {
+		return err
+	}
+	if b.bareParallel = b.parallel; b.bareParallel == 0 {
+		b.bareParallel = b.defaultParallel()
+	}
+	if b.profile != "" {
+		return b.buildProfiled()
+	}
 	return nil
 }
 
-func (b *bench) listing() error {
-	var s strings.Builder
-	s.WriteString("components:\n")
-	for i := range many {
-		fmt.Fprintf(&s, "- {name: example.org/listed, version: 1.0.%d, provider: {name: bench}}\n", i)
-	}
-	if err := b.write("versions.yaml", s.String()); err != nil {
-		return err
-	}
-	c, err := b.exec(b.ocm, "add", "cv", "-r", "list", "-c", "versions.yaml")
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%-44s %10s\n", "add 1,000 versions to an archive", round(c.wall))
-	var times []cost
-	for range b.runs {
-		c, err := b.exec(b.ocm, "get", "cv", "./list//example.org/listed")
-		if err != nil {
-			return err
+func (b *bench) close() {
+	for _, r := range []*registry{b.source, b.target} {
+		if r != nil {
+			r.close()
 		}
-		times = append(times, c)
 	}
-	b.limit("list 1,000 versions", " ms", float64(median(times).wall)/1e6, 200)
-	return nil
+	for _, dir := range []string{b.dir, b.storage} {
+		if dir != "" {
+			os.RemoveAll(dir)
+		}
+	}
+}
+
+func (b *bench) path(name ...string) string {
+	return filepath.Join(b.dir, filepath.Join(name...))
+}
+
+// count scales a number of things, size a number of bytes.
+func (b *bench) count(n int) int { return max(int(float64(n)*b.scale), 4) }
+
+func (b *bench) size(n int64) int64 { return max(int64(float64(n)*b.scale), 4<<10) }
+
+// once says whether name is asked for the first time: data that several cases use is made once.
+func (b *bench) once(name string) bool {
+	first := !b.made[name]
+	b.made[name] = true
+	return first
 }
