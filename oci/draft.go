@@ -101,7 +101,11 @@ func (d *draft) show(ctx context.Context, top ociv1.Descriptor, raw []byte) erro
 	if d.base != nil {
 		was = At(d.base.manifest.Digest)
 	}
-	return d.repo.PutManifest(ctx, top, raw, Tag(d.version), was)
+	put := func() error { return d.repo.PutManifest(ctx, top, raw, Tag(d.version), was) }
+	if _, costs := d.repo.(ManifestReader); !costs {
+		return put() // an archive writes its index for all who wait, so the more the better
+	}
+	return d.copier().job().Do(ctx, put)
 }
 
 // Adopt implements [ocm.Adopter]. A manifest that refers to more than its descriptor does is not taken
@@ -121,11 +125,12 @@ func (d *draft) Adopt(ctx context.Context, v ocm.Version) (ocm.Version, error) {
 }
 
 func (d *draft) adopt(ctx context.Context, src *version) error {
-	raw, err := blob.ReadAll(ctx, src.repo, src.manifest, blob.MaxManifest)
+	content := src.content()
+	content.Name = d.name + ":" + d.version
+	raw, err := blob.ReadAll(ctx, content.From, src.manifest, blob.MaxManifest)
 	if err != nil {
 		return err
 	}
-	content := ocm.Content{Root: src.manifest, From: src.repo, Origin: src.repo.Origin(), Name: d.name + ":" + d.version}
 	if err := d.copier().children(ctx, content, src.manifest, raw, 0); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,37 @@ type version struct {
 	manifest ociv1.Descriptor
 	desc     *ocm.Descriptor
 	blobs    map[digest.Digest]ociv1.Descriptor // layers and nested artifacts
+	docs     map[digest.Digest][]byte           // manifests, config and descriptor that were read at a cost
+}
+
+// keep remembers a document that need not be asked for again.
+func (v *version) keep(d digest.Digest, raw []byte) {
+	if _, costs := v.repo.(ManifestReader); !costs {
+		return
+	}
+	if v.docs == nil {
+		v.docs = map[digest.Digest][]byte{}
+	}
+	v.docs[d] = raw
+}
+
+// content is everything below the version's manifest, with what was read already at hand.
+func (v *version) content() ocm.Content {
+	return ocm.Content{Root: v.manifest, From: known{v.repo, v.docs}, Origin: v.repo.Origin()}
+}
+
+// known is a repository of which some documents were read already.
+type known struct {
+	Repo
+	docs map[digest.Digest][]byte
+}
+
+// Fetch implements [ocm.Fetcher].
+func (k known) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	if raw, ok := k.docs[d.Digest]; ok {
+		return io.NopCloser(bytes.NewReader(raw)), nil
+	}
+	return k.Repo.Fetch(ctx, d)
 }
 
 func (v *version) Manifest() ociv1.Descriptor  { return v.manifest }
@@ -66,6 +98,7 @@ func load(ctx context.Context, repo Repo, top ociv1.Descriptor, raw []byte) (*ve
 	}
 	v := &version{repo: repo, manifest: top, blobs: map[digest.Digest]ociv1.Descriptor{}}
 	d := top
+	v.keep(d.Digest, raw)
 	if blob.IsIndex(top.MediaType) {
 		var err error
 		if d, err = v.descriptorEntry(raw); err != nil {
@@ -74,6 +107,7 @@ func load(ctx context.Context, repo Repo, top ociv1.Descriptor, raw []byte) (*ve
 		if raw, err = read(ctx, repo, d, blob.MaxManifest); err != nil {
 			return nil, fmt.Errorf("descriptor manifest: %w", err)
 		}
+		v.keep(d.Digest, raw)
 	}
 	layer, err := v.descriptorLayer(ctx, d, raw)
 	if err != nil {
@@ -83,6 +117,7 @@ func load(ctx context.Context, repo Repo, top ociv1.Descriptor, raw []byte) (*ve
 	if err != nil {
 		return nil, fmt.Errorf("component descriptor: %w", err)
 	}
+	v.keep(layer.Digest, doc)
 	if v.desc, err = descriptor.Decode(layer.MediaType, doc); err != nil {
 		return nil, fmt.Errorf("component descriptor: %w", err)
 	}
@@ -158,7 +193,8 @@ func (v *version) descriptorLayer(ctx context.Context, d ociv1.Descriptor, raw [
 func (v *version) configured(ctx context.Context, config ociv1.Descriptor, layers []ociv1.Descriptor) (ociv1.Descriptor, error) {
 	if _, costs := v.repo.(ManifestReader); costs && len(layers) > 0 {
 		first := plain(layers[0])
-		if config.Digest == digest.FromBytes(configOf(first)) {
+		if doc := configOf(first); config.Digest == digest.FromBytes(doc) {
+			v.keep(config.Digest, doc)
 			return first, nil
 		}
 	}
@@ -166,6 +202,7 @@ func (v *version) configured(ctx context.Context, config ociv1.Descriptor, layer
 	if err != nil {
 		return ociv1.Descriptor{}, fmt.Errorf("config: %w", err)
 	}
+	v.keep(config.Digest, doc)
 	var c struct {
 		Layer *ociv1.Descriptor `json:"componentDescriptorLayer"`
 	}
