@@ -7,14 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"ocm"
 	"ocm/blob"
+	"ocm/ctf"
 	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
@@ -161,5 +166,41 @@ func TestWrongEmbeddedDocumentIsNotUsed(t *testing.T) {
 	v = fixture.Must[ocm.Version](t)(oci.NewRepository(costly{store, &n}, &ocm.Env{}).Open(t.Context(), name, "1.0.0"))
 	if got := v.Descriptor().Component.Version; got != "1.0.0" {
 		t.Errorf("found version %s", got)
+	}
+}
+
+// A version that an archive has whole is not read again from the registry that it came from.
+func TestVersionIsReadBesideTheTarget(t *testing.T) {
+	store, dir := memory.New(), t.TempDir()
+	want := commit(t, store, "1.0.0", fixture.Image("layer"), blob.Bytes("text/plain", []byte("x")))
+	near := oci.NewRepository(fixture.Must[*ctf.Store](t)(ctf.Open(dir)), &ocm.Env{})
+	var n atomic.Int64
+	open := func() ocm.Version {
+		r := oci.NewRepository(costly{store, &n}, &ocm.Env{})
+		r.Beside(near)
+		n.Store(0)
+		return fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	}
+	if v := open(); n.Load() != 1 || v.Manifest().Digest != want.Manifest().Digest {
+		t.Errorf("the target has nothing yet: %d requests, found %v", n.Load(), v.Manifest())
+	}
+	d := fixture.Must[ocm.Draft](t)(near.Draft(t.Context(), name, "1.0.0", nil))
+	fixture.Must[ocm.Version](t)(d.(ocm.Adopter).Adopt(t.Context(), want))
+	if v := open(); n.Load() != 0 || v.Manifest().Digest != want.Manifest().Digest {
+		t.Errorf("the target has it: %d requests, found %v", n.Load(), v.Manifest())
+	}
+	layer := filepath.Join(dir, "blobs", strings.Replace(digest.FromString("x").String(), ":", ".", 1))
+	if err := os.Truncate(layer, 0); err != nil {
+		t.Fatal(err)
+	}
+	if open(); n.Load() != 1 {
+		t.Errorf("the target's is not whole: %d requests", n.Load())
+	}
+	if err := os.Remove(layer); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, store, "2.0.0", blob.Bytes("text/plain", []byte("y")))
+	if open(); n.Load() != 1 {
+		t.Errorf("the target's lacks a blob: %d requests", n.Load())
 	}
 }

@@ -25,7 +25,14 @@ type Repository struct {
 	store Store
 	env   *ocm.Env
 	homes homes
+	near  *Repository // nil: none; see Beside
 }
+
+// Beside lets versions be read from near where that has the very same manifest under the same tag. For
+// a registry whose versions are copied into an archive: what the archive has need not come again, only its
+// digest is asked for. It is called before anything is opened. near is taken at its word: who has to
+// see what the registry delivers does not call this.
+func (r *Repository) Beside(near *Repository) { r.near = near }
 
 // NewRepository puts the mapping above a store. Closing the repository closes the store.
 func NewRepository(store Store, env *ocm.Env) *Repository {
@@ -56,6 +63,9 @@ func (r *Repository) open(ctx context.Context, name, ref string) (*version, erro
 	if !byDigest {
 		tag = Tag(ref)
 	}
+	if v := r.nearby(ctx, repo, name, ref); v != nil {
+		return v, nil
+	}
 	d, raw, err := readManifest(ctx, repo, tag)
 	if err != nil {
 		return nil, err
@@ -78,6 +88,31 @@ func (r *Repository) open(ctx context.Context, name, ref string) (*version, erro
 		return nil, fmt.Errorf("expected version %s, the descriptor says %s: %w", ref, c.Version, ocm.ErrInvalid)
 	}
 	return v, nil
+}
+
+// nearby opens a version where it costs nothing, if it is the same there, and whole; else nil, and
+// then everything is done as if nobody had asked.
+func (r *Repository) nearby(ctx context.Context, repo Repo, name, ref string) *version {
+	if r.near == nil || strings.Contains(ref, ":") {
+		return nil
+	}
+	have := r.near.store.Repo(RepoName(name))
+	_, costs := repo.(ManifestReader)
+	if _, alike := have.(ManifestReader); alike || !costs {
+		return nil
+	}
+	if _, err := have.Resolve(ctx, Tag(ref)); err != nil {
+		return nil
+	}
+	there, err := repo.Resolve(ctx, Tag(ref))
+	if err != nil {
+		return nil
+	}
+	v, err := r.near.open(ctx, name, ref)
+	if err != nil || v.manifest.Digest != there.Digest || v.lacks(ctx) != "" {
+		return nil
+	}
+	return v
 }
 
 // Versions implements [ocm.Repository]. It reads the tags, page by page; where tags cannot be

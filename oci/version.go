@@ -271,6 +271,34 @@ func (v *version) tight() bool {
 	return len(used) == len(v.blobs)
 }
 
+// Lacks names content of the version that is not there, or not in its whole length; empty if
+// everything is. It looks at sizes and reads no content but manifests. A registry, where each look costs a
+// request, is taken at its word.
+func (v *version) Lacks(ctx context.Context) string {
+	if _, costs := v.repo.(ManifestReader); costs {
+		return ""
+	}
+	return v.lacks(ctx)
+}
+
+func (v *version) lacks(ctx context.Context) string {
+	for _, d := range v.blobs {
+		err := blob.Walk(ctx, v.repo, plain(d), func(d ociv1.Descriptor, raw []byte) error {
+			if raw != nil {
+				return nil
+			}
+			if there, err := v.repo.Exists(ctx, d); err != nil || !there {
+				return fmt.Errorf("blob %s: %w", d.Digest, ocm.ErrNotFound)
+			}
+			return nil
+		})
+		if err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
 // Blob implements [ocm.Version].
 func (v *version) Blob(_ context.Context, access ocm.Spec) (ocm.Content, error) {
 	if !IsLocal(access.Type) {
