@@ -29,6 +29,9 @@ type Content struct {
 	// Origin is registry/repository where the content lives in a registry: blobs can
 	// be mounted from there by a repository of the same registry. Empty elsewhere.
 	Origin string
+	// Skip names entries of indexes that stay behind, with all that is below them; the index is
+	// copied as it is. nil: none, the content is whole.
+	Skip func(ociv1.Descriptor) bool
 }
 
 // Open opens the root's bytes.

@@ -13,27 +13,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"ocm"
+	"ocm/blob"
 	"ocm/graph"
 	"ocm/oci"
 )
 
 // Options say what to move. The zero value moves descriptors and the blobs beside them.
 type Options struct {
-	CopyResources bool     // bring resources that live elsewhere into the target
-	CopyLocal     bool     // the same, but only resources of relation "local"
-	CopySources   bool     // sources that live elsewhere, too
-	OmitAccess    []string // access types that stay as they are even so
-	Overwrite     bool     // replace a target version whose signed content differs
-	KeepExisting  bool     // never touch a version that is in the target already
+	CopyResources bool            // bring resources that live elsewhere into the target
+	CopyLocal     bool            // the same, but only resources of relation "local"
+	CopySources   bool            // sources that live elsewhere, too
+	OmitAccess    []string        // access types that stay as they are even so
+	Select        *Select         // what is left out; nil: nothing
+	Platforms     []blob.Platform // of images for several, only these; none: all
+	Overwrite     bool            // replace a target version whose signed content differs
+	KeepExisting  bool            // never touch a version that is in the target already
 }
 
 // Actions of a [Move].
 const (
 	Copy = "copy" // the content becomes part of the target
 	Keep = "keep" // the access stays as it is
+	Omit = "omit" // the content is left out, and the access says so
 )
 
 // Move is what happens with one resource or source.
@@ -43,6 +46,7 @@ type Move struct {
 	Element   string `json:"element"`
 	Access    string `json:"access"` // its type at the source
 	Action    string `json:"action"`
+	Reason    string `json:"reason,omitempty"` // why it is left out
 
 	index int
 }
@@ -121,13 +125,16 @@ func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
 		vp.State = Kept
 	}
 	vp.base = base
-	if err := p.moves(vp); err != nil {
+	if err = p.moves(vp); err != nil {
 		return err
 	}
 	if vp.State == "" {
-		return p.compare(ctx, vp)
+		err = p.compare(ctx, vp)
 	}
-	return nil
+	if vp.State != Kept && err == nil {
+		vp.Notes = append(vp.Notes, missing(vp)...)
+	}
+	return err
 }
 
 // moves decides what happens with the contents of a version.
@@ -136,28 +143,32 @@ func (p *Plan) moves(vp *VersionPlan) error {
 	for i := range c.Resources {
 		r := &c.Resources[i]
 		all := p.o.CopyResources || p.o.CopyLocal && r.Relation == ocm.RelationLocal
-		if err := p.move(vp, "resource", &r.Element, r.Access, all, i); err != nil {
+		if err := p.move(vp, "resource", &r.Element, r.Type, r.Access, all, i); err != nil {
 			return err
 		}
 	}
 	for i := range c.Sources {
-		if err := p.move(vp, "source", &c.Sources[i].Element, c.Sources[i].Access, p.o.CopySources, i); err != nil {
+		e := &c.Sources[i]
+		if err := p.move(vp, "source", &e.Element, e.Type, e.Access, p.o.CopySources, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Plan) move(vp *VersionPlan, kind string, e *ocm.Element, access ocm.Spec, all bool, index int) error {
+func (p *Plan) move(vp *VersionPlan, kind string, e *ocm.Element, typ string, access ocm.Spec, all bool, index int) error {
 	m := Move{Component: vp.Component, Kind: kind, Element: e.String(), Access: access.Type, Action: Keep, index: index}
 	_, unknown := p.kit.Access.For(access.Type)
+	reason, left := p.o.Select.leaves(p.kit, item{vp.Component, kind, e.Name, typ, access})
 	switch {
-	case vp.State == Kept, !graph.HasContent(access.Type):
+	case vp.State == Kept, !graph.HasContent(access.Type), graph.IsOmitted(access.Type):
+	case left:
+		leaveOut(&m, access, reason)
 	case oci.IsLocal(access.Type):
 		m.Action = Copy
 	case isRelative(access.Type) && (!all || unknown != nil):
 		return fmt.Errorf("%s: %s %s: access %s is relative to the source repository and would lead nowhere in the target: %w", vp.Component, kind, e, access.Type, ocm.ErrInvalid)
-	case slices.Contains(p.o.OmitAccess, access.Type):
+	case p.omits(access.Type):
 	case all && unknown != nil:
 		return fmt.Errorf("%s: %s %s cannot be copied (leave it where it is by --omit-access-types %s): %w", vp.Component, kind, e, access.Type, unknown)
 	case all:
@@ -191,13 +202,13 @@ func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
 	}
 	vp.State = Identical
 	for i, m := range vp.Moves {
-		if access, _ := element(dst, m); oci.IsLocal(access.Type) {
-			vp.Moves[i].Action = Keep // it is there
+		if p.has(dst, src, m) {
+			vp.Moves[i].Action = Keep
 		} else if m.Action == Copy {
 			vp.State = Merge
 		}
 	}
-	vp.merged, vp.Notes = merged(src, dst, p.o.Overwrite)
+	vp.merged, vp.Notes = merged(withoutPlatforms(src), dst, p.o.Overwrite)
 	if !sameDocument(vp.merged, dst) {
 		vp.State = Merge
 	}
@@ -215,7 +226,8 @@ func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
 			continue
 		}
 		switch {
-		case oci.IsLocal(from.Type):
+		case sameOmitted(from, to):
+		case oci.IsLocal(from.Type), graph.IsOmitted(from.Type):
 			a, err := localDigest(ctx, vp.node.Version, *from)
 			if err != nil {
 				return "", fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
@@ -232,9 +244,13 @@ func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
 	return "", nil
 }
 
-// localDigest is the digest of content beside a descriptor. Only content that is stored in parts
-// must be read for it.
+// localDigest is the digest of content beside a descriptor, or that would be there if it had not been
+// left out. Only content that is stored in parts must be read for it.
 func localDigest(ctx context.Context, v ocm.Version, access ocm.Spec) (string, error) {
+	if graph.IsOmitted(access.Type) {
+		o, err := graph.ParseOmitted(access)
+		return o.Digest, err
+	}
 	c, err := v.Blob(ctx, access)
 	if err != nil {
 		return "", err

@@ -76,6 +76,11 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, s *Summary) error {
 	g.SetLimit(p.env.Job.Parallel())
 	var contents int64
 	for _, m := range vp.Moves {
+		if m.Action == Omit {
+			if err := omit(ctx, vp, m, out); err != nil {
+				return fmt.Errorf("%s %s: %w", m.Kind, m.Element, err)
+			}
+		}
 		if m.Action != Copy {
 			continue
 		}
@@ -119,15 +124,22 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m Move, out *ocm.De
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if c, err = p.checkBefore(ctx, c, want); err != nil {
+	c, narrowed := p.narrow(ctx, vp, m, out, c)
+	if c, err = p.checkBefore(ctx, c, want); err == nil {
+		err = narrowed
+	}
+	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
 	stored, err := draft.Add(ctx, c, hint(*access))
 	if err != nil {
-		return err
+		return refusedPart(c, err)
 	}
 	if err := checkAfter(stored, want); err != nil {
 		return err
+	}
+	if graph.IsOmitted(target.Type) {
+		*target = *access // what was left out before is here now
 	}
 	if !sameBlob(*target, stored) {
 		*target = stored.Access

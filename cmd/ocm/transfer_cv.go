@@ -25,6 +25,12 @@ Without a version in the reference all versions of the component are copied, or 
 that --semver-constraint and --latest select; only the name of an archive means
 everything in it.
 
+--include, --exclude and --platform make a copy of less. What was left out is written down in the
+copy, where no signature covers it, so that "ocm check cv" tells it; "ocm verify cv" does not
+accept such a copy. A rule as component=acme.org/**,type=helmChart must match in all parts;
+several flags are alternatives, and --exclude wins. The same transfer without them completes
+the copy. An image index is kept as it is, whatever --platform leaves behind.
+
 A version becomes visible in the target when all its content is there and was compared
 with its digests. After an interruption the same command finishes the work; what is there
 already is not copied again.`
@@ -35,6 +41,9 @@ const transferExample = `  # to a registry, with all that is needed to install i
   # from a registry into a folder that can be carried away; first only the plan
   ocm transfer cv ghcr.io/acme//acme.org/app:1.0.0 ./airgap -r --copy-resources --dry-run
   ocm transfer cv ghcr.io/acme//acme.org/app:1.0.0 ./airgap -r --copy-resources
+
+  # without the charts of one component, and of images only what is needed
+  ocm transfer cv ./archive//acme.org/app:1.0.0 ./small -r --exclude component=acme.org/lib,type=helmChart --platform linux/amd64
 
   # the newest version of a component
   ocm transfer cv ./archive//acme.org/app ./airgap --latest`
@@ -54,6 +63,7 @@ type transferOptions struct {
 	lookup         []string
 	dryRun         bool
 	output         string
+	selection      selectOptions
 }
 
 func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
@@ -65,6 +75,7 @@ func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	addEnum(fs, &o.uploadAs, "upload-as", "u", "how images are stored: beside their component", "localBlob")
 	fs.Lookup("upload-as").Hidden = true // for scripts of other tools: there is nothing to choose
 	addSelection(fs, &o.constraint, &o.latest)
+	addSelectFlags(fs, &o.selection)
 	fs.BoolVarP(&o.overwrite, "overwrite", "f", false, "replace a version of the target that differs in what is signed")
 	fs.BoolVar(&o.noUpdate, "no-update", false, "leave versions that the target has as they are")
 	fs.BoolVarP(&o.stopOnExisting, "stop-on-existing", "E", false, "do not follow references of versions that the target has")
@@ -92,6 +103,7 @@ type transferRequest struct {
 	stopOnExisting     bool
 	lookup             []repositoryName
 	dryRun             bool
+	selected           selected
 }
 
 // explicitFlags tells which flags were given; the configuration decides about the others.
@@ -214,6 +226,9 @@ func (o *transferOptions) request(reference, target string) (transferRequest, er
 		return r, err
 	}
 	if r.targetType, r.target, err = parseTarget(target); err != nil {
+		return r, err
+	}
+	if r.selected, err = o.selection.parse(); err != nil {
 		return r, err
 	}
 	if o.overwrite && o.noUpdate {

@@ -262,11 +262,11 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 	if err != nil {
 		return none, err
 	}
-	var roots []ocm.Version
-	for _, f := range selected {
-		roots = append(roots, f.version)
+	roots, err := r.selected.roots(selected, r.from.Component != "")
+	if err != nil {
+		return none, err
 	}
-	walk := graph.Options{Recursive: r.recursive}
+	walk := graph.Options{Recursive: r.recursive, Skip: r.selected.rules.Skip}
 	if r.stopOnExisting {
 		walk.Follow = func(ctx context.Context, v ocm.Version) (bool, error) { return isMissing(ctx, target, v) }
 	}
@@ -277,7 +277,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 	}
 	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
 		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
-		Overwrite: r.overwrite, KeepExisting: r.noUpdate,
+		Overwrite: r.overwrite, KeepExisting: r.noUpdate, Select: r.selected.rules, Platforms: r.selected.platforms,
 	})
 	if err != nil {
 		return none, err
