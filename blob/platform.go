@@ -96,7 +96,7 @@ func SelectPlatforms(ctx context.Context, from ocm.Fetcher, root ociv1.Descripto
 	if !IsIndex(root.MediaType) {
 		return Selection{}, nil
 	}
-	if _, err := s.index(ctx, root, 0); err != nil {
+	if err := s.index(ctx, root, 0); err != nil {
 		return Selection{}, err
 	}
 	slices.Sort(s.Offered)
@@ -119,27 +119,27 @@ type selecting struct {
 	nodes  int
 }
 
-// index decides about the entries of one index, and reports whether any of them stays.
-func (s *selecting) index(ctx context.Context, d ociv1.Descriptor, depth int) (bool, error) {
+// index decides about the entries of one index. Indexes in it that have no platform of their own are
+// kept even if nothing in them is, so that a copy can be selected from as well.
+func (s *selecting) index(ctx context.Context, d ociv1.Descriptor, depth int) error {
 	if depth > MaxDepth {
-		return false, fmt.Errorf("%s: indexes nested more than %d deep: %w", d.Digest, MaxDepth, ocm.ErrLimit)
+		return fmt.Errorf("%s: indexes nested more than %d deep: %w", d.Digest, MaxDepth, ocm.ErrLimit)
 	}
 	raw, err := ReadAll(ctx, s.from, d, MaxManifest)
 	if err != nil {
-		return false, err
+		return err
 	}
 	entries, err := Children(d, raw)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if s.nodes += len(entries); s.nodes > MaxNodes {
-		return false, fmt.Errorf("%s: more than %d nodes: %w", d.Digest, MaxNodes, ocm.ErrLimit)
+		return fmt.Errorf("%s: more than %d nodes: %w", d.Digest, MaxNodes, ocm.ErrLimit)
 	}
 	var about []ociv1.Descriptor // entries that go with another one
-	kept, left := 0, map[digest.Digest]bool{}
+	left := map[digest.Digest]bool{}
 	decide := func(e ociv1.Descriptor, keep bool) {
 		if keep {
-			kept++
 			s.keep[e.Digest] = true
 		} else {
 			left[e.Digest] = true
@@ -153,10 +153,10 @@ func (s *selecting) index(ctx context.Context, d ociv1.Descriptor, depth int) (b
 		}
 		switch keep := ok && s.accept(p); {
 		case IsIndex(e.MediaType) && (keep || !ok):
-			if keep, err = s.index(ctx, e, depth+1); err != nil {
-				return false, err
+			decide(e, true)
+			if err := s.index(ctx, e, depth+1); err != nil {
+				return err
 			}
-			decide(e, keep)
 		case keep:
 			s.Matched++
 			decide(e, true)
@@ -170,5 +170,5 @@ func (s *selecting) index(ctx context.Context, d ociv1.Descriptor, depth int) (b
 		subject := digest.Digest(e.Annotations[annotationSubject])
 		decide(e, s.keep[subject] || !left[subject])
 	}
-	return kept > 0 || len(entries) == 0, nil
+	return nil
 }
