@@ -58,7 +58,7 @@ func ParseOmitted(access ocm.Spec) (Omitted, error) {
 func errOmitted(access ocm.Spec) error {
 	what := ""
 	if o, err := ParseOmitted(access); err == nil {
-		what = strings.TrimSpace(" ("+o.Access.Type+" "+o.Digest) + ")"
+		what = " (" + strings.TrimSpace(o.Access.Type+" "+o.Digest) + ")"
 	}
 	return fmt.Errorf("content%s was left out of this copy; transfer again without --exclude: %w", what, ocm.ErrNotFound)
 }
