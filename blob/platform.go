@@ -92,7 +92,7 @@ func (s Selection) Skip() func(ociv1.Descriptor) bool {
 // accept says yes to. Entries without a platform do, unless they are about an image that does not: such
 // are attestations. What is no index is whole.
 func SelectPlatforms(ctx context.Context, from ocm.Fetcher, root ociv1.Descriptor, accept func(Platform) bool) (Selection, error) {
-	s := selecting{from: from, accept: accept, keep: map[digest.Digest]bool{}}
+	s := selecting{from: from, accept: accept, keep: map[digest.Digest]bool{}, read: map[digest.Digest]bool{}}
 	if !IsIndex(root.MediaType) {
 		return Selection{}, nil
 	}
@@ -116,6 +116,7 @@ type selecting struct {
 	from   ocm.Fetcher
 	accept func(Platform) bool
 	keep   map[digest.Digest]bool
+	read   map[digest.Digest]bool // indexes, each once, however often they are named
 	nodes  int
 }
 
@@ -125,6 +126,10 @@ func (s *selecting) index(ctx context.Context, d ociv1.Descriptor, depth int) er
 	if depth > MaxDepth {
 		return fmt.Errorf("%s: indexes nested more than %d deep: %w", d.Digest, MaxDepth, ocm.ErrLimit)
 	}
+	if s.read[d.Digest] {
+		return nil
+	}
+	s.read[d.Digest] = true
 	raw, err := ReadAll(ctx, s.from, d, MaxManifest)
 	if err != nil {
 		return err

@@ -165,6 +165,7 @@ type tree struct {
 	from      ocm.Fetcher
 	left      func(ociv1.Descriptor) bool // entries that a transfer left behind; nil: none
 	seen      map[nodeKey]bool
+	over      bool // a limit was exceeded: nothing more is looked at
 	g         *errgroup.Group
 
 	mu       sync.Mutex
@@ -184,11 +185,11 @@ type nodeKey struct {
 // need not be there.
 func (t *tree) node(ctx context.Context, d ociv1.Descriptor, left bool, depth int) {
 	k := nodeKey{d.Digest, d.Size, blob.IsManifest(d.MediaType), left}
-	if t.seen[k] || ctx.Err() != nil {
+	if t.seen[k] || t.over || ctx.Err() != nil {
 		return
 	}
 	t.seen[k] = true
-	if len(t.seen) > blob.MaxNodes || depth > blob.MaxDepth {
+	if t.over = len(t.seen) > blob.MaxNodes || depth > blob.MaxDepth; t.over {
 		t.found(d, left, fmt.Errorf("more than %d nodes, or nested more than %d deep: %w", blob.MaxNodes, blob.MaxDepth, ocm.ErrLimit))
 		return
 	}

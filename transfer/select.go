@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"ocm"
 	"ocm/blob"
@@ -22,6 +23,7 @@ type rule struct {
 	text                              string
 	component, resource, source, kind func(string) bool
 	access                            string
+	used                              *atomic.Bool // it has matched something
 }
 
 // NewSelect reads rules of the form key=value,key=value. Keys are component (a pattern of names, or of
@@ -49,7 +51,7 @@ func NewSelect(include, exclude []string) (*Select, error) {
 }
 
 func parseRule(text string) (rule, error) {
-	r, seen := rule{text: text}, map[string]bool{}
+	r, seen := rule{text: text, used: &atomic.Bool{}}, map[string]bool{}
 	for pair := range strings.SplitSeq(text, ",") {
 		key, value, ok := strings.Cut(pair, "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
@@ -99,11 +101,31 @@ func (s *Select) Has(name, version string) bool {
 	if s == nil {
 		return true
 	}
-	key := name + ":" + version
-	if slices.ContainsFunc(s.exclude, func(r rule) bool { return r.whole() && r.component(key) }) {
-		return false
+	for _, r := range s.exclude {
+		if r.whole() && r.covers(name+":"+version) {
+			r.used.Store(true)
+			return false
+		}
 	}
-	return len(s.include) == 0 || slices.ContainsFunc(s.include, func(r rule) bool { return r.component == nil || r.component(key) })
+	for _, r := range s.include {
+		if r.covers(name + ":" + version) {
+			return true
+		}
+	}
+	return len(s.include) == 0
+}
+
+// Unused lists the rules that have matched nothing in all plans so far: perhaps they were meant otherwise.
+func (s *Select) Unused() []string {
+	var texts []string
+	if s != nil {
+		for _, r := range slices.Concat(s.exclude, s.include) {
+			if !r.used.Load() {
+				texts = append(texts, r.text)
+			}
+		}
+	}
+	return texts
 }
 
 // Skip is [Select.Has] for a walk.
@@ -140,14 +162,21 @@ func (s *Select) leaves(kit *ocm.Kit, e item) (reason string, left bool) {
 	return "not included", len(s.include) > 0
 }
 
+// covers reports whether the rule may be about something in a component version.
+func (r *rule) covers(key string) bool { return r.component == nil || r.component(key) }
+
 func (r *rule) matches(kit *ocm.Kit, e item) bool {
-	if r.component != nil && !r.component(e.component) || r.kind != nil && !r.kind(e.typ) {
+	if !r.covers(e.component) || r.kind != nil && !r.kind(e.typ) {
 		return false
 	}
 	if r.resource != nil && (e.kind != "resource" || !r.resource(e.name)) || r.source != nil && (e.kind != "source" || !r.source(e.name)) {
 		return false
 	}
-	return r.access == "" || sameAccess(kit, r.access, e.access.Type)
+	if r.access != "" && !sameAccess(kit, r.access, e.access.Type) {
+		return false
+	}
+	r.used.Store(true)
+	return true
 }
 
 // sameAccess reports whether two names are those of one type of access. A name without a version is

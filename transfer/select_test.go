@@ -4,6 +4,7 @@ package transfer_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -297,4 +298,35 @@ func TestSkippedReferences(t *testing.T) {
 		t.Errorf("completed: %+v", s)
 	}
 	complete(t, dst, reopen(t, dst, v))
+}
+
+func TestUnusedRules(t *testing.T) {
+	t.Parallel()
+	src, dst := repository(memory.New()), repository(memory.New())
+	v := product(t, src)
+	o := rules(t, "resource=image component=acme.org/*,type=none type=blob", "component=acme.org/none access=localBlob/v1,resource=readme access=carrierPigeon")
+	mustMove(t, src, dst, v, o)
+	if got := strings.Join(o.Select.Unused(), " "); got != "component=acme.org/none access=carrierPigeon component=acme.org/*,type=none" {
+		t.Error(got)
+	}
+}
+
+// FuzzRules: what can be read answers about everything, and a rule never leaves out what none of its
+// text could mean.
+func FuzzRules(f *testing.F) {
+	for _, s := range []string{"component=acme.org/*,type=helmChart", "resource=*", "access=ociArtifact/v1", "source=[a-z]?", "type=**", "component=a:1.*", "=", ",", "component=["} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := transfer.NewSelect(nil, []string{text})
+		if err != nil {
+			if !errors.Is(err, ocm.ErrInvalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if left := !s.Has("acme.org/app", "1.0.0"); left && !strings.Contains(text, "component") {
+			t.Errorf("%q leaves a component out", text)
+		}
+	})
 }

@@ -282,6 +282,9 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 	if err != nil {
 		return none, err
 	}
+	for _, text := range r.selected.rules.Unused() {
+		s.env.Log.Warn("a rule of --include or --exclude matches nothing", "rule", text)
+	}
 	out := transferred{versions: movedOf(plan)}
 	if !r.recursive {
 		out.left = leftBehind(g)
