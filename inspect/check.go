@@ -358,7 +358,7 @@ func (c *checker) content(ctx context.Context, v *checked, e *ocm.Element, acces
 		want = nil
 	}
 	return c.once(resultKey{place, v.Descriptor().Component.Name, rootOf(found, access), platformText(e.Labels), digestText(want)}, func() []Finding {
-		return c.whole(ctx, placeKey{place: place}, v.Descriptor().Component.Name, found, graph.Platforms(e.Labels), want)
+		return c.whole(ctx, placeKey{place: place, component: v.Descriptor().Component.Name}, found, graph.Platforms(e.Labels), want)
 	})
 }
 

@@ -42,23 +42,41 @@ func (c *checker) once(k resultKey, find func() []Finding) []Finding {
 	return append([]Finding(nil), r.list...) // whoever gets it writes into it whose it is
 }
 
-// placeKey names a blob in a repository.
+// placeKey names a blob in a repository of component versions.
 type placeKey struct {
-	place  any
-	digest digest.Digest
+	place     any
+	component string // empty: wherever in it
+	digest    digest.Digest
+	size      int64 // as it is said to be
 }
 
-// blobRead is a blob that was read to its end, wherever in its repository.
+// blobRead is a blob that was read to its end.
 type blobRead struct {
 	once sync.Once
 	by   string // component under which it was read
 	err  error
 }
 
-// read reads a blob to its end, if nobody did so before in this repository: then it is only opened,
-// because each component has a repository of its own in a registry.
-func (c *checker) read(ctx context.Context, k placeKey, component string, from ocm.Fetcher, d ociv1.Descriptor) error {
-	k.digest = d.Digest
+// read reads a blob to its end. If somebody did so before in this repository, under another component,
+// it is only opened: each component has a place of its own in a registry.
+func (c *checker) read(ctx context.Context, k placeKey, from ocm.Fetcher, d ociv1.Descriptor) error {
+	b := c.readOnce(ctx, placeKey{k.place, "", d.Digest, d.Size}, k.component, from, d)
+	switch {
+	case b.by == k.component:
+		return b.err
+	case b.err != nil: // which may be the matter of that other one
+		return c.readOnce(ctx, placeKey{k.place, k.component, d.Digest, d.Size}, k.component, from, d).err
+	}
+	return c.env.Job.Do(ctx, func() error {
+		r, err := from.Fetch(ctx, d)
+		if err == nil {
+			r.Close()
+		}
+		return err
+	})
+}
+
+func (c *checker) readOnce(ctx context.Context, k placeKey, by string, from ocm.Fetcher, d ociv1.Descriptor) *blobRead {
 	c.mu.Lock()
 	b := c.places[k]
 	if b == nil {
@@ -67,7 +85,7 @@ func (c *checker) read(ctx context.Context, k placeKey, component string, from o
 	}
 	c.mu.Unlock()
 	b.once.Do(func() {
-		b.by = component
+		b.by = by
 		b.err = c.env.Job.Do(ctx, func() error {
 			r, err := blob.Open(ctx, from, d)
 			if err != nil {
@@ -75,31 +93,25 @@ func (c *checker) read(ctx context.Context, k placeKey, component string, from o
 			}
 			defer r.Close()
 			n, err := io.Copy(io.Discard, r)
-			c.mu.Lock()
-			c.blobs, c.bytes = c.blobs+1, c.bytes+n
-			c.mu.Unlock()
+			c.count(n)
 			return err
 		})
 	})
-	if b.by == component {
-		return b.err
-	}
-	return c.env.Job.Do(ctx, func() error {
-		r, err := from.Fetch(ctx, d)
-		if err != nil {
-			return err
-		}
-		r.Close()
-		return b.err
-	})
+	return b
+}
+
+func (c *checker) count(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blobs, c.bytes = c.blobs+1, c.bytes+bytes
 }
 
 // whole looks at content to its last byte.
-func (c *checker) whole(ctx context.Context, k placeKey, component string, found ocm.Content, platforms []blob.Platform, want *ocm.Digest) []Finding {
+func (c *checker) whole(ctx context.Context, k placeKey, found ocm.Content, platforms []blob.Platform, want *ocm.Digest) []Finding {
 	root := found.Root
 	switch {
 	case blob.IsManifest(root.MediaType):
-		return c.artifact(ctx, k, component, found, platforms, want)
+		return c.artifact(ctx, k, found, platforms, want)
 	case want != nil && (root.Digest == "" || !isDigestOf(want, root)):
 		// An archive of an artifact, or another hash: it has to be read for that digest.
 		err := c.env.Job.Do(ctx, func() error { return graph.Check(ctx, found, *want) })
@@ -122,7 +134,7 @@ func (c *checker) whole(ctx context.Context, k placeKey, component string, found
 		}
 		return []Finding{{Status: Present}}
 	}
-	if err := c.read(ctx, k, component, found.From, root); err != nil {
+	if err := c.read(ctx, k, found.From, root); err != nil {
 		return []Finding{problem(err)}
 	}
 	return []Finding{{Status: Present, Detail: root.Digest.String()}}
@@ -135,11 +147,11 @@ func isDigestOf(want *ocm.Digest, root ociv1.Descriptor) bool {
 }
 
 // artifact looks at an image or another artifact with everything below it.
-func (c *checker) artifact(ctx context.Context, k placeKey, component string, found ocm.Content, platforms []blob.Platform, want *ocm.Digest) []Finding {
+func (c *checker) artifact(ctx context.Context, k placeKey, found ocm.Content, platforms []blob.Platform, want *ocm.Digest) []Finding {
 	if want != nil && want.Value != found.Root.Digest.Encoded() {
 		return []Finding{problem(fmt.Errorf("content: expected %s, found %s: %w", want, found.Root.Digest, ocm.ErrDigest))}
 	}
-	t := &tree{c: c, at: k, component: component, from: found.From, seen: map[nodeKey]bool{}}
+	t := &tree{c: c, at: k, from: found.From, seen: map[nodeKey]bool{}}
 	if len(platforms) > 0 {
 		s, err := blob.SelectPlatforms(ctx, found.From, found.Root, graph.OfPlatforms(platforms))
 		if err == nil { // else the walk tells what is wrong
@@ -159,14 +171,13 @@ func (c *checker) artifact(ctx context.Context, k placeKey, component string, fo
 
 // tree is a walk through an artifact that goes on after what it finds missing or damaged.
 type tree struct {
-	c         *checker
-	at        placeKey
-	component string
-	from      ocm.Fetcher
-	left      func(ociv1.Descriptor) bool // entries that a transfer left behind; nil: none
-	seen      map[nodeKey]bool
-	over      bool // a limit was exceeded: nothing more is looked at
-	g         *errgroup.Group
+	c    *checker
+	at   placeKey
+	from ocm.Fetcher
+	left func(ociv1.Descriptor) bool // entries that a transfer left behind; nil: none
+	seen map[nodeKey]bool
+	over bool // a limit was exceeded: nothing more is looked at
+	g    *errgroup.Group
 
 	mu       sync.Mutex
 	findings []Finding
@@ -194,7 +205,7 @@ func (t *tree) node(ctx context.Context, d ociv1.Descriptor, left bool, depth in
 		return
 	}
 	if !k.manifest {
-		t.g.Go(func() error { t.found(d, left, t.c.read(ctx, t.at, t.component, t.from, d)); return nil })
+		t.g.Go(func() error { t.found(d, left, t.c.read(ctx, t.at, t.from, d)); return nil })
 		return
 	}
 	var raw []byte
@@ -204,9 +215,7 @@ func (t *tree) node(ctx context.Context, d ociv1.Descriptor, left bool, depth in
 	})
 	var children []ociv1.Descriptor
 	if err == nil {
-		t.c.mu.Lock()
-		t.c.blobs, t.c.bytes = t.c.blobs+1, t.c.bytes+int64(len(raw))
-		t.c.mu.Unlock()
+		t.c.count(int64(len(raw)))
 		children, err = blob.Children(d, raw)
 	}
 	if err != nil {

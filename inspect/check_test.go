@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -319,7 +320,7 @@ func TestCheckManyVersions(t *testing.T) {
 	const n = 1000
 	repo := oci.NewRepository(memory.New(), &ocm.Env{})
 	root := write(t, repo, "acme.org/app", "1.0.0")
-	shared := blob.Bytes("text/plain", make([]byte, 1<<20))
+	shared := blob.Bytes("text/plain", make([]byte, 64<<10))
 	for i := range n {
 		a := write(t, repo, fmt.Sprintf("acme.org/part%d", i%100), fmt.Sprintf("1.0.%d", i))
 		a.resource("shared", shared)
@@ -330,7 +331,53 @@ func TestCheckManyVersions(t *testing.T) {
 	begin := time.Now()
 	r := check(t, repo, inspect.CheckOptions{Recursive: true})
 	t.Log(time.Since(begin))
-	if r.Versions != n+1 || r.Blobs != n+1 || r.Err(false) != nil || r.Bytes > 2<<20 {
+	if r.Versions != n+1 || r.Blobs != n+1 || r.Err(false) != nil || r.Bytes > 128<<10 {
 		t.Errorf("%d versions, %d blobs, %d bytes: %v", r.Versions, r.Blobs, r.Bytes, r.Err(false))
+	}
+}
+
+// without is a store one of whose repositories has lost a blob.
+type without struct {
+	oci.Store
+	repo string
+	lost digest.Digest
+}
+
+func (w without) Repo(name string) oci.Repo {
+	if name == w.repo {
+		return withoutRepo{w.Store.Repo(name), w.lost}
+	}
+	return w.Store.Repo(name)
+}
+
+type withoutRepo struct {
+	oci.Repo
+	lost digest.Digest
+}
+
+func (r withoutRepo) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	if d.Digest == r.lost {
+		return nil, fmt.Errorf("lost: %w", ocm.ErrNotFound)
+	}
+	return r.Repo.Fetch(ctx, d)
+}
+
+// Components have repositories of their own: what one of them has, another one may lack.
+func TestCheckLooksInEveryRepository(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"acme.org/app", "acme.org/lib"} {
+		store := memory.New()
+		repo := oci.NewRepository(store, &ocm.Env{})
+		c := blob.Bytes("text/plain", []byte("shared"))
+		l := write(t, repo, "acme.org/lib", "1.0.0")
+		l.resource("shared", c)
+		a := write(t, repo, "acme.org/app", "1.0.0")
+		a.resource("shared", c)
+		a.reference(l.commit())
+		a.commit()
+		r := check(t, oci.NewRepository(without{store, oci.RepoName(name), c.Root.Digest}, &ocm.Env{}), inspect.CheckOptions{Recursive: true})
+		if r.Count[inspect.Missing] != 1 || !strings.Contains(list(r), name+":1.0.0 resource shared: missing") {
+			t.Errorf("%s: %s", name, list(r))
+		}
 	}
 }

@@ -302,3 +302,27 @@ func TestLabelsOfPlatforms(t *testing.T) {
 		t.Errorf("%v %v", left, err)
 	}
 }
+
+// What is there in part is not given up when it is left out, even if the version is written anew.
+func TestLeftOutPartStays(t *testing.T) {
+	t.Parallel()
+	c, byName := multi(t, ociv1.MediaTypeImageIndex, "linux/amd64", "linux/arm64")
+	src, store := repository(memory.New()), memory.New()
+	dst := repository(store)
+	a := write(t, src, "acme.org/app", "1.0.0", nil)
+	a.resource("image", c)
+	a.resource("text", text("text"))
+	v := a.commit()
+	o := platforms(t, "linux/amd64")
+	o.Select = rules(t, "", "resource=text").Select
+	mustMove(t, src, dst, v, o)
+	p, _ := mustMove(t, src, dst, v, rules(t, "resource=text", ""))
+	w := reopen(t, dst, v)
+	wantFirst(t, "left out later", v, w, p, transfer.Merge, "localBlob/v1")
+	if got := platformLabel(w) + " " + has(t, store, byName); got != `["linux/amd64"] linux/amd64 about linux/amd64 no platform` {
+		t.Error(got)
+	}
+	if got := w.Descriptor().Component.Resources[1].Access.Type; got != "localBlob/v1" {
+		t.Errorf("text: %s", got)
+	}
+}

@@ -223,6 +223,27 @@ func TestOverwriteKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
+// A place that the target knows is not given up for what is left out.
+func TestLeftOutKeepsThePlaceInTheTarget(t *testing.T) {
+	t.Parallel()
+	src, dst := repository(memory.New()), repository(memory.New())
+	var v ocm.Version
+	for _, r := range []ocm.Repository{src, dst} {
+		a := write(t, r, "acme.org/app", "1.0.0", nil)
+		a.resource("image", fixture.Image("x"))
+		s := a.resource("text", text("text"))
+		if r == dst {
+			a.desc.Component.Resources[0].Access = spec(t, `{"type":"ociArtifact","imageReference":"localhost:1/x"}`)
+			s.Access = fixture.Must[ocm.Spec](t)(graph.Omit(s.Access, text("text").Root, "test"))
+		}
+		if w := a.commit(); r == src {
+			v = w
+		}
+	}
+	p, _ := mustMove(t, src, dst, v, rules(t, "", "resource=image"))
+	wantFirst(t, "left out", v, reopen(t, dst, v), p, transfer.Merge, "ociArtifact")
+}
+
 // Content that no digest covers is not exchanged by way of a copy without it.
 func TestOmittedContentIsNotExchanged(t *testing.T) {
 	t.Parallel()
@@ -250,6 +271,8 @@ func TestRelativeReferenceLeftOut(t *testing.T) {
 	v := a.commit()
 	p, _ := mustMove(t, src, dst, v, rules(t, "", "resource=image"))
 	wantFirst(t, "relative", v, reopen(t, dst, v), p, transfer.Absent, graph.OmittedType)
+	p, _ = mustMove(t, src, dst, v, rules(t, "", "resource=image"))
+	wantFirst(t, "again", v, reopen(t, dst, v), p, transfer.Identical, graph.OmittedType)
 }
 
 // The digest of what was left out stays covered: only the two spellings of none drop it.
