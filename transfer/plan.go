@@ -27,7 +27,7 @@ type Options struct {
 	CopySources   bool            // sources that live elsewhere, too
 	OmitAccess    []string        // access types that stay as they are even so
 	Select        *Select         // what is left out; nil: nothing
-	Platforms     []blob.Platform // of images for several, only these; none: all
+	Platforms     []blob.Platform `json:"platforms,omitempty"` // of images for several, only these; none: all
 	Overwrite     bool            // replace a target version whose signed content differs
 	KeepExisting  bool            // never touch a version that is in the target already
 }

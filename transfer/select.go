@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"ocm"
 	"ocm/blob"
 	"ocm/graph"
@@ -48,6 +50,37 @@ func NewSelect(include, exclude []string) (*Select, error) {
 		}
 	}
 	return s, nil
+}
+
+// selection is how rules are written down.
+type selection struct {
+	Include []string `json:"include,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
+}
+
+// MarshalJSON writes the rules, so that a plan can be made again with them.
+func (s *Select) MarshalJSON() ([]byte, error) {
+	var w selection
+	for _, r := range s.include {
+		w.Include = append(w.Include, r.text)
+	}
+	for _, r := range s.exclude {
+		w.Exclude = append(w.Exclude, r.text)
+	}
+	return jsonv2.Marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; errors as of [NewSelect].
+func (s *Select) UnmarshalJSON(raw []byte) error {
+	var w selection
+	if err := jsonv2.Unmarshal(raw, &w); err != nil {
+		return err
+	}
+	read, err := NewSelect(w.Include, w.Exclude)
+	if err == nil {
+		*s = *read
+	}
+	return err
 }
 
 func parseRule(text string) (rule, error) {

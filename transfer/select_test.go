@@ -5,10 +5,14 @@ package transfer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"ocm"
+	"ocm/blob"
 	"ocm/builtin"
 	"ocm/graph"
 	"ocm/internal/fixture"
@@ -331,6 +335,32 @@ func TestUnusedRules(t *testing.T) {
 	mustMove(t, src, dst, v, o)
 	if got := strings.Join(o.Select.Unused(), " "); got != "component=acme.org/none access=carrierPigeon component=acme.org/*,type=none" {
 		t.Error(got)
+	}
+}
+
+// A selection that was written down and read is the same.
+func TestSelectionAsJSON(t *testing.T) {
+	t.Parallel()
+	o := platforms(t, "linux/arm/v7", "linux/x86_64")
+	o.Select = rules(t, "resource=a type=b", "component=c,access=d").Select
+	raw := fixture.Must[[]byte](t)(jsonv2.Marshal(struct {
+		Select    *transfer.Select
+		Platforms []blob.Platform
+	}{o.Select, o.Platforms}))
+	if want := `{"Select":{"include":["resource=a","type=b"],"exclude":["component=c,access=d"]},"Platforms":["linux/arm/v7","linux/amd64"]}`; string(raw) != want {
+		t.Errorf("%s", raw)
+	}
+	var again transfer.Options
+	if err := jsonv2.Unmarshal(fixture.Must[[]byte](t)(jsonv2.Marshal(o)), &again); err != nil {
+		t.Fatal(err)
+	}
+	if got := fixture.Must[[]byte](t)(again.Select.MarshalJSON()); !strings.Contains(string(raw), string(got)) || !slices.Equal(again.Platforms, o.Platforms) || again.Select.Has("c", "1") != o.Select.Has("c", "1") {
+		t.Errorf("%s %v", got, again.Platforms)
+	}
+	for _, bad := range []string{`{"include":["x"]}`, `{"include":[1]}`, `[]`} {
+		if err := jsonv2.Unmarshal([]byte(bad), &again.Select); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
 	}
 }
 
