@@ -208,10 +208,12 @@ func (r *repo) ReadManifest(ctx context.Context, ref string) (d ociv1.Descriptor
 // Referrers implements [oci.ReferrerLister].
 func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
 	l, ok := r.Repo.(oci.ReferrerLister)
-	if err := r.step("referrers "+string(d.Digest), func() error { return nil }); err != nil || !ok {
-		return func(yield func(ociv1.Descriptor, error) bool) {
-			yield(ociv1.Descriptor{}, errors.Join(err, errors.ErrUnsupported))
-		}
+	err := r.step("referrers "+string(d.Digest), func() error { return nil })
+	if err == nil && !ok {
+		err = errors.ErrUnsupported
+	}
+	if err != nil {
+		return func(yield func(ociv1.Descriptor, error) bool) { yield(ociv1.Descriptor{}, err) }
 	}
 	return l.Referrers(ctx, d, artifactType)
 }
