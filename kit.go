@@ -137,25 +137,31 @@ func (e *Env) Event(ev Event) {
 // value is empty; fill it before it is used concurrently.
 type Registry[T any] struct {
 	what  string
-	byKey map[string]T
+	byKey map[string]*T
 }
 
 // NewRegistry returns an empty registry; what names the kind of thing in messages.
 func NewRegistry[T any](what string) *Registry[T] {
-	return &Registry[T]{what: what, byKey: map[string]T{}}
+	return &Registry[T]{what: what, byKey: map[string]*T{}}
 }
 
 // Add registers v under each of the names, exactly as they are written in a "type" member.
 func (r *Registry[T]) Add(v T, names ...string) {
 	for _, n := range names {
-		r.byKey[n] = v
+		r.byKey[n] = &v
 	}
+}
+
+// Same reports whether two names mean the same thing.
+func (r *Registry[T]) Same(a, b string) bool {
+	v, ok := r.byKey[a]
+	return a == b || ok && v == r.byKey[b]
 }
 
 // For finds the implementation of a type name; [ErrUnknownType] lists the known ones.
 func (r *Registry[T]) For(typ string) (T, error) {
 	if v, ok := r.byKey[typ]; ok {
-		return v, nil
+		return *v, nil
 	}
 	var zero T
 	return zero, fmt.Errorf("%s type %q: %w (known: %s)", r.what, typ, ErrUnknownType, strings.Join(r.Names(), ", "))

@@ -34,6 +34,9 @@ type Content struct {
 	// Alone says that nothing attached to an image travels with it: no referrers, no signatures
 	// that cosign keeps under tags.
 	Alone bool
+	// Skip names entries of indexes that stay behind, with all that is below them; the index is
+	// copied as it is. nil: none, the content is whole.
+	Skip func(ociv1.Descriptor) bool
 }
 
 // Open opens the root's bytes.
@@ -117,7 +120,7 @@ type Sequential interface {
 // Adopter is a [Draft] that can take over a state of a version with its manifest as it is.
 type Adopter interface {
 	// Adopt commits the very state v, with everything below its manifest, so that the manifest's
-	// digest stays the same. [errors.ErrUnsupported] if v is kept in another form; otherwise
-	// errors as of Commit.
-	Adopt(ctx context.Context, v Version) (Version, error)
+	// digest stays the same. What is attached to the manifest comes along, unless alone is set.
+	// [errors.ErrUnsupported] if v is kept in another form; otherwise errors as of Commit.
+	Adopt(ctx context.Context, v Version, alone bool) (Version, error)
 }

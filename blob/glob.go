@@ -29,6 +29,16 @@ func newGlobs(what string, patterns []string) (globs, error) {
 	return g, nil
 }
 
+// Glob makes a function of a pattern for names with slashes: "*", "?" and classes as "[a-z]" stay
+// within one element of a name, an element "**" stands for any number of elements, also none.
+// [ocm.ErrInvalid] if it is malformed.
+func Glob(pattern string) (func(name string) bool, error) {
+	if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+		return nil, fmt.Errorf("pattern %q is malformed: %w", pattern, ocm.ErrInvalid)
+	}
+	return func(name string) bool { return matchGlob(pattern, name) }, nil
+}
+
 func (g globs) match(name string) bool {
 	for _, p := range g {
 		if matchGlob(p, name) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -88,6 +89,12 @@ func Children(d ociv1.Descriptor, raw []byte) ([]ociv1.Descriptor, error) {
 // blobs it is nil. A digest that is named with two sizes is [ocm.ErrInvalid]. It bounds depth
 // and number of nodes.
 func Walk(ctx context.Context, from ocm.Fetcher, root ociv1.Descriptor, fn func(d ociv1.Descriptor, raw []byte) error) error {
+	return WalkContent(ctx, ocm.Content{Root: root, From: from}, fn)
+}
+
+// WalkContent is [Walk] for content that may leave entries of its indexes behind.
+func WalkContent(ctx context.Context, c ocm.Content, fn func(d ociv1.Descriptor, raw []byte) error) error {
+	root := c.Root
 	type node struct {
 		digest   digest.Digest
 		manifest bool // else its children could be hidden behind a mention as a layer
@@ -113,7 +120,7 @@ func Walk(ctx context.Context, from ocm.Fetcher, root ociv1.Descriptor, fn func(
 		case !IsManifest(d.MediaType):
 			return fn(d, nil)
 		}
-		raw, err := ReadAll(ctx, from, d, MaxManifest)
+		raw, err := ReadAll(ctx, c.From, d, MaxManifest)
 		if err != nil {
 			return err
 		}
@@ -121,8 +128,8 @@ func Walk(ctx context.Context, from ocm.Fetcher, root ociv1.Descriptor, fn func(
 		if err != nil {
 			return err
 		}
-		for _, c := range children {
-			if err := visit(c, depth+1); err != nil {
+		for _, child := range Selected(c, d, children) {
+			if err := visit(child, depth+1); err != nil {
 				return err
 			}
 		}
@@ -131,9 +138,18 @@ func Walk(ctx context.Context, from ocm.Fetcher, root ociv1.Descriptor, fn func(
 	return visit(root, 0)
 }
 
+// Selected are the children of a node that belong to the content: all, but for those entries of an
+// index that stay behind.
+func Selected(c ocm.Content, d ociv1.Descriptor, children []ociv1.Descriptor) []ociv1.Descriptor {
+	if c.Skip == nil || !IsIndex(d.MediaType) {
+		return children
+	}
+	return slices.DeleteFunc(children, c.Skip)
+}
+
 // Check reads the content with everything below it and compares every digest and size.
 func Check(ctx context.Context, c ocm.Content) error {
-	return Walk(ctx, c.From, c.Root, func(d ociv1.Descriptor, raw []byte) error {
+	return WalkContent(ctx, c, func(d ociv1.Descriptor, raw []byte) error {
 		if raw != nil {
 			return nil // verified by Walk
 		}

@@ -23,11 +23,15 @@ import (
 const legacyArtifactDigest = "ociArtefactDigest/v1"
 
 // Content opens what an access refers to: beside the version's descriptor if the access is
-// repository-relative, else by the access method of its type.
+// repository-relative, else by the access method of its type. [ocm.ErrNotFound] if it was left out of
+// this copy.
 func Content(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, access ocm.Spec) (ocm.Content, error) {
 	c, err := v.Blob(ctx, access)
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return c, err
+	}
+	if IsOmitted(access.Type) {
+		return c, errOmitted(access)
 	}
 	method, err := kit.Access.For(access.Type)
 	if err != nil {

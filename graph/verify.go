@@ -264,7 +264,7 @@ func (r *Report) resource(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *No
 			if err != nil {
 				return err
 			}
-			return Check(ctx, c, *res.Digest)
+			return ExplainMissing(ctx, c, res.Labels, Check(ctx, c, *res.Digest))
 		})
 		r.add(n, ofResources+i, object, stepContent, res.Digest.String(), err)
 	}
@@ -274,6 +274,11 @@ func (r *Report) resource(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *No
 // signature does not cover their bytes; that they are what was stored is still checked.
 func (r *Report) source(ctx context.Context, n *Node, i int) {
 	s := &n.Descriptor().Component.Sources[i]
+	object := "source " + s.Element.String()
+	if IsOmitted(s.Access.Type) {
+		r.append(Step{Component: n.Key(), Object: object, Check: stepIntegrity, Verdict: Excluded, order: ofSources + i, Detail: "left out of this copy"})
+		return
+	}
 	c, err := n.Blob(ctx, s.Access)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return
@@ -283,7 +288,7 @@ func (r *Report) source(ctx context.Context, n *Node, i int) {
 	case c.Root.Digest == "": // stored in parts, each of which is compared while it is read
 		_, err = hashBytes(ctx, c, sha256.New(), digest.SHA256)
 	default:
-		err = blob.Check(ctx, c)
+		err = ExplainMissing(ctx, c, s.Labels, blob.Check(ctx, c))
 	}
-	r.add(n, ofSources+i, "source "+s.Element.String(), stepIntegrity, c.Root.Digest.String(), err)
+	r.add(n, ofSources+i, object, stepIntegrity, c.Root.Digest.String(), err)
 }

@@ -32,8 +32,9 @@ type Find func(ctx context.Context, name, version string) (ocm.Version, error)
 // Node is a component version in a graph.
 type Node struct {
 	ocm.Version
-	Children []*Node // one per reference, in the descriptor's order; empty if not followed
+	Children []*Node // one per reference that is followed, in the descriptor's order
 
+	refs    []int           // which reference leads to each child
 	matched map[string]bool // digests that the descriptor was found to have
 }
 
@@ -73,6 +74,8 @@ type Options struct {
 	Trust     bool // do not compare reference digests: for looking at a graph, never for using it
 	// Follow says whether the references of a version are followed; nil: always.
 	Follow func(ctx context.Context, v ocm.Version) (bool, error)
+	// Skip says which references are not followed; nil: none.
+	Skip func(ref *ocm.Reference) bool
 }
 
 // Walk loads the closure of roots. Versions are loaded in parallel as far as job allows.
@@ -125,8 +128,10 @@ func (w *walker) load(ctx context.Context, generation []*Node) error {
 				continue
 			}
 			refs := parent.Descriptor().Component.References
-			parent.Children = make([]*Node, len(refs))
 			for i := range refs {
+				if w.o.Skip != nil && w.o.Skip(&refs[i]) {
+					continue
+				}
 				key := refs[i].ComponentName + ":" + refs[i].Version
 				child, known := w.nodes[key]
 				if !known {
@@ -139,7 +144,7 @@ func (w *walker) load(ctx context.Context, generation []*Node) error {
 					}
 					g.Go(func() error { return w.open(gctx, parent, &refs[i], child) })
 				}
-				parent.Children[i] = child
+				parent.Children, parent.refs = append(parent.Children, child), append(parent.refs, i)
 			}
 		}
 		if err := g.Wait(); err != nil {
@@ -183,7 +188,7 @@ func (w *walker) check(generation []*Node) error {
 	}
 	for _, n := range generation {
 		for i, child := range n.Children {
-			if err := checkReference(n, i, child); err != nil {
+			if err := checkReference(n, n.refs[i], child); err != nil {
 				return err
 			}
 		}

@@ -78,7 +78,7 @@ func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r 
 	defer raw.Close()
 	mediaType, err := fetch(ctx, env, c, r, raw)
 	if err != nil {
-		return false, err
+		return false, graph.ExplainMissing(ctx, c, r.Labels, err)
 	}
 	if policy == ExtractNone {
 		return false, publish(raw, path, mode(r))

@@ -72,8 +72,8 @@ func (c copier) attached(ctx context.Context, image ocm.Content, manifests ...oc
 		}
 		return nil
 	}
-	if image.Origin == "" {
-		return copyAll() // asking costs nothing, and nothing tells two sources apart
+	if image.Origin == "" || image.Skip != nil {
+		return copyAll() // nothing tells two sources, or two parts, apart
 	}
 	key := attachedDone{place: c.place, origin: image.Origin, root: image.Root.Digest, part: hashOf(manifests)}
 	return c.job().Once(ctx, key, copyAll)
@@ -106,9 +106,10 @@ func (c copier) leftBehind(ctx context.Context, from Repo, manifest ociv1.Descri
 	return c.attachments(ctx, ocm.Content{Root: manifest, From: from, Origin: from.Origin()}, manifest)
 }
 
-// copyAttached copies what is attached to the manifest of a component version that was copied as it is.
+// copyAttached copies what is attached to the manifest of a component version that is copied as it is. What
+// is attached to images in the version came with them.
 func (c copier) copyAttached(ctx context.Context, from Repo, manifest ociv1.Descriptor) error {
-	return c.attached(ctx, ocm.Content{Root: manifest, From: from, Origin: from.Origin()}, manifest)
+	return c.attached(ctx, ocm.Content{Root: manifest, From: from, Origin: from.Origin()}, plain(manifest))
 }
 
 // manifests lists the root of an image and the manifests below it. It reads indexes only.
@@ -142,7 +143,7 @@ func (c copier) manifests(ctx context.Context, image ocm.Content) ([]ociv1.Descr
 		if err != nil {
 			return err
 		}
-		for _, child := range children {
+		for _, child := range blob.Selected(image, d, children) {
 			if err := visit(child, depth+1); err != nil {
 				return err
 			}

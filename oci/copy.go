@@ -78,23 +78,29 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if depth > blob.MaxDepth {
 		return fmt.Errorf("indexes nested more than %d deep: %w", blob.MaxDepth, ocm.ErrLimit)
 	}
-	return c.job().Once(ctx, done{c.place, d.Digest, true}, func() error {
+	index := blob.IsIndex(d.MediaType)
+	copyNode := func() error {
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
-			if there, err = c.to.Exists(ctx, d); err == nil && !there {
+			// An index may be there without all of its entries: they are looked at one by one.
+			if there, err = c.to.Exists(ctx, d); err == nil && (!there || index) {
 				raw, err = blob.ReadAll(ctx, content.From, d, blob.MaxManifest)
 			}
 			return err
 		})
-		if err != nil || there {
+		if err != nil || there && !index {
 			return err
 		}
-		if err := c.children(ctx, content, d, raw, depth); err != nil {
+		if err := c.children(ctx, content, d, raw, depth); err != nil || there {
 			return err
 		}
 		return c.job().Do(ctx, func() error { return c.to.PutManifest(ctx, plain(d), raw, "", Any()) })
-	})
+	}
+	if index && content.Skip != nil {
+		return copyNode() // what another one of this digest leaves behind is its own business
+	}
+	return c.job().Once(ctx, done{c.place, d.Digest, true}, copyNode)
 }
 
 // children copies what a manifest or index refers to.
@@ -105,7 +111,7 @@ func (c copier) children(ctx context.Context, content ocm.Content, d ociv1.Descr
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.job().Parallel())
-	for _, child := range children {
+	for _, child := range blob.Selected(content, d, children) {
 		g.Go(func() error {
 			if blob.IsManifest(child.MediaType) {
 				return c.node(ctx, content, child, depth+1)

@@ -33,7 +33,7 @@ func TestAdoptKeepsTheManifest(t *testing.T) {
 			target := oci.NewRepository(open(t), &ocm.Env{Job: ocm.NewJob(4)})
 			adopt := func() (ocm.Version, error) {
 				d := fixture.Must[ocm.Draft](t)(target.Draft(t.Context(), name, "1.0.0", nil))
-				return d.(ocm.Adopter).Adopt(t.Context(), src)
+				return d.(ocm.Adopter).Adopt(t.Context(), src, false)
 			}
 			fixture.Must[ocm.Version](t)(adopt())
 			v := fixture.Must[ocm.Version](t)(target.Open(t.Context(), name, "1.0.0"))
@@ -60,7 +60,7 @@ func TestAdoptRefusesStowaways(t *testing.T) {
 	v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
 	target := oci.NewRepository(memory.New(), &ocm.Env{})
 	d := fixture.Must[ocm.Draft](t)(target.Draft(t.Context(), name, "1.0.0", nil))
-	if _, err := d.(ocm.Adopter).Adopt(t.Context(), v); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := d.(ocm.Adopter).Adopt(t.Context(), v, false); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("expected ErrUnsupported, found %v", err)
 	}
 }
@@ -162,7 +162,7 @@ func TestWrongEmbeddedDocumentIsNotUsed(t *testing.T) {
 	var n atomic.Int64
 	store := memory.New()
 	d := fixture.Must[ocm.Draft](t)(oci.NewRepository(store, &ocm.Env{}).Draft(t.Context(), name, "1.0.0", nil))
-	fixture.Must[ocm.Version](t)(d.(ocm.Adopter).Adopt(t.Context(), v))
+	fixture.Must[ocm.Version](t)(d.(ocm.Adopter).Adopt(t.Context(), v, false))
 	v = fixture.Must[ocm.Version](t)(oci.NewRepository(costly{store, &n}, &ocm.Env{}).Open(t.Context(), name, "1.0.0"))
 	if got := v.Descriptor().Component.Version; got != "1.0.0" {
 		t.Errorf("found version %s", got)
@@ -185,7 +185,7 @@ func TestVersionIsReadBesideTheTarget(t *testing.T) {
 		t.Errorf("the target has nothing yet: %d requests, found %v", n.Load(), v.Manifest())
 	}
 	d := fixture.Must[ocm.Draft](t)(near.Draft(t.Context(), name, "1.0.0", nil))
-	fixture.Must[ocm.Version](t)(d.(ocm.Adopter).Adopt(t.Context(), want))
+	fixture.Must[ocm.Version](t)(d.(ocm.Adopter).Adopt(t.Context(), want, false))
 	if v := open(); n.Load() != 0 || v.Manifest().Digest != want.Manifest().Digest {
 		t.Errorf("the target has it: %d requests, found %v", n.Load(), v.Manifest())
 	}

@@ -110,7 +110,7 @@ func (d *draft) show(ctx context.Context, top ociv1.Descriptor, raw []byte) erro
 
 // Adopt implements [ocm.Adopter]. A manifest that refers to more than its descriptor does is not taken
 // over: what nobody speaks of would come along.
-func (d *draft) Adopt(ctx context.Context, v ocm.Version) (ocm.Version, error) {
+func (d *draft) Adopt(ctx context.Context, v ocm.Version, alone bool) (ocm.Version, error) {
 	src, ok := v.(*version)
 	if !ok || !src.tight() {
 		return nil, fmt.Errorf("%s: the manifest cannot be taken over as it is: %w", d.r, errors.ErrUnsupported)
@@ -118,13 +118,13 @@ func (d *draft) Adopt(ctx context.Context, v ocm.Version) (ocm.Version, error) {
 	if c := &src.desc.Component; c.Name != d.name || c.Version != d.version {
 		return nil, fmt.Errorf("%s: %s:%s: the descriptor says %s:%s: %w", d.r, d.name, d.version, c.Name, c.Version, ocm.ErrInvalid)
 	}
-	if err := d.adopt(ctx, src); err != nil {
+	if err := d.adopt(ctx, src, alone); err != nil {
 		return nil, fmt.Errorf("%s: %s:%s: %w", d.r, d.name, d.version, err)
 	}
 	return &version{repo: d.repo, manifest: src.manifest, desc: src.desc, blobs: src.blobs}, nil
 }
 
-func (d *draft) adopt(ctx context.Context, src *version) error {
+func (d *draft) adopt(ctx context.Context, src *version, alone bool) error {
 	content := src.content()
 	content.Name = d.name + ":" + d.version
 	raw, err := blob.ReadAll(ctx, content.From, src.manifest, blob.MaxManifest)
@@ -134,7 +134,27 @@ func (d *draft) adopt(ctx context.Context, src *version) error {
 	if err := d.copier().children(ctx, content, src.manifest, raw, 0); err != nil {
 		return err
 	}
+	if !alone { // before the version is visible: nobody may find it without its signatures
+		if err := d.copier().copyAttached(ctx, src.repo, src.manifest); err != nil {
+			return err
+		}
+	}
 	return d.show(ctx, plain(src.manifest), raw)
+}
+
+// LeftBehind names what is attached to the manifest of a version elsewhere, and does not come along when the
+// draft is committed: its manifest is another one. A version that has no manifest of its own has nothing.
+func (d *draft) LeftBehind(ctx context.Context, v ocm.Version) ([]string, error) {
+	src, ok := v.(*version)
+	if !ok || !hasAttachments(src.repo) {
+		return nil, nil
+	}
+	list, err := d.copier().leftBehind(ctx, src.repo, src.manifest)
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = a.String()
+	}
+	return names, err
 }
 
 func (d *draft) copier() copier {

@@ -61,7 +61,10 @@ func (r *Repository) Publish(ctx context.Context, c ocm.Content, name string, ov
 	path, tag := splitTag(name)
 	p := publication{r: r, repo: r.store.Repo(path), ref: ref, path: path, tag: tag, overwrite: overwrite}
 	root := plain(c.Root)
-	err = r.job().Once(ctx, published{p.place(), tag, root.Digest}, func() error { return p.publish(ctx, c) })
+	err = r.job().Once(ctx, published{p.place(), tag, root.Digest, c.Skip == nil}, func() error { return p.publish(ctx, c) })
+	if err == nil && c.Skip != nil { // what another one of this digest leaves behind is its own business
+		_, err = p.copier().copy(ctx, c)
+	}
 	if err != nil {
 		return ocm.Stored{}, fmt.Errorf("%s: %w", ref, err)
 	}
@@ -81,6 +84,7 @@ type published struct {
 	place  place
 	tag    string
 	digest digest.Digest
+	whole  bool
 }
 
 type publication struct {
@@ -94,22 +98,30 @@ type publication struct {
 // place cannot be that of a component: no component's name begins with a slash.
 func (p publication) place() place { return place{p.r, "/" + p.path} }
 
+func (p publication) copier() copier { return copier{env: p.r.env, to: p.repo, place: p.place()} }
+
 func (p publication) publish(ctx context.Context, c ocm.Content) error {
 	was, there, err := p.state(ctx, c.Root)
-	if err != nil || there {
+	if err != nil || there && !blob.IsIndex(c.Root.MediaType) { // an index may be there without all of its entries
 		return err
 	}
-	root, err := copier{env: p.r.env, to: p.repo, place: p.place()}.copy(ctx, c)
-	if err != nil || p.tag == "" {
+	root, err := p.copier().copy(ctx, c)
+	if err != nil || there || p.tag == "" {
 		return err
 	}
-	return p.r.job().Do(ctx, func() error {
+	err = p.r.job().Do(ctx, func() error {
 		raw, err := blob.ReadAll(ctx, c.From, root, blob.MaxManifest)
 		if err != nil {
 			return err
 		}
 		return p.repo.PutManifest(ctx, root, raw, p.tag, was)
 	})
+	if errors.Is(err, ocm.ErrExists) || errors.Is(err, ocm.ErrConflict) { // perhaps by somebody who wants the same
+		if _, there, again := p.state(ctx, c.Root); again == nil && there {
+			return nil
+		}
+	}
+	return err
 }
 
 // state looks where the tag leads: to this very artifact, nowhere, or to something else, which stays

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"ocm"
+	"ocm/graph"
 	"ocm/oci"
 )
 
@@ -34,7 +35,7 @@ func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
 		return nil
 	}
 	p.missing(vp, dst)
-	out, notes := merged(src, dst, p.o.Overwrite)
+	out, notes := merged(withoutPlatforms(src), dst, p.o.Overwrite)
 	vp.Notes = append(vp.Notes, notes...)
 	if !sameDocument(out, dst) {
 		vp.State = Merge
@@ -42,6 +43,22 @@ func (p *Plan) compare(ctx context.Context, vp *VersionPlan) error {
 	if vp.State == Merge {
 		vp.merged = out
 	}
+	return nil
+}
+
+// compareSame decides about a version that the target has with the very same manifest: only places of
+// content may differ from what is asked for.
+func (p *Plan) compareSame(ctx context.Context, vp *VersionPlan) error {
+	if !p.missing(vp, vp.node.Descriptor()) {
+		return nil
+	}
+	if err := p.open(ctx, vp); err != nil {
+		return err
+	}
+	if vp.base == nil || !vp.sameState() {
+		return fmt.Errorf("target %s: %s: %w while it was planned", p.Target, vp.Component, ocm.ErrConflict)
+	}
+	vp.merged = vp.base.Descriptor()
 	return nil
 }
 
@@ -55,23 +72,29 @@ func (vp *VersionPlan) sameState() bool {
 	return a != nil && b != nil && a.MediaType == b.MediaType && bytes.Equal(a.Bytes, b.Bytes)
 }
 
-// missing keeps what the target, whose descriptor is dst, has already, and reports whether it lacks something that is to be
-// copied: then the version is to be merged, else it is identical.
+// missing keeps what the target, whose descriptor is dst, has already, and what is left out now: that
+// stays as it is there. It reports whether the target lacks something that is to be copied: then the
+// version is to be merged, else it is identical.
 func (p *Plan) missing(vp *VersionPlan, dst *ocm.Descriptor) bool {
 	vp.State = Identical
+	src := vp.node.Descriptor()
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
-		access, _ := element(dst, m)
-		_, want := element(vp.node.Descriptor(), m)
-		there := published(m, *access, want) || m.Action != Upload && oci.IsLocal(access.Type)
 		switch {
-		case there:
+		case m.Action == Omit, vp.placed(m, dst) && !p.lacks(labelsOf(dst, m), labelsOf(src, m)):
 			m.Action, m.To = Keep, ""
 		case m.Moves():
 			vp.State = Merge
 		}
 	}
 	return vp.State == Merge
+}
+
+// placed reports whether the content of an element, or a part of it, is where the move would put it.
+func (vp *VersionPlan) placed(m *Move, dst *ocm.Descriptor) bool {
+	access, _ := element(dst, m)
+	_, want := element(vp.node.Descriptor(), m)
+	return published(m, *access, want) || m.Action != Upload && oci.IsLocal(access.Type)
 }
 
 // uncovered names the first content that no digest covers and that cannot be shown to be the
@@ -86,12 +109,13 @@ func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
 			continue
 		}
 		switch {
-		case oci.IsLocal(from.Type):
+		case sameOmitted(from, to):
+		case oci.IsLocal(from.Type), graph.IsOmitted(from.Type):
 			a, err := localDigest(ctx, vp.node.Version, *from)
 			if err != nil {
 				return "", fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
 			}
-			if b, err := digestAt(ctx, vp.base, *to); err != nil || a != b {
+			if b, err := digestAt(ctx, vp.base, *to); err != nil || a != b || a == "" {
 				//nolint:nilerr // what cannot be read in the target is not the same
 				return fmt.Sprintf("%s %s has no digest, source has content %s, target has access %s %s", m.Kind, m.Element, a, to.Type, b), nil
 			}
@@ -111,9 +135,13 @@ func digestAt(ctx context.Context, v ocm.Version, access ocm.Spec) (string, erro
 	return localDigest(ctx, v, access)
 }
 
-// localDigest is the digest of content beside a descriptor. Only content that is stored in parts
-// must be read for it.
+// localDigest is the digest of content beside a descriptor, or that would be there if it had not been
+// left out. Only content that is stored in parts must be read for it.
 func localDigest(ctx context.Context, v ocm.Version, access ocm.Spec) (string, error) {
+	if graph.IsOmitted(access.Type) {
+		o, err := graph.ParseOmitted(access)
+		return o.Digest, err
+	}
 	c, err := v.Blob(ctx, access)
 	if err != nil {
 		return "", err

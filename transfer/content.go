@@ -20,29 +20,33 @@ import (
 )
 
 // content stores one resource or source in the target and returns where it is now.
-func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.Draft) (ocm.Stored, error) {
+func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.Draft) (landed, error) {
 	access, want := element(vp.node.Descriptor(), m)
 	c, err := graph.Content(ctx, p.kit, p.env, vp.node.Version, *access)
 	if err == nil {
 		err = m.asPlanned(c.Root.Digest)
 	}
+	var l landed
 	if err == nil {
-		c.Name = vp.Component + " " + m.Element
-		c, err = p.checkBefore(ctx, p.fed.again(c), want)
+		c.Name, c.Alone = vp.Component+" "+m.Element, p.o.NoReferrers
+		var narrowed error
+		c, l.labels, narrowed = p.narrow(ctx, vp, m, p.fed.again(c))
+		if c, err = p.checkBefore(ctx, c, want); err == nil { // that it is not what it should be says more
+			err = narrowed
+		}
 	}
 	if err != nil {
-		return ocm.Stored{}, fmt.Errorf("source: %w", err)
+		return l, fmt.Errorf("source: %w", err)
 	}
-	var stored ocm.Stored
 	if m.Action == Upload {
-		stored, err = p.uploads.publish(ctx, m, c)
+		l.Stored, err = p.uploads.publish(ctx, m, c)
 	} else {
-		stored, err = draft.Add(ctx, c, hint(*access))
+		l.Stored, err = draft.Add(ctx, c, hint(*access))
 	}
 	if err != nil {
-		return stored, err
+		return l, refusedPart(c, err)
 	}
-	return stored, errors.Join(checkAfter(stored, want), m.asPlanned(stored.Root.Digest))
+	return l, errors.Join(checkAfter(l.Stored, want), m.asPlanned(l.Root.Digest))
 }
 
 // asPlanned compares with the digest that content had when it was planned to be moved.

@@ -126,7 +126,7 @@ func (f *feed) expand(ctx context.Context, vp *VersionPlan) error {
 		}
 		c, err := vp.node.Version.Blob(ctx, *access)
 		if err == nil && c.Root.Digest != "" {
-			err = f.expandContent(ctx, vp, c, want)
+			err = f.expandContent(ctx, vp, m, c, want)
 		}
 		if err != nil {
 			return fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
@@ -135,11 +135,15 @@ func (f *feed) expand(ctx context.Context, vp *VersionPlan) error {
 	return nil
 }
 
-func (f *feed) expandContent(ctx context.Context, vp *VersionPlan, c ocm.Content, want *ocm.Digest) error {
+func (f *feed) expandContent(ctx context.Context, vp *VersionPlan, m *Move, c ocm.Content, want *ocm.Digest) error {
 	if !want.Empty() && !want.Excluded() && !addressed(c.Root, want) {
 		f.mixed = true
 	}
-	return blob.Walk(ctx, c.From, c.Root, func(d ociv1.Descriptor, raw []byte) error {
+	c, _, err := f.plan.narrow(ctx, vp, m, c)
+	if err != nil {
+		return err
+	}
+	return blob.WalkContent(ctx, c, func(d ociv1.Descriptor, raw []byte) error {
 		if raw == nil {
 			f.needs[d.Digest] = append(f.needs[d.Digest], need{vp, d})
 		}

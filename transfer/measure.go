@@ -34,7 +34,7 @@ func (p *Plan) Measure(ctx context.Context) error {
 	for _, vp := range p.Versions {
 		for i := range vp.Moves {
 			m := &vp.Moves[i]
-			if vp.Idle() || !m.Moves() {
+			if vp.Idle() || m.Action == Keep {
 				continue
 			}
 			g.Go(func() error {
@@ -50,6 +50,10 @@ func (p *Plan) Measure(ctx context.Context) error {
 }
 
 func (p *Plan) measure(ctx context.Context, vp *VersionPlan, m *Move) error {
+	if m.Action == Omit {
+		p.measureOmitted(ctx, vp, m)
+		return nil
+	}
 	access, want := element(vp.node.Descriptor(), m)
 	c, err := graph.Content(ctx, p.kit, p.env, vp.node.Version, *access)
 	if err != nil {
@@ -72,7 +76,20 @@ func (p *Plan) measure(ctx context.Context, vp *VersionPlan, m *Move) error {
 			return err
 		}
 	}
-	return p.weigh(ctx, m, c, repository)
+	if c, _, err = p.narrow(ctx, vp, m, c); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	at, _ := p.target.(prober)
+	return m.weigh(ctx, c, at, repository)
+}
+
+// measureOmitted finds out how much is left out. Perhaps the source has not got it either.
+func (p *Plan) measureOmitted(ctx context.Context, vp *VersionPlan, m *Move) {
+	access, _ := element(vp.node.Descriptor(), m)
+	c, err := vp.node.Blob(ctx, *access)
+	if err != nil || c.Root.Digest == "" || m.weigh(ctx, c, nil, "") != nil {
+		m.Bytes = -1
+	}
 }
 
 // checkTag finds a tag that is taken, as publishing will.
@@ -96,24 +113,35 @@ func (p *Plan) checkTag(ctx context.Context, m *Move) error {
 	return nil
 }
 
-// weigh adds up the bytes of content and of everything below it.
-func (p *Plan) weigh(ctx context.Context, m *Move, c ocm.Content, repository string) error {
-	at, canAsk := p.target.(prober)
-	whole := false // a manifest that is there has everything below it
-	if canAsk {
-		var err error
-		if whole, err = at.Has(ctx, repository, c.Root); err != nil {
-			return fmt.Errorf("target: %w", err)
+// weigh adds up the bytes of content and of everything below it, and of what of it is at the target, if there
+// is one to be asked.
+func (m *Move) weigh(ctx context.Context, c ocm.Content, at prober, repository string) error {
+	has := func(d ociv1.Descriptor) (bool, error) {
+		if at == nil {
+			return false, nil
 		}
+		there, err := at.Has(ctx, repository, d)
+		if err != nil {
+			return false, fmt.Errorf("target: %w", err)
+		}
+		return there, nil
 	}
+	root, err := has(c.Root)
+	if err != nil {
+		return err
+	}
+	whole := root && !blob.IsIndex(c.Root.MediaType) // of an index there may be a part, of a manifest never
 	m.Bytes, m.Present = 0, 0
 	unknown := false
-	err := blob.Walk(ctx, c.From, c.Root, func(d ociv1.Descriptor, _ []byte) error {
+	err = blob.WalkContent(ctx, c, func(d ociv1.Descriptor, _ []byte) error {
 		there := whole
-		if canAsk && !whole && d.Digest != c.Root.Digest {
+		switch {
+		case d.Digest == c.Root.Digest:
+			there = root
+		case !whole:
 			var err error
-			if there, err = at.Has(ctx, repository, d); err != nil {
-				return fmt.Errorf("target: %w", err)
+			if there, err = has(d); err != nil {
+				return err
 			}
 		}
 		if d.Size < 0 {

@@ -23,7 +23,7 @@ func (p *Plan) place(ctx context.Context, vp *VersionPlan, m *Move, access ocm.S
 	} else if at, ok := vp.node.Version.(interface{ Repository() string }); ok {
 		m.From = at.Repository()
 	}
-	if local && m.Action == Copy {
+	if local && (m.Action == Copy || m.Action == Omit) {
 		// What is missing or malformed is told by whoever reads it.
 		if c, err := vp.node.Blob(ctx, access); err == nil && c.Root.Digest != "" {
 			m.Digest, m.mediaType = c.Root.Digest, c.Root.MediaType

@@ -16,25 +16,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"ocm"
+	"ocm/blob"
 	"ocm/graph"
 	"ocm/oci"
 )
 
 // Options say what to move. The zero value moves descriptors and the blobs beside them.
 type Options struct {
-	CopyResources bool     `json:"copyResources,omitzero"` // bring resources that live elsewhere into the target
-	CopyLocal     bool     `json:"copyLocal,omitzero"`     // the same, but only resources of relation "local"
-	CopySources   bool     `json:"copySources,omitzero"`   // sources that live elsewhere, too
-	OmitAccess    []string `json:"omitAccess,omitempty"`   // access types that stay as they are even so
-	UploadAs      string   `json:"uploadAs,omitempty"`     // [UploadLocalBlob], which is the default, or [UploadOCIArtifact]
-	Overwrite     bool     `json:"overwrite,omitzero"`     // replace a target version whose signed content differs
-	KeepExisting  bool     `json:"keepExisting,omitzero"`  // never touch a version that is in the target already
+	CopyResources bool            `json:"copyResources,omitzero"` // bring resources that live elsewhere into the target
+	CopyLocal     bool            `json:"copyLocal,omitzero"`     // the same, but only resources of relation "local"
+	CopySources   bool            `json:"copySources,omitzero"`   // sources that live elsewhere, too
+	OmitAccess    []string        `json:"omitAccess,omitempty"`   // access types that stay as they are even so
+	Select        *Select         `json:"select,omitzero"`        // what is left out; nil: nothing
+	Platforms     []blob.Platform `json:"platforms,omitempty"`    // of images for several, only these; none: all
+	NoReferrers   bool            `json:"noReferrers,omitzero"`   // leave behind what is attached to images and versions
+	UploadAs      string          `json:"uploadAs,omitempty"`     // [UploadLocalBlob], which is the default, or [UploadOCIArtifact]
+	Overwrite     bool            `json:"overwrite,omitzero"`     // replace a target version whose signed content differs
+	KeepExisting  bool            `json:"keepExisting,omitzero"`  // never touch a version that is in the target already
 
 	Unfinished bool `json:"-"` // the caller writes more, and finishes the target (see ocm.Finisher)
 	// Proof demands that the roots are verified, before the first write and after the last; nil: not.
@@ -46,6 +49,7 @@ const (
 	Copy   = "copy"   // the content becomes part of the target, beside its descriptor
 	Upload = "upload" // the artifact gets a repository of its own in the target's registry
 	Keep   = "keep"   // the access stays as it is
+	Omit   = "omit"   // the content is left out, and the access says so
 )
 
 // Move is what happens with one resource or source.
@@ -55,10 +59,11 @@ type Move struct {
 	Element   string        `json:"element"`
 	Access    string        `json:"access"` // its type at the source
 	Action    string        `json:"action"`
+	Reason    string        `json:"reason,omitempty"` // why it is left out
 	From      string        `json:"from,omitempty"`   // repository or reference that the content comes from
 	To        string        `json:"to,omitempty"`     // repository or reference that it goes to; empty: nowhere
 	Digest    digest.Digest `json:"digest,omitempty"` // of the content's root, where it is known without reading
-	Bytes     int64         `json:"bytes"`            // with everything below the root; -1: not known
+	Bytes     int64         `json:"bytes"`            // with everything below the root, as far as it moves; -1: not known
 	Present   int64         `json:"present,omitzero"` // bytes of it that the target has; known after [Plan.Measure]
 
 	index     int
@@ -67,7 +72,7 @@ type Move struct {
 }
 
 // Moves reports whether content goes to the target.
-func (m *Move) Moves() bool { return m.Action != Keep }
+func (m *Move) Moves() bool { return m.Action == Copy || m.Action == Upload }
 
 // VersionPlan is what happens with one component version.
 type VersionPlan struct {
@@ -157,22 +162,20 @@ func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
 	if err != nil {
 		return err
 	}
-	if err := p.moves(ctx, vp); err != nil || vp.State != "" {
+	if err := p.moves(ctx, vp); err != nil || vp.State == Kept {
 		return err
 	}
-	if !same {
-		return p.compare(ctx, vp)
+	switch {
+	case vp.State != "": // it is absent
+	case same:
+		err = p.compareSame(ctx, vp)
+	default:
+		err = p.compare(ctx, vp)
 	}
-	if p.missing(vp, vp.node.Descriptor()) {
-		if err := p.open(ctx, vp); err != nil {
-			return err
-		}
-		if vp.base == nil || !vp.sameState() {
-			return fmt.Errorf("target %s: %s: %w while it was planned", p.Target, vp.Component, ocm.ErrConflict)
-		}
-		vp.merged = vp.base.Descriptor()
+	if err == nil {
+		vp.Notes = append(vp.Notes, leftOutBefore(vp)...)
 	}
-	return nil
+	return err
 }
 
 // look finds out whether the target lacks a version, or has the very same manifest, which addresses all
@@ -222,28 +225,33 @@ func (p *Plan) moves(ctx context.Context, vp *VersionPlan) error {
 	for i := range c.Resources {
 		r := &c.Resources[i]
 		all := p.o.CopyResources || p.o.CopyLocal && r.Relation == ocm.RelationLocal
-		if err := p.move(ctx, vp, "resource", &r.Element, r.Access, all, i); err != nil {
+		if err := p.move(ctx, vp, &r.Element, item{vp.Component, "resource", r.Name, r.Type, r.Access}, all, i); err != nil {
 			return err
 		}
 	}
 	for i := range c.Sources {
-		if err := p.move(ctx, vp, "source", &c.Sources[i].Element, c.Sources[i].Access, p.o.CopySources, i); err != nil {
+		e := &c.Sources[i]
+		if err := p.move(ctx, vp, &e.Element, item{vp.Component, "source", e.Name, e.Type, e.Access}, p.o.CopySources, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Plan) move(ctx context.Context, vp *VersionPlan, kind string, e *ocm.Element, access ocm.Spec, all bool, index int) error {
+func (p *Plan) move(ctx context.Context, vp *VersionPlan, e *ocm.Element, it item, all bool, index int) error {
+	kind, access := it.kind, it.access
 	m := Move{Component: vp.Component, Kind: kind, Element: e.String(), Access: access.Type, Action: Keep, Bytes: -1, index: index}
 	_, unknown := p.kit.Access.For(access.Type)
+	reason, left := p.o.Select.leaves(p.kit, it)
 	switch {
-	case vp.State == Kept, !graph.HasContent(access.Type):
+	case vp.State == Kept, !graph.HasContent(access.Type), graph.IsOmitted(access.Type):
+	case left:
+		leaveOut(&m, access, reason)
 	case oci.IsLocal(access.Type):
 		m.Action = Copy
 	case isRelative(access.Type) && (!all || unknown != nil):
 		return fmt.Errorf("%s: %s %s: access %s is relative to the source repository and would lead nowhere in the target: %w", vp.Component, kind, e, access.Type, ocm.ErrInvalid)
-	case slices.Contains(p.o.OmitAccess, access.Type):
+	case p.omits(access.Type):
 	case all && unknown != nil:
 		return fmt.Errorf("%s: %s %s cannot be copied (leave it where it is by --omit-access-types %s): %w", vp.Component, kind, e, access.Type, unknown)
 	case all:

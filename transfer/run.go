@@ -90,7 +90,7 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, t *tally) error {
 	if err != nil {
 		return err
 	}
-	if err := vp.commit(ctx, draft, stored); err != nil {
+	if err := p.commit(ctx, vp, draft, stored); err != nil {
 		return err
 	}
 	atomic.AddInt64(&t.written, 1)
@@ -108,18 +108,29 @@ func (vp *VersionPlan) count() (n int) {
 	return n
 }
 
-// contents stores what moves.
-func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft) ([]ocm.Stored, error) {
-	stored := make([]ocm.Stored, len(vp.Moves))
+// landed is where the content of a move is now, and what is to be said of it.
+type landed struct {
+	ocm.Stored             // without access: the one that is there stays
+	labels     []ocm.Label // of the element
+}
+
+// contents stores what moves, and says of the rest what is left out.
+func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft) ([]landed, error) {
+	stored := make([]landed, len(vp.Moves))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, min(p.env.Job.Parallel(), maxContents/min(maxVersions, len(p.Versions)))))
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
-		if !m.Moves() {
+		if m.Action == Keep {
 			continue
 		}
 		g.Go(func() (err error) {
-			if stored[i], err = p.content(gctx, vp, m, draft); err != nil {
+			if m.Action == Omit {
+				stored[i], err = omit(gctx, vp, m)
+			} else {
+				stored[i], err = p.content(gctx, vp, m, draft)
+			}
+			if err != nil {
 				return fmt.Errorf("%s %s: %w", m.Kind, m.Element, err)
 			}
 			return nil
@@ -130,50 +141,81 @@ func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft) (
 
 // commit makes the version visible: as the very manifest of the source, if nothing changes and the target
 // can do that, else with a descriptor that leads to what was stored.
-func (vp *VersionPlan) commit(ctx context.Context, draft ocm.Draft, stored []ocm.Stored) error {
+func (p *Plan) commit(ctx context.Context, vp *VersionPlan, draft ocm.Draft, stored []landed) error {
 	out, err := vp.document(stored)
 	if err != nil {
 		return err
 	}
 	if a, ok := draft.(ocm.Adopter); ok && vp.State == Absent && out == vp.node.Descriptor() && vp.whole() {
-		_, err := a.Adopt(ctx, vp.node.Version)
+		_, err := a.Adopt(ctx, vp.node.Version, p.o.NoReferrers)
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
 	}
-	_, err = draft.Commit(ctx, out)
+	if _, err = draft.Commit(ctx, out); err == nil {
+		p.tellLeftBehind(ctx, vp, draft)
+	}
 	return err
 }
 
-// whole reports whether all that is stored beside the descriptor moves, and nothing else does.
+// tellLeftBehind names what is attached to the manifest of the source: the target has another one, to which
+// it cannot be attached. Not to be able to tell is no error.
+func (p *Plan) tellLeftBehind(ctx context.Context, vp *VersionPlan, draft ocm.Draft) {
+	d, ok := draft.(interface {
+		LeftBehind(ctx context.Context, v ocm.Version) ([]string, error)
+	})
+	if !ok || p.o.NoReferrers {
+		return
+	}
+	log := p.env.Logger().With("component", vp.Component, "manifest", vp.node.Manifest().Digest)
+	switch list, err := d.LeftBehind(ctx, vp.node.Version); {
+	case err != nil:
+		log.Info("what is attached to the version at the source is not known, and was left behind", "error", err)
+	case len(list) > 0:
+		log.Warn("left behind, because the copy has another manifest than the version to which it is attached", "attached", list)
+	}
+}
+
+// whole reports whether all that is stored beside the descriptor moves as a whole, and nothing else does.
 func (vp *VersionPlan) whole() bool {
 	for i := range vp.Moves {
-		if m := &vp.Moves[i]; (m.Action == Copy) != oci.IsLocal(m.Access) {
+		m := &vp.Moves[i]
+		if (m.Action == Copy) != oci.IsLocal(m.Access) || len(graph.Platforms(labelsOf(vp.node.Descriptor(), m).Labels)) > 0 {
 			return false
 		}
 	}
 	return true
 }
 
+// was is the descriptor that the one of the target is made of: the source's, or what it was merged to.
+func (vp *VersionPlan) was() *ocm.Descriptor {
+	if vp.State == Merge {
+		return vp.merged
+	}
+	return vp.node.Descriptor()
+}
+
 // document is the descriptor with the accesses of what was stored: the source's very own where
 // nothing changes. The promise: what signatures cover is the same on both sides, before
 // anybody sees it.
-func (vp *VersionPlan) document(stored []ocm.Stored) (*ocm.Descriptor, error) {
-	src := vp.node.Descriptor()
-	was, out := src, src
-	if vp.State == Merge {
-		was, out = vp.merged, vp.merged
-	}
+func (vp *VersionPlan) document(stored []landed) (*ocm.Descriptor, error) {
+	src, was := vp.node.Descriptor(), vp.was()
+	out := was
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
-		if access, _ := element(was, m); !m.Moves() || m.Action == Copy && sameBlob(*access, stored[i]) {
+		if m.Action == Keep {
+			continue
+		}
+		now, _ := element(was, m)
+		access, labels := vp.access(m, *now, &stored[i]), labelsOf(was, m).Labels
+		if equal(access, *now) && equal(stored[i].labels, labels) {
 			continue
 		}
 		if out == was {
 			out = was.Clone()
 		}
-		access, _ := element(out, m)
-		*access = stored[i].Access
+		to, _ := element(out, m)
+		*to, labelsOf(out, m).Labels = access, stored[i].labels
 	}
 	if out == src {
 		return out, nil
@@ -185,4 +227,20 @@ func (vp *VersionPlan) document(stored []ocm.Stored) (*ocm.Descriptor, error) {
 		return nil, fmt.Errorf("the copy would differ in what is signed (%s): %w", difference, err)
 	}
 	return out, nil
+}
+
+// access is what leads to content in its new place: what led to it before if that does as well, here or,
+// if it was left out here until now, at the source.
+func (vp *VersionPlan) access(m *Move, now ocm.Spec, l *landed) ocm.Spec {
+	if l.Access.Type == "" {
+		return now
+	}
+	if graph.IsOmitted(now.Type) {
+		from, _ := element(vp.node.Descriptor(), m)
+		now = *from
+	}
+	if m.Action == Copy && sameBlob(now, l.Stored) {
+		return now
+	}
+	return l.Access
 }

@@ -176,7 +176,7 @@ type adopterDraft struct {
 	a *adopter
 }
 
-func (d adopterDraft) Adopt(_ context.Context, v ocm.Version) (ocm.Version, error) {
+func (d adopterDraft) Adopt(_ context.Context, v ocm.Version, _ bool) (ocm.Version, error) {
 	d.a.mu.Lock()
 	defer d.a.mu.Unlock()
 	d.a.adopted = append(d.a.adopted, v.Descriptor().Component.Name)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -29,8 +28,9 @@ var ErrTag = fmt.Errorf("the tag is taken: %w", ocm.ErrExists)
 // uploads decides which artifacts get repositories of their own, and under which names. Two
 // artifacts never get the same name in silence.
 type uploads struct {
-	o  Options
-	to ocm.Publisher // nil: all artifacts are stored beside their component
+	o     Options
+	omits func(accessType string) bool // types of access that stay as they are
+	to    ocm.Publisher                // nil: all artifacts are stored beside their component
 
 	mu     sync.Mutex
 	claims map[string]claim // by reference with tag
@@ -44,7 +44,7 @@ type claim struct {
 
 // prepare finds out whether the target has room for artifacts.
 func (u *uploads) prepare(p *Plan) error {
-	u.o = p.o
+	u.o, u.omits = p.o, p.omits
 	switch p.o.UploadAs {
 	case "", UploadLocalBlob:
 		return nil
@@ -73,7 +73,7 @@ func (u *uploads) place(vp *VersionPlan, m *Move, access ocm.Spec) error {
 		return nil
 	}
 	artifact := isArtifact(access.Type)
-	if m.Action == Keep && artifact && vp.State != Kept && !slices.Contains(u.o.OmitAccess, access.Type) {
+	if m.Action == Keep && artifact && vp.State != Kept && m.Reason == "" && !u.omits(access.Type) {
 		vp.Notes = append(vp.Notes, fmt.Sprintf("%s %s stays where it is: only what is copied is uploaded (--copy-resources copies it)", m.Kind, m.Element))
 	}
 	name, _, _ := strings.Cut(hint(access), "@")

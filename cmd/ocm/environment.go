@@ -19,6 +19,7 @@ import (
 	"ocm/config"
 	"ocm/credentials"
 	"ocm/graph"
+	"ocm/inspect"
 	"ocm/oci/remote"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
@@ -122,38 +123,46 @@ func (s *session) transferDefaults(r *transferRequest) error {
 // repository that was named, others where the configuration says, then in that repository too,
 // then in those that --lookup names.
 func (s *session) finder(own ocm.Repository, component string, lookup []repositoryName) graph.Find {
+	locate := s.locator(own, component, lookup)
 	return func(ctx context.Context, name, version string) (ocm.Version, error) {
+		_, v, err := locate(ctx, name, version)
+		return v, err
+	}
+}
+
+// locator is finder for those who must know where a version was found.
+func (s *session) locator(own ocm.Repository, component string, lookup []repositoryName) inspect.Locate {
+	type place func() (ocm.Repository, error)
+	return func(ctx context.Context, name, version string) (ocm.Repository, ocm.Version, error) {
 		notFound := fmt.Errorf("%s:%s: in no repository that was named or configured: %w", name, version, ocm.ErrNotFound)
-		try := func(repo ocm.Repository, err error) (ocm.Version, error) {
-			if err != nil {
-				return nil, err
-			}
-			return repo.Open(ctx, name, version)
-		}
-		var places []func() (ocm.Version, error)
-		inOwn := func() (ocm.Version, error) { return try(own, nil) }
+		var places []place
+		inOwn := func() (ocm.Repository, error) { return own, nil }
 		if own != nil && name == component {
 			places = append(places, inOwn)
 		}
 		if s.resolvers != nil {
 			for _, spec := range s.resolvers.Match(name, version) {
-				places = append(places, func() (ocm.Version, error) { return try(s.openSpec(ctx, spec)) })
+				places = append(places, func() (ocm.Repository, error) { return s.openSpec(ctx, spec) })
 			}
 		}
 		if own != nil && name != component {
 			places = append(places, inOwn)
 		}
 		for _, l := range lookup {
-			places = append(places, func() (ocm.Version, error) { return try(s.openSource(ctx, l.typ, l.location)) })
+			places = append(places, func() (ocm.Repository, error) { return s.openSource(ctx, l.typ, l.location) })
 		}
-		for _, place := range places {
-			v, err := place()
+		for _, open := range places {
+			repo, err := open()
+			var v ocm.Version
+			if err == nil {
+				v, err = repo.Open(ctx, name, version)
+			}
 			if !errors.Is(err, ocm.ErrNotFound) {
-				return v, err
+				return repo, v, err
 			}
 			notFound = err
 		}
-		return nil, notFound
+		return nil, nil, notFound
 	}
 }
 

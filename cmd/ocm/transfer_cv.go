@@ -25,6 +25,16 @@ Without a version in the reference all versions of the component are copied, or 
 that --semver-constraint and --latest select; only the name of an archive means
 everything in it.
 
+--include, --exclude and --platform make a copy of less. What was left out is written down in the
+copy, where no signature covers it, so that "ocm check cv" tells it; "ocm verify cv" does not
+accept such a copy. A rule as component=acme.org/**,type=helmChart must match in all parts;
+several flags are alternatives, and --exclude wins. The same transfer without them completes
+the copy. An image index is kept as it is, whatever --platform leaves behind.
+
+What is attached to an image travels with it: signatures, SBOMs, attestations. So does what is
+attached to a component version, if the copy is the same to the byte. --no-referrers leaves all
+of it behind.
+
 --upload-as ociArtifact gives images that are copied into a registry a repository of their
 own, REGISTRY/PATH/NAME:TAG, where other tools find them; a tag that leads to something
 else is an error. Without it images stand beside their component.
@@ -50,6 +60,9 @@ const transferExample = `  # to a registry, with all that is needed to install i
   # from a registry into a folder that can be carried away; first only the plan
   ocm transfer cv ghcr.io/acme//acme.org/app:1.0.0 ./airgap -r --copy-resources --dry-run
   ocm transfer cv ghcr.io/acme//acme.org/app:1.0.0 ./airgap -r --copy-resources
+
+  # without the charts of one component, and of images only what is needed
+  ocm transfer cv ./archive//acme.org/app:1.0.0 ./small -r --exclude component=acme.org/lib,type=helmChart --platform linux/amd64
 
   # the newest version of a component
   ocm transfer cv ./archive//acme.org/app ./airgap --latest
@@ -79,6 +92,8 @@ type transferOptions struct {
 	verify         bool
 	trust          trustOptions
 	output         string
+	selection      selectOptions
+	noReferrers    bool
 }
 
 func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
@@ -90,6 +105,8 @@ func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	addEnum(fs, &o.uploadAs, "upload-as", "u", "how images are stored in a registry: beside their component, or in repositories of their own",
 		transfer.UploadLocalBlob, transfer.UploadOCIArtifact)
 	addSelection(fs, &o.constraint, &o.latest)
+	addSelectFlags(fs, &o.selection)
+	fs.BoolVar(&o.noReferrers, "no-referrers", false, "leave behind what is attached to images: signatures, SBOMs, attestations")
 	fs.BoolVarP(&o.overwrite, "overwrite", "f", false, "replace a version of the target that differs in what is signed")
 	fs.BoolVar(&o.noUpdate, "no-update", false, "leave versions that the target has as they are")
 	fs.BoolVarP(&o.stopOnExisting, "stop-on-existing", "E", false, "do not follow references of versions that the target has")
@@ -120,6 +137,8 @@ type transferRequest struct {
 	stopOnExisting     bool
 	lookup             []repositoryName
 	dryRun             bool
+	selected           selected
+	noReferrers        bool
 	verify             *verifyRequest     // nil: nothing is verified
 	document           *transfer.Document // the plan to make again; nil: a new one
 }
@@ -256,7 +275,7 @@ func notCopied(references int) string {
 func (o *transferOptions) request(a *app, fs *pflag.FlagSet, args []string) (transferRequest, error) {
 	r := transferRequest{constraint: o.constraint, latest: o.latest, recursive: o.recursive != 0,
 		copyResources: o.copyResources, copyLocal: o.copyLocal, copySources: o.copySources, omitTypes: o.omitTypes,
-		uploadAs: o.uploadAs, overwrite: o.overwrite, noUpdate: o.noUpdate, stopOnExisting: o.stopOnExisting, dryRun: o.dryRun,
+		uploadAs: o.uploadAs, noReferrers: o.noReferrers, overwrite: o.overwrite, noUpdate: o.noUpdate, stopOnExisting: o.stopOnExisting, dryRun: o.dryRun,
 		explicit: explicitFlags{fs.Changed("recursive"), fs.Changed("copy-resources"), fs.Changed("upload-as")}}
 	if err := o.requestProof(&r, fs); err != nil {
 		return r, err
@@ -269,6 +288,9 @@ func (o *transferOptions) request(a *app, fs *pflag.FlagSet, args []string) (tra
 		return r, err
 	}
 	if r.targetType, r.target, err = parseTarget(args[1]); err != nil {
+		return r, err
+	}
+	if r.selected, err = o.selection.parse(); err != nil {
 		return r, err
 	}
 	if o.overwrite && o.noUpdate {

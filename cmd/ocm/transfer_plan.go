@@ -20,6 +20,7 @@ import (
 
 // planFlags are those that a plan has decided about.
 var planFlags = []string{"recursive", "copy-resources", "copy-local-resources", "copy-sources", "omit-access-types", "upload-as",
+	"include", "exclude", "platform", "no-referrers",
 	"semver-constraint", "latest", "overwrite", "no-update", "stop-on-existing", "lookup"}
 
 // tellIgnored warns of flags that say nothing beside a plan.
@@ -73,7 +74,7 @@ func (r *transferRequest) replay(a *app, path string) error {
 	if r.lookup, err = parseRepositories(d.Source.Lookup); err != nil {
 		return fmt.Errorf("%s: lookup: %w", path, err)
 	}
-	r.document, r.recursive = d, d.Source.Recursive
+	r.document, r.recursive, r.selected.rules = d, d.Source.Recursive, d.Options.Select
 	return nil
 }
 
@@ -100,7 +101,7 @@ func (r *transferRequest) source(roots []ocm.Version) transfer.Source {
 
 // walk says how far references are followed.
 func (r *transferRequest) walk(target ocm.Repository) graph.Options {
-	o := graph.Options{Recursive: r.recursive}
+	o := graph.Options{Recursive: r.recursive, Skip: r.selected.rules.Skip}
 	switch {
 	case r.document != nil:
 		o.Follow = r.document.Follow()
@@ -119,7 +120,7 @@ func (s *session) transferRoots(ctx context.Context, r transferRequest) ([]ocm.V
 	if err != nil {
 		return nil, withHint(err, s.findHint(ctx, err, r.from))
 	}
-	return versionsOf(selected), nil
+	return r.selected.roots(selected, r.from.Component != "")
 }
 
 func (s *session) plannedRoots(ctx context.Context, r transferRequest) ([]ocm.Version, error) {
@@ -214,7 +215,9 @@ func toText(m *transfer.Move) string {
 
 func actionText(m *transfer.Move) string {
 	switch {
-	case m.Action == transfer.Keep || m.Bytes < 0 || m.Present == 0:
+	case m.Reason != "":
+		return m.Action + ", " + m.Reason
+	case !m.Moves() || m.Bytes < 0 || m.Present == 0:
 		return m.Action
 	case m.Present == m.Bytes:
 		return m.Action + ", there already"

@@ -293,10 +293,18 @@ func (s *session) plan(ctx context.Context, r transferRequest, g *graph.Graph, t
 	if r.document != nil {
 		return transfer.Replay(ctx, s.kit, s.env, g, target, r.document, proof)
 	}
-	return transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
+	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
 		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
+		Select: r.selected.rules, Platforms: r.selected.platforms, NoReferrers: r.noReferrers,
 		UploadAs: r.uploadAs, Overwrite: r.overwrite, KeepExisting: r.noUpdate, Proof: proof,
 	})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range r.selected.rules.Unused() {
+		s.env.Log.Warn("a rule of --include or --exclude matches nothing", "rule", text)
+	}
+	return plan, nil
 }
 
 // runOrShow does what was planned, or finds out what people want to know of it.
