@@ -166,7 +166,10 @@ func (a *author) rest(from []ocm.Sequential) error {
 			return err
 		}
 	}
-	return a.inTurn(order)
+	return a.inTurn(slices.DeleteFunc(order, func(d digest.Digest) bool { // what has come by is written
+		_, left := a.left[d]
+		return !left
+	}))
 }
 
 // inTurn writes blobs in an order. Small ones that must be fetched are on their way before it is their

@@ -83,10 +83,13 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
-			// An index may be there without all of its entries: they are looked at one by one.
-			if there, err = c.to.Exists(ctx, d); err == nil && (!there || index) {
-				raw, err = blob.ReadAll(ctx, content.From, d, blob.MaxManifest)
+			from := content.From
+			if there, err = c.to.Exists(ctx, d); there && index {
+				from = c.to // it may be there without all of its entries: they are looked at one by one
+			} else if there || err != nil {
+				return err
 			}
+			raw, err = blob.ReadAll(ctx, from, d, blob.MaxManifest)
 			return err
 		})
 		if err != nil || there && !index {

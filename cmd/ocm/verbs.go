@@ -21,6 +21,7 @@ import (
 	"ocm/graph"
 	"ocm/inspect"
 	"ocm/normalise"
+	"ocm/oci"
 	"ocm/transfer"
 )
 
@@ -254,6 +255,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 			return out, err
 		}
 	}
+	s.readBeside(ctx, r)
 	roots, err := s.transferRoots(ctx, r)
 	if err != nil {
 		return out, err
@@ -286,6 +288,24 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 		return out, err
 	}
 	return out, drain(ctx, r.from.Type, r.from.Repository, source)
+}
+
+// readBeside lets versions that the target has already be read there, unless the source has to prove
+// itself. What cannot be opened is told by those who need it.
+func (s *session) readBeside(ctx context.Context, r transferRequest) {
+	if r.verify != nil || isPipe(r.from.Type, r.from.Repository) || isPipe(r.targetType, r.target) {
+		return
+	}
+	source, err := s.openSource(ctx, r.from.Type, r.from.Repository)
+	if err != nil {
+		return
+	}
+	target, err := s.openTarget(ctx, r.targetType, r.target)
+	from, ok := source.(*oci.Repository)
+	to, is := target.(*oci.Repository)
+	if err == nil && ok && is {
+		from.Beside(to)
+	}
 }
 
 // plan decides what is to be done, or compares with what was planned before.

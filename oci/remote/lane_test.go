@@ -271,7 +271,7 @@ func TestTransportSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := conns.Load(); n > 24 {
+	if n := conns.Load(); n > 64 { // a slow machine dials some in vain; without idle ones it would be more than 100
 		t.Errorf("expected about 16 connections, found %d", n)
 	}
 }
