@@ -79,20 +79,24 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		return fmt.Errorf("indexes nested more than %d deep: %w", blob.MaxDepth, ocm.ErrLimit)
 	}
 	index := blob.IsIndex(d.MediaType)
+	_, costs := c.to.(ManifestReader)
+	// An index may be there without all of its entries. A registry has the rest of what it shows; elsewhere
+	// files get lost, and looking costs nothing.
+	look := index || !costs
 	copyNode := func() error {
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
 			from := content.From
-			if there, err = c.to.Exists(ctx, d); there && index {
-				from = c.to // it may be there without all of its entries: they are looked at one by one
+			if there, err = c.to.Exists(ctx, d); there && look {
+				from = c.to
 			} else if there || err != nil {
 				return err
 			}
 			raw, err = blob.ReadAll(ctx, from, d, blob.MaxManifest)
 			return err
 		})
-		if err != nil || there && !index {
+		if err != nil || there && !look {
 			return err
 		}
 		if err := c.children(ctx, content, d, raw, depth); err != nil || there {

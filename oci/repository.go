@@ -109,7 +109,7 @@ func (r *Repository) nearby(ctx context.Context, repo Repo, name, ref string) *v
 		return nil
 	}
 	v, err := r.near.open(ctx, name, ref)
-	if err != nil || v.manifest.Digest != there.Digest || v.lacks(ctx) != "" {
+	if err != nil || v.manifest.Digest != there.Digest || v.lacks(ctx, have) != "" {
 		return nil
 	}
 	return v

@@ -271,32 +271,56 @@ func (v *version) tight() bool {
 	return len(used) == len(v.blobs)
 }
 
-// Lacks names content of the version that is not there, or not in its whole length; empty if
-// everything is. It looks at sizes and reads no content but manifests. A registry, where each look costs a
-// request, is taken at its word.
-func (v *version) Lacks(ctx context.Context) string {
-	if _, costs := v.repo.(ManifestReader); costs {
+// Lacks names content of a version that is not in this repository, or not in its whole length, though the
+// repository shows the version; empty if everything is there. It looks at sizes and reads nothing but
+// manifests; entries of an index may have been left out. A registry, where each look costs a request, is
+// taken at its word.
+func (r *Repository) Lacks(ctx context.Context, v ocm.Version) string {
+	src, ok := v.(*version)
+	if !ok {
 		return ""
 	}
-	return v.lacks(ctx)
+	repo := r.store.Repo(RepoName(src.desc.Component.Name))
+	if _, costs := repo.(ManifestReader); costs {
+		return ""
+	}
+	return src.lacks(ctx, repo)
 }
 
-func (v *version) lacks(ctx context.Context) string {
+func (v *version) lacks(ctx context.Context, repo Repo) string {
 	for _, d := range v.blobs {
-		err := blob.Walk(ctx, v.repo, plain(d), func(d ociv1.Descriptor, raw []byte) error {
-			if raw != nil {
-				return nil
-			}
-			if there, err := v.repo.Exists(ctx, d); err != nil || !there {
-				return fmt.Errorf("blob %s: %w", d.Digest, ocm.ErrNotFound)
-			}
-			return nil
-		})
-		if err != nil {
+		if err := whole(ctx, repo, plain(d), 0); err != nil {
 			return err.Error()
 		}
 	}
 	return ""
+}
+
+// whole looks for a node and everything below it.
+func whole(ctx context.Context, repo Repo, d ociv1.Descriptor, depth int) error {
+	there, err := repo.Exists(ctx, d)
+	if err == nil && !there {
+		err = fmt.Errorf("blob %s: %w", d.Digest, ocm.ErrNotFound)
+	}
+	if err != nil || !blob.IsManifest(d.MediaType) || depth > blob.MaxDepth {
+		return err
+	}
+	raw, err := blob.ReadAll(ctx, repo, d, blob.MaxManifest)
+	if err != nil {
+		return err
+	}
+	children, err := blob.Children(d, raw)
+	for _, child := range children {
+		if blob.IsIndex(d.MediaType) {
+			if there, err := repo.Exists(ctx, child); err == nil && !there {
+				continue // it may have been left out
+			}
+		}
+		if err := whole(ctx, repo, child, depth+1); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // Blob implements [ocm.Version].

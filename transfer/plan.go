@@ -172,10 +172,47 @@ func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
 	default:
 		err = p.compare(ctx, vp)
 	}
+	if err == nil && vp.State == Identical {
+		err = p.repair(ctx, vp)
+	}
 	if err == nil {
 		vp.Notes = append(vp.Notes, leftOutBefore(vp)...)
 	}
 	return err
+}
+
+// repair brings back content that the target shows and has lost, as a look at names and sizes tells: an
+// archive that was damaged is made whole by the same transfer that made it.
+func (p *Plan) repair(ctx context.Context, vp *VersionPlan) error {
+	target, ok := p.target.(interface {
+		Lacks(ctx context.Context, v ocm.Version) string
+	})
+	if !ok {
+		return nil
+	}
+	have := vp.base
+	if have == nil {
+		have = vp.node.Version // the very same manifest
+	}
+	lost := target.Lacks(ctx, have)
+	if lost == "" {
+		return nil
+	}
+	if vp.base == nil {
+		if err := p.open(ctx, vp); err != nil || vp.base == nil {
+			return err
+		}
+	}
+	vp.State, vp.merged = Merge, vp.base.Descriptor()
+	for i := range vp.Moves {
+		m := &vp.Moves[i]
+		access, _ := element(vp.merged, m)
+		if oci.IsLocal(m.Access) && oci.IsLocal(access.Type) {
+			m.Action, m.To = Copy, p.Target
+		}
+	}
+	vp.Notes = append(vp.Notes, "the target had lost content ("+lost+"): it is copied again")
+	return nil
 }
 
 // look finds out whether the target lacks a version, or has the very same manifest, which addresses all
