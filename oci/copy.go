@@ -83,9 +83,16 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
-			// An index may be there without all of its entries: they are looked at one by one.
-			if there, err = c.to.Exists(ctx, d); err == nil && (!there || index) {
+			if there, err = c.to.Exists(ctx, d); err != nil || there && !index {
+				return err
+			}
+			if !there {
 				raw, err = blob.ReadAll(ctx, content.From, d, blob.MaxManifest)
+				return err
+			}
+			// An index may be there without all of its entries: they are looked at one by one.
+			if raw, err = blob.ReadAll(ctx, c.to, d, blob.MaxManifest); err != nil {
+				err = fmt.Errorf("target: %w", err)
 			}
 			return err
 		})
