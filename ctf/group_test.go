@@ -203,9 +203,8 @@ func sameAsNew(t *testing.T, idx *index) {
 func TestEncoder(t *testing.T) {
 	t.Parallel()
 	enc := &encoder{}
-	idx, _ := newIndex(nil)
 	for _, text := range []string{"", "r:1=A", "r:1=A r:2=B s:1=A", "r:=A r:2=B s:1=A", "r:=A", "s:1=B r:1=A", "s:1=B r:1=A r:2=Am", ""} {
-		idx, _ = newIndex(parseShort(t, text))
+		idx, _ := newIndex(parseShort(t, text))
 		var got, want strings.Builder
 		if err := errors.Join(enc.write(&got, idx), idx.write(&want)); err != nil || got.String() != want.String() {
 			t.Errorf("%s: expected %s, found %s, %v", text, &want, &got, err)

@@ -47,13 +47,12 @@ func openPart(blobs *os.Root, want ociv1.Descriptor) (*target, error) {
 	name := partName(want)
 	f, err := blobs.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		f, err = openOld(blobs, name)
+		f, err = openOld(blobs, name), nil
 	}
 	if f == nil || err != nil {
 		return nil, err
 	}
-	free, err := tryLock(f)
-	if err != nil || !free || !isOurs(blobs, name, f) {
+	if free, lerr := tryLock(f); lerr != nil || !free || !isOurs(blobs, name, f) {
 		f.Close()
 		return nil, nil // a file system without locks has no parts
 	}
@@ -71,16 +70,15 @@ func openPart(blobs *os.Root, want ociv1.Descriptor) (*target, error) {
 
 // openOld opens the part of an earlier run. It returns nil if that is not what stands there: we
 // neither follow nor remove what others put in our way.
-func openOld(blobs *os.Root, name string) (*os.File, error) {
-	fi, err := blobs.Lstat(name)
-	if err != nil || !fi.Mode().IsRegular() {
-		return nil, nil
+func openOld(blobs *os.Root, name string) *os.File {
+	if fi, err := blobs.Lstat(name); err != nil || !fi.Mode().IsRegular() {
+		return nil
 	}
 	f, err := blobs.OpenFile(name, os.O_RDWR|openSafely, 0)
 	if err != nil {
-		return nil, nil
+		return nil
 	}
-	return f, nil
+	return f
 }
 
 // isOurs reports whether name is this very file, regular, ours and known by no other name. To be asked when

@@ -109,8 +109,7 @@ func lockFolder(ctx context.Context, root *os.Root) (unlock func(), err error) {
 		return nil, explain(err)
 	}
 	for {
-		free, err := tryLock(f)
-		if free || err != nil {
+		if free, lerr := tryLock(f); free || lerr != nil {
 			return func() { f.Close() }, nil
 		}
 		select {

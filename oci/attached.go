@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -156,9 +157,17 @@ func (c copier) manifests(ctx context.Context, image ocm.Content) ([]ociv1.Descr
 // attachments lists what is attached to one manifest in the repository that the image comes from.
 func (c copier) attachments(ctx context.Context, image ocm.Content, subject ociv1.Descriptor) ([]attachment, error) {
 	var found []attachment
+	all, err := c.tagsOf(ctx, image)
+	if err != nil {
+		return nil, err
+	}
 	if lister, ok := image.From.(ReferrerLister); ok {
+		list := lister.Referrers
+		if api, ok := image.From.(apiLister); ok && all.complete && !all.cosign[ReferrersTag(subject.Digest)] {
+			list = api.ReferrersByAPI // there is no index under the tag that would be asked for instead
+		}
 		err := c.job().Do(ctx, func() error {
-			for d, err := range lister.Referrers(ctx, subject, "") {
+			for d, err := range list(ctx, subject, "") {
 				switch {
 				case err != nil:
 					return err
@@ -175,11 +184,17 @@ func (c copier) attachments(ctx context.Context, image ocm.Content, subject ociv
 			return nil, fmt.Errorf("referrers of %s: %w", subject.Digest, err)
 		}
 	}
-	tags, err := c.cosignTags(ctx, image, subject.Digest)
+	tags, err := c.cosignTags(ctx, image, subject.Digest, all)
 	for _, tag := range tags {
 		found = append(found, attachment{tag: tag})
 	}
 	return found, err
+}
+
+// apiLister is a [ReferrerLister] that can leave out its second best way.
+type apiLister interface {
+	// ReferrersByAPI is Referrers; [errors.ErrUnsupported] where there is no API for it.
+	ReferrersByAPI(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error]
 }
 
 func tooMany(subject ociv1.Descriptor) error {

@@ -87,13 +87,16 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
-			from := content.From
-			if there, err = c.to.Exists(ctx, d); there && look {
-				from = c.to
-			} else if there || err != nil {
+			if there, err = c.to.Exists(ctx, d); err != nil || there && !look {
 				return err
 			}
-			raw, err = blob.ReadAll(ctx, from, d, blob.MaxManifest)
+			if !there {
+				raw, err = blob.ReadAll(ctx, content.From, d, blob.MaxManifest)
+				return err
+			}
+			if raw, err = blob.ReadAll(ctx, c.to, d, blob.MaxManifest); err != nil {
+				err = fmt.Errorf("target: %w", err)
+			}
 			return err
 		})
 		if err != nil || there && !look {

@@ -24,22 +24,24 @@ type tagged interface {
 	Tags(ctx context.Context) iter.Seq2[string, error]
 }
 
+// tagsOf lists the tags of an image's repository, once per job; nothing is known of one that has no name.
+func (c copier) tagsOf(ctx context.Context, image ocm.Content) (*tagList, error) {
+	from, ok := image.From.(tagged)
+	if !ok || image.Origin == "" {
+		return &tagList{}, nil
+	}
+	key := tagListOf{image.Origin}
+	all := c.job().Keep(key, func() any { return &tagList{} }).(*tagList)
+	return all, c.job().Once(ctx, key, func() error {
+		return c.job().Do(ctx, func() error { return all.read(ctx, from) })
+	})
+}
+
 // cosignTags finds the tags that cosign made of a digest. It knows sha256 only.
-func (c copier) cosignTags(ctx context.Context, image ocm.Content, d digest.Digest) ([]string, error) {
+func (c copier) cosignTags(ctx context.Context, image ocm.Content, d digest.Digest, all *tagList) ([]string, error) {
 	from, ok := image.From.(tagged)
 	if !ok || d.Algorithm() != digest.SHA256 {
 		return nil, nil
-	}
-	all := &tagList{}
-	if image.Origin != "" {
-		key := tagListOf{image.Origin}
-		all = c.job().Keep(key, func() any { return &tagList{} }).(*tagList)
-		err := c.job().Once(ctx, key, func() error {
-			return c.job().Do(ctx, func() error { return all.read(ctx, from) })
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	var found []string
 	for _, suffix := range []string{".sig", ".att", ".sbom"} {
@@ -67,8 +69,8 @@ type tagListOf struct{ origin string }
 
 // tagList is what is known about the tags of a repository. It is not changed once it was read.
 type tagList struct {
-	cosign   map[string]bool
-	complete bool // what is not here does not exist
+	cosign   map[string]bool // those that are made of digests, also by others than cosign
+	complete bool            // what is not here does not exist
 }
 
 // read lists tags, if the registry lets us and there are not too many.

@@ -4,13 +4,7 @@ package transfer_test
 
 import (
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
 
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -22,42 +16,11 @@ import (
 	"ocm/transfer"
 )
 
-// dockerRegistry starts the distribution project's registry, if it is installed.
-func dockerRegistry(t *testing.T) string {
-	t.Helper()
-	bin, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("docker-registry is not on PATH")
-	}
-	l := fixture.Must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
-	url, dir := "http://"+l.Addr().String(), t.TempDir()
-	l.Close()
-	file := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), l.Addr())
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, "serve", file)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for range 200 {
-		if resp, err := http.Get(url + "/v2/"); err == nil {
-			resp.Body.Close()
-			return url
-		}
-		time.Sleep(50 * time.Millisecond) // until it listens
-	}
-	t.Fatal("docker-registry does not answer")
-	return ""
-}
-
 // The most common registry refuses an index of which not all is there. What is said helps, nothing is
 // visible, and the whole goes.
 func TestPlatformsInDockerRegistry(t *testing.T) {
 	t.Parallel()
-	url := dockerRegistry(t)
+	url := fixture.DockerRegistry(t)
 	for _, indexType := range []string{ociv1.MediaTypeImageIndex, blob.MediaTypeDockerIndex} {
 		c, _ := multi(t, indexType, "linux/amd64", "linux/arm64")
 		src := repository(memory.New())

@@ -22,7 +22,7 @@ const (
 	UploadOCIArtifact = "ociArtifact" // in repositories of their own, where the target is a registry
 )
 
-// ErrTag: the tag that an artifact should get leads to another one. It is an [ocm.ErrExists].
+// ErrTag says that the tag an artifact should get leads to another one. It is an [ocm.ErrExists].
 var ErrTag = fmt.Errorf("the tag is taken: %w", ocm.ErrExists)
 
 // uploads decides which artifacts get repositories of their own, and under which names. Two

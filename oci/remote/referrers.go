@@ -34,13 +34,26 @@ type noReferrersAPI struct{ repository string }
 // The type is compared here too, whatever the registry claims to have filtered: some take the
 // config's media type for it.
 func (r *repo) Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
+	return r.listReferrers(ctx, d, artifactType, true)
+}
+
+// ReferrersByAPI is Referrers without the fallback tag: [errors.ErrUnsupported] where there is no API.
+func (r *repo) ReferrersByAPI(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error] {
+	return r.listReferrers(ctx, d, artifactType, false)
+}
+
+func (r *repo) listReferrers(ctx context.Context, d ociv1.Descriptor, artifactType string, byTag bool) iter.Seq2[ociv1.Descriptor, error] {
 	return func(yield func(ociv1.Descriptor, error) bool) {
 		if err := r.check(d); err != nil {
 			yield(ociv1.Descriptor{}, err)
 			return
 		}
 		l := &listing{seen: newSeen(MaxReferrers), artifactType: artifactType, yield: yield}
-		err := r.referrers(ctx, d, l)
+		err := r.referrers(ctx, d, l, byTag)
+		if errors.Is(err, errors.ErrUnsupported) {
+			yield(ociv1.Descriptor{}, err)
+			return
+		}
 		if err = r.listed("referrers of "+d.Digest.String(), err); err != nil && !errors.Is(err, ocm.ErrNotFound) {
 			yield(ociv1.Descriptor{}, err)
 		}
@@ -55,7 +68,7 @@ type listing struct {
 	begun        bool // a page came
 }
 
-func (r *repo) referrers(ctx context.Context, d ociv1.Descriptor, l *listing) error {
+func (r *repo) referrers(ctx context.Context, d ociv1.Descriptor, l *listing, byTag bool) error {
 	if !r.noAPI.Load() {
 		err := r.lister.Referrers(context.WithValue(ctx, stayHere{}, true), d, l.artifactType, l.page)
 		switch {
@@ -65,6 +78,9 @@ func (r *repo) referrers(ctx context.Context, d ociv1.Descriptor, l *listing) er
 			return &badPage{fmt.Errorf("the registry's list of referrers breaks off: %w", ocm.ErrInvalid)}
 		}
 		r.noAPI.Store(true)
+	}
+	if !byTag {
+		return fmt.Errorf("%s: there is no referrers API: %w", r, errors.ErrUnsupported)
 	}
 	return r.referrersByTag(ctx, d, l)
 }
