@@ -110,7 +110,7 @@ func lockFolder(ctx context.Context, root *os.Root) (unlock func(), err error) {
 	}
 	for {
 		if free, lerr := tryLock(f); free || lerr != nil {
-			return func() { f.Close() }, nil
+			return func() { f.Close() }, nil //nolint:nilerr // where there are no locks, the check has to do
 		}
 		select {
 		case <-time.After(lockWait):
