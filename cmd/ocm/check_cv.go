@@ -16,9 +16,10 @@ import (
 	"ocm/inspect"
 )
 
-const checkLong = `Check whether component versions are complete, present and unrotten: every blob in the
-repository is read and compared with its digest, images with everything that belongs to
-them, and references are followed. All that is wrong is listed, not only the first.
+const checkLong = `Check whether component versions are complete and undamaged: every blob in the repository
+is read and compared with its digest, images with everything that belongs to them, and
+references are followed (--recursive=0: not). All that is wrong is listed, not only the
+first.
 
 The reference names one version, a component (all its versions are checked), or only an
 archive (everything in it). What a transfer left out with --exclude or --platform, and
@@ -26,7 +27,8 @@ referenced versions that are nowhere, are told as left out; content that is only
 to is elsewhere, and is read with --remote.
 
 Whether a version is what somebody signed is not checked here: "ocm verify cv" does that.
-The exit status is 0 if all is there, 4 if anything is damaged, else 1.`
+The exit status is 0 if all is there, 4 if anything is damaged, 1 if anything is missing or
+left out.`
 
 const checkExample = `  # after carrying an archive somewhere
   ocm check cv ./archive

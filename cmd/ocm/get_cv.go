@@ -52,8 +52,8 @@ func (o *getOptions) AddFlags(fs *pflag.FlagSet) {
 
 // addSelection adds the flags that select among the versions of a component.
 func addSelection(fs *pflag.FlagSet, constraint *string, latest *bool) {
-	fs.StringVar(constraint, "semver-constraint", "", "only versions in this `range`, such as '>=1.2.0, <2.0.0'; where the reference has no version")
-	fs.BoolVar(latest, "latest", false, "only the newest version; where the reference has none")
+	fs.StringVar(constraint, "semver-constraint", "", "only versions in this `range`, such as '>=1.2.0, <2.0.0' ('>=1.2.0-0' takes pre-releases too); where the reference has no version")
+	fs.BoolVar(latest, "latest", false, "only the newest version, be it a pre-release; where the reference has none")
 	alias(fs, "semver-constraint", "constraints", "c")
 }
 

@@ -20,7 +20,7 @@ type selectOptions struct {
 func addSelectFlags(fs *pflag.FlagSet, o *selectOptions) {
 	fs.StringArrayVar(&o.include, "include", nil, "copy only what matches this `rule`: key=value,... of component, resource, source, type, access; may be repeated")
 	fs.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches this `rule`, as of --include; may be repeated")
-	fs.StringSliceVar(&o.platforms, "platform", nil, "of images for several platforms copy only these, as `os/architecture,...`")
+	fs.StringSliceVar(&o.platforms, "platform", nil, "of images for several platforms copy only these, such as linux/amd64 (`os/architecture,...`)")
 }
 
 // selected is what the flags say, checked.

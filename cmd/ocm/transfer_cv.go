@@ -29,7 +29,8 @@ everything in it.
 copy, where no signature covers it, so that "ocm check cv" tells it; "ocm verify cv" does not
 accept such a copy. A rule as component=acme.org/**,type=helmChart must match in all parts;
 several flags are alternatives, and --exclude wins. The same transfer without them completes
-the copy. An image index is kept as it is, whatever --platform leaves behind.
+the copy. An image index is kept as it is, whatever --platform leaves behind;
+some registries refuse that, archives never do.
 
 What is attached to an image travels with it: signatures, SBOMs, attestations. So does what is
 attached to a component version, if the copy is the same to the byte. --no-referrers leaves all
@@ -46,13 +47,13 @@ source or target are not what they were.
 --verify verifies signatures and content at the source before anything is written, and at the
 target at the end, with the keys that "ocm verify cv" takes.
 
-A target whose name ends with .tar, .tgz or .tar.zst is an archive in one file, which is
-written at the end as a whole. ctf::- is an archive that goes to standard output, or comes
-from standard input, and is not stored anywhere in between.
+A target whose name ends with .tar, .tgz, .tar.gz or .tar.zst is an archive in one file, which
+becomes visible at the end as a whole; any other name is a folder. ctf::- is an archive that
+goes to standard output, or comes from standard input, and is not stored anywhere in between.
 
 A version becomes visible in the target when all its content is there and was compared
 with its digests. After an interruption the same command finishes the work; what is there
-already is not copied again.`
+already is not copied again, except into an archive in one file, which is written anew.`
 
 const transferExample = `  # to a registry, with all that is needed to install it there
   ocm transfer cv ./archive//acme.org/app:1.0.0 ghcr.io/acme --recursive --copy-resources
