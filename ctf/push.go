@@ -320,7 +320,7 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w (make room and run the same again: what is finished is not sent again)", err)
+		return fmt.Errorf("%w (make room and run the same again)", err)
 	case errors.Is(err, syscall.EFBIG):
 		return fmt.Errorf("%w (the file system or a process limit does not allow files of this size)", err)
 	case errors.Is(err, syscall.EROFS):

@@ -43,6 +43,9 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.
 	} else {
 		l.Stored, err = draft.Add(ctx, c, hint(*access))
 	}
+	if errors.Is(err, ocm.ErrDigest) { // it is the target that found out
+		return l, fmt.Errorf("source %s: the content is damaged (ocm check cv tells all): %w", m.From, err)
+	}
 	if err != nil {
 		return l, refusedPart(c, err)
 	}

@@ -212,7 +212,7 @@ func TestUncoveredContentIsNotExchanged(t *testing.T) {
 	}
 }
 
-// Two who change the target at once: the slower one gets a conflict and destroys nothing.
+// Two who change the target at once: the slower one looks again and destroys nothing.
 func TestTargetChangesBetweenPlanAndRun(t *testing.T) {
 	t.Parallel()
 	src, dst, _, v := twins(t, func(d *ocm.Descriptor) { sign(t, d, "second", "2") }, nil)
@@ -221,12 +221,7 @@ func TestTargetChangesBetweenPlanAndRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	amend(t, dst, reopen(t, dst, v), func(d *ocm.Descriptor) { sign(t, d, "faster", "f") })
-	_, err = p.Run(t.Context())
-	fixture.WantErr(t, err, ocm.ErrConflict, "acme.org/app")
-	if got := reopen(t, dst, v).Descriptor().Signatures; len(got) != 2 || got[1].Name != "faster" {
-		t.Errorf("signatures: %v", got)
-	}
-	mustMove(t, src, dst, v, transfer.Options{})
+	fixture.Must[*transfer.Summary](t)(p.Run(t.Context()))
 	if got := reopen(t, dst, v).Descriptor().Signatures; len(got) != 3 {
 		t.Errorf("signatures after a new plan: %v", got)
 	}

@@ -107,13 +107,14 @@ type Plan struct {
 	Target   string
 	Versions []*VersionPlan // children before parents
 
-	kit     *ocm.Kit
-	env     *ocm.Env
-	target  ocm.Repository
-	graph   *graph.Graph
-	o       Options
-	uploads uploads
-	fed     *feed // nil: no source is read front to back
+	kit      *ocm.Kit
+	env      *ocm.Env
+	target   ocm.Repository
+	graph    *graph.Graph
+	o        Options
+	uploads  uploads
+	replayed bool  // it is another one's plan, and nothing else may be done
+	fed      *feed // nil: no source is read front to back
 }
 
 // NewPlan decides what transferring the graph to target means. It reads the target, each version

@@ -110,7 +110,7 @@ func refusedPart(c ocm.Content, err error) error {
 	if c.Skip == nil || !errors.Is(err, ocm.ErrNotFound) && !errors.Is(err, ocm.ErrInvalid) {
 		return err
 	}
-	return fmt.Errorf("some registries refuse an image index of which not all platforms are there; transfer to an archive, or without --platform: %w", err)
+	return fmt.Errorf("some registries refuse an image index of which not all platforms are there; transfer to an archive, or without --platform: %v: %w", err, ocm.ErrInvalid)
 }
 
 // labelsOf is the element that a move is about, with its labels.

@@ -29,7 +29,7 @@ func TestPlatformsInDockerRegistry(t *testing.T) {
 		a.resource("image", c)
 		v := a.commit()
 		_, _, err := move(t.Context(), src, dst, v, onPlatforms(t, "linux/amd64"))
-		fixture.WantErr(t, err, ocm.ErrNotFound, "some registries refuse", "transfer to an archive, or without --platform", "MANIFEST_BLOB_UNKNOWN")
+		fixture.WantErr(t, err, ocm.ErrInvalid, "some registries refuse", "transfer to an archive, or without --platform", "MANIFEST_BLOB_UNKNOWN")
 		_, err = dst.Open(t.Context(), "acme.org/app", "1.0.0")
 		fixture.WantErr(t, err, ocm.ErrNotFound)
 		mustMove(t, src, dst, v, transfer.Options{})

@@ -221,7 +221,7 @@ func TestPartialAndWholeInOneRepository(t *testing.T) {
 			}
 			_, _, err := move(t.Context(), src, dst, versions[0], onPlatforms(t, "linux/amd64"))
 			if name == "registry" {
-				fixture.WantErr(t, err, ocm.ErrNotFound, "some registries refuse", "transfer to an archive", "MANIFEST_BLOB_UNKNOWN")
+				fixture.WantErr(t, err, ocm.ErrInvalid, "some registries refuse", "transfer to an archive", "MANIFEST_BLOB_UNKNOWN")
 			} else if err != nil {
 				t.Fatal(err)
 			}

@@ -50,6 +50,7 @@ func Replay(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, tar
 	if err != nil {
 		return nil, err
 	}
+	p.replayed = true
 	planned := d.byKey()
 	for _, vp := range p.Versions {
 		if err := vp.accept(planned[vp.Component]); err != nil {

@@ -44,7 +44,13 @@ func (p *Plan) run(ctx context.Context, t *tally) error {
 	if err := p.finish(ctx); err != nil {
 		return err
 	}
-	return p.proveTarget(ctx)
+	if err := p.proveTarget(ctx); err != nil {
+		return err
+	}
+	if p.o.Proof != nil {
+		t.verified = len(p.tops())
+	}
+	return nil
 }
 
 // versions moves all versions, children before parents.
@@ -79,7 +85,32 @@ func (p *Plan) versions(ctx context.Context, t *tally) error {
 	return g.Wait()
 }
 
+// maxRaces bounds how often a version is looked at again because somebody else wrote it meanwhile.
+const maxRaces = 3
+
+// version writes a version. If somebody else was faster, what is there now decides: the same is as good.
 func (p *Plan) version(ctx context.Context, vp *VersionPlan, t *tally) error {
+	err := p.write(ctx, vp, t)
+	for range maxRaces {
+		if errors.Is(err, ErrTag) || !errors.Is(err, ocm.ErrExists) && !errors.Is(err, ocm.ErrConflict) {
+			return err
+		}
+		now := &VersionPlan{Component: vp.Component, Moves: []Move{}, node: vp.node}
+		if derr := p.decide(ctx, now); derr != nil {
+			return derr
+		}
+		if now.Idle() {
+			return nil
+		}
+		if now.State == Absent || p.replayed { // it was something else, or this was not planned
+			return err
+		}
+		vp, err = now, p.write(ctx, now, t)
+	}
+	return err
+}
+
+func (p *Plan) write(ctx context.Context, vp *VersionPlan, t *tally) error {
 	c := &vp.node.Descriptor().Component
 	draft, err := p.target.Draft(ctx, c.Name, c.Version, vp.base)
 	if err != nil {
@@ -95,7 +126,18 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, t *tally) error {
 	}
 	atomic.AddInt64(&t.written, 1)
 	atomic.AddInt64(&t.contents, int64(vp.count()))
+	atomic.AddInt64(&t.leftOut, int64(vp.leftOut(stored)))
 	return nil
+}
+
+// leftOut is the number of contents that the copy lacks, as a whole or some platforms of them.
+func (vp *VersionPlan) leftOut(stored []landed) (n int) {
+	for i := range vp.Moves {
+		if vp.Moves[i].Action == Omit || len(graph.Platforms(stored[i].labels)) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // count is the number of contents that move.

@@ -9,16 +9,18 @@ import (
 
 // Summary tells what a run did. After an error it tells what was finished before.
 type Summary struct {
-	Versions  int     `json:"versions"`     // in the plan
-	Written   int64   `json:"written"`      // new or changed in the target
-	Unchanged int64   `json:"unchanged"`    // nothing was to be done with them
-	Contents  int64   `json:"contents"`     // resources and sources that were stored, or found stored, for the versions written
-	Blobs     int64   `json:"blobs"`        // that were moved
-	Moved     int64   `json:"bytesMoved"`   // their bytes
-	Found     int64   `json:"blobsFound"`   // that the target had
-	Mounted   int64   `json:"blobsMounted"` // that a registry took over from another of its repositories
-	Skipped   int64   `json:"bytesSkipped"` // of what was found or mounted
-	Retries   int64   `json:"retries"`      // requests that were repeated, and streams that were resumed
+	Versions  int     `json:"versions"`        // in the plan
+	Written   int64   `json:"written"`         // new or changed in the target
+	Unchanged int64   `json:"unchanged"`       // nothing was to be done with them
+	Contents  int64   `json:"contents"`        // resources and sources that were stored, or found stored, for the versions written
+	LeftOut   int64   `json:"contentsLeftOut"` // as a whole, or some platforms of them; "ocm check" tells which
+	Verified  int     `json:"verified"`        // root versions whose signatures and content were verified, at the source and at the target
+	Blobs     int64   `json:"blobs"`           // that were moved
+	Moved     int64   `json:"bytesMoved"`      // their bytes
+	Found     int64   `json:"blobsFound"`      // that the target had
+	Mounted   int64   `json:"blobsMounted"`    // that a registry took over from another of its repositories
+	Skipped   int64   `json:"bytesSkipped"`    // of what was found or mounted
+	Retries   int64   `json:"retries"`         // requests that were repeated, and streams that were resumed
 	Seconds   float64 `json:"seconds"`
 	Rate      int64   `json:"bytesPerSecond"`
 }
@@ -29,6 +31,8 @@ type tally struct {
 	begin             time.Time
 	before            Summary // what the job had counted before
 	written, contents int64
+	leftOut           int64
+	verified          int // roots
 }
 
 func (p *Plan) begin() *tally {
@@ -45,7 +49,8 @@ func (t *tally) count(s *Summary) {
 }
 
 func (t *tally) summary() *Summary {
-	s := &Summary{Versions: len(t.p.Versions), Written: atomic.LoadInt64(&t.written), Contents: atomic.LoadInt64(&t.contents)}
+	s := &Summary{Versions: len(t.p.Versions), Written: atomic.LoadInt64(&t.written), Contents: atomic.LoadInt64(&t.contents),
+		LeftOut: atomic.LoadInt64(&t.leftOut), Verified: t.verified}
 	for _, vp := range t.p.Versions {
 		if vp.Idle() {
 			s.Unchanged++

@@ -4,7 +4,10 @@ package transfer_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"ocm"
 	"ocm/blob"
@@ -147,6 +150,33 @@ func TestImageByReference(t *testing.T) {
 			}
 			if p, _ := mustMove(t, src, dst, v, transfer.Options{}); p.Versions[0].State != transfer.Identical {
 				t.Errorf("the reference must not come back: state %s", p.Versions[0].State)
+			}
+		})
+	}
+}
+
+// Of many who copy the same at the same time, one writes, and nobody fails.
+func TestSameTransferAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	for kind, open := range fixture.Places() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			from := repository(memory.New())
+			a := write(t, from, "acme.org/app", "1.0.0", nil)
+			a.resource("text", text("some text"))
+			a.commit()
+			store := open(t)
+			var g errgroup.Group
+			var written atomic.Int64
+			for range 8 {
+				g.Go(func() error {
+					s, err := moveAll(t, from, repository(store))
+					written.Add(s.Written)
+					return err
+				})
+			}
+			if err := g.Wait(); err != nil || written.Load() < 1 {
+				t.Errorf("%d wrote it, %v", written.Load(), err)
 			}
 		})
 	}

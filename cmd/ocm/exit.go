@@ -69,7 +69,7 @@ func (a *app) exit(err error) int {
 		return 0
 	}
 	if errors.Is(err, context.Canceled) && exitCode(err) == 1 {
-		fmt.Fprintln(a.err, "Error: interrupted; what was begun is not visible, and the same command goes on from there")
+		fmt.Fprintln(a.err, "Error: interrupted; what was begun is not visible, and the same command finishes the work")
 		return 1
 	}
 	text := strings.ReplaceAll(wording(err), "\n", "\n       ") // several errors stand below each other

@@ -39,6 +39,7 @@ type screen struct {
 	json     bool // progress is for machines
 	drawn    int  // lines of progress that stand on the terminal
 	progress *progress
+	now      func() time.Time
 	stop     chan struct{}
 	stopped  chan struct{}
 }
@@ -82,7 +83,8 @@ func upBy(lines int) string {
 // stopProgress; another one can begin then.
 func (s *screen) showProgress(now func() time.Time) func(ocm.Event) {
 	s.stopProgress()
-	p := &progress{begin: now(), items: map[string]ocm.Event{}}
+	p := &progress{begin: now(), quiet: progressQuiet, items: map[string]ocm.Event{}}
+	s.now = now
 	every := progressLog
 	switch {
 	case s.json:
@@ -138,6 +140,10 @@ func (s *screen) stopProgress() {
 		close(s.stop)
 		<-s.stopped
 		s.stop = nil
+		if s.json { // machines get the end of short work, too
+			s.progress.quiet = 0
+			s.draw(s.now())
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,6 +153,7 @@ func (s *screen) stopProgress() {
 // progress sums up the events of one run.
 type progress struct {
 	begin time.Time
+	quiet time.Duration // nothing is shown before
 
 	mu       sync.Mutex
 	items    map[string]ocm.Event // that are worked on
@@ -193,7 +200,7 @@ func (p *progress) look(now time.Time) (state, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := state{done: p.done, bytes: p.moved, skipped: p.skipped, elapsed: now.Sub(p.begin)}
-	if at.elapsed < progressQuiet || !p.changed {
+	if at.elapsed < p.quiet || !p.changed {
 		return at, false
 	}
 	p.changed = false

@@ -256,5 +256,12 @@ func summaryText(s *transfer.Summary) string {
 	if s.Retries > 0 {
 		more = append(more, fmt.Sprintf("retries: %d", s.Retries))
 	}
-	return strings.Join(append([]string{text}, more...), "; ")
+	text = strings.Join(append([]string{text}, more...), "; ")
+	if s.LeftOut > 0 {
+		text += "\n" + count(int(s.LeftOut), "content") + " left out, as a whole or in part (ocm check cv tells which)"
+	}
+	if s.Verified > 0 {
+		text += "\nverified: signatures and content of " + count(s.Verified, "component version") + ", at the source and at the target"
+	}
+	return text
 }
