@@ -121,7 +121,7 @@ func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
 			}
 		case oci.IsLocal(to.Type), equal(from, to), published(m, *to, nil):
 		default:
-			return fmt.Sprintf("%s %s has no digest, source has access %s, target %s", m.Kind, m.Element, from.Raw, to.Raw), nil
+			return fmt.Sprintf("%s %s has no digest, source has access %s %s, target %s %s", m.Kind, m.Element, from.Type, address(*from), to.Type, address(*to)), nil
 		}
 	}
 	return "", nil

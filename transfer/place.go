@@ -78,6 +78,9 @@ func withoutSecret(s string) string {
 		u.User, u.RawQuery, u.Fragment = nil, "", ""
 		return u.String()
 	}
+	if scheme, _, ok := strings.Cut(s, "://"); ok && !strings.EqualFold(scheme, "file") {
+		return scheme + "://…" // it cannot be read, so nobody knows where a password in it would end
+	}
 	s, _, _ = strings.Cut(s, "?")
 	slash := strings.IndexByte(s, '/')
 	if at := strings.IndexByte(s, '@'); at >= 0 && at < slash { // user:password@host/path

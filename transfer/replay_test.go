@@ -4,6 +4,7 @@ package transfer_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -244,6 +245,8 @@ func TestPlanHoldsNoSecrets(t *testing.T) {
 		`{"type":"ociArtifact","imageReference":"https://user:hunter2@registry.example/app:1"}`,
 		`{"type":"wget","url":"https://user:hunter2@acme.org/file?token=hunter2#hunter2"}`,
 		`{"type":"helm","helmRepository":"https://u:hunter2@acme.org/charts","helmChart":"app:1"}`,
+		`{"type":"wget","url":"https://user:p%zzhunter2@acme.org/file"}`,
+		`{"type":"helm","helmRepository":"https://user:hunter2/x@acme.org/charts","helmChart":"app:1"}`,
 	} {
 		a.access(string(rune('a'+i)), spec(t, raw))
 	}
@@ -251,6 +254,23 @@ func TestPlanHoldsNoSecrets(t *testing.T) {
 	raw := fixture.Must[[]byte](t)(jsonv2.Marshal(p.Document(transfer.Source{}, "")))
 	if strings.Contains(string(raw), "hunter2") || !strings.Contains(string(raw), "https://acme.org/charts/app:1") {
 		t.Error(string(raw))
+	}
+}
+
+// An error about a version that is there with another access does not repeat a signed address either.
+func TestConflictTellsNoSecrets(t *testing.T) {
+	t.Parallel()
+	src, dst := repository(memory.New()), repository(memory.New())
+	var v ocm.Version
+	for i, r := range []ocm.Repository{dst, src} {
+		a := write(t, r, "acme.org/app", "1.0.0", nil)
+		a.access("file", spec(t, fmt.Sprintf(`{"type":"wget","url":"https://user:hunter2@acme.org/%d?token=hunter2"}`, i)))
+		v = a.commit()
+	}
+	_, err := plan(t.Context(), src, dst, v, transfer.Options{})
+	fixture.WantErr(t, err, ocm.ErrExists, "https://acme.org/0", "https://acme.org/1")
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
 	}
 }
 
