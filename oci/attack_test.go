@@ -16,6 +16,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
 )
@@ -139,4 +140,50 @@ func TestDamagedVersionIsNotAbsent(t *testing.T) {
 	if _, err := repo.Open(t.Context(), "acme.org/app", "1.0.0"); errors.Is(err, ocm.ErrNotFound) || !errors.Is(err, ocm.ErrInvalid) {
 		t.Errorf("got %v, want %v", err, ocm.ErrInvalid)
 	}
+}
+
+// A manifest that names one blob with two sizes cannot be whole: who believes the other one does not
+// get it. Such a manifest is not taken over, whichever of the sizes is the true one.
+func TestAdoptRefusesTwoSizes(t *testing.T) {
+	for kind, open := range fixture.Places() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			other := ociv1.Descriptor{MediaType: "text/plain", Digest: digest.FromString("other"), Size: 5}
+			r := forge(t, forgery{
+				descriptor: `{"meta":{"schemaVersion":"v2"},"component":{"name":"` + name + `","version":"1.0.0","provider":"p","repositoryContexts":[],"sources":[],"componentReferences":[],
+					"resources":[{"name":"r","version":"1.0.0","type":"blob","relation":"local","access":{"type":"localBlob/v1","mediaType":"text/plain","localReference":"` + other.Digest.String() + `"}}]}}`,
+				manifest: func(m *ociv1.Manifest) {
+					wrong := other
+					wrong.Size = 1005
+					m.Layers = append(m.Layers, other, wrong)
+				},
+			})
+			v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+			target := oci.NewRepository(open(t), &ocm.Env{Job: ocm.NewJob(2)})
+			d := fixture.Must[ocm.Draft](t)(target.Draft(t.Context(), name, "1.0.0", nil))
+			// As a transfer does: first the content, then the manifest.
+			fixture.Must[ocm.Stored](t)(d.Add(t.Context(), fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access)), ""))
+			if _, err := d.(ocm.Adopter).Adopt(t.Context(), v, false); !errors.Is(err, ocm.ErrInvalid) {
+				t.Errorf("expected %v, found %v", ocm.ErrInvalid, err)
+			}
+			if _, err := target.Open(t.Context(), name, "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
+				t.Errorf("the version is visible: %v", err)
+			}
+		})
+	}
+}
+
+// The same for the entries of an index: an image that comes along with a version.
+func TestCopyRefusesAnIndexWithTwoSizes(t *testing.T) {
+	h := heap{}
+	image := h.put(ociv1.MediaTypeImageManifest, ociv1.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, Config: h.put("application/vnd.oci.image.config.v1+json", []byte("{}")),
+	})
+	wrong := image
+	wrong.Size++
+	index := h.put(ociv1.MediaTypeImageIndex, ociv1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: []ociv1.Descriptor{image, wrong}})
+	target := oci.NewRepository(memory.New(), &ocm.Env{Job: ocm.NewJob(1)})
+	d := fixture.Must[ocm.Draft](t)(target.Draft(t.Context(), name, "1.0.0", nil))
+	_, err := d.Add(t.Context(), ocm.Content{Root: index, From: h}, "")
+	fixture.WantErr(t, err, ocm.ErrInvalid, image.Digest.String())
 }

@@ -78,6 +78,9 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if depth > blob.MaxDepth {
 		return fmt.Errorf("indexes nested more than %d deep: %w", blob.MaxDepth, ocm.ErrLimit)
 	}
+	if err := c.oneSize(d); err != nil {
+		return err
+	}
 	index := blob.IsIndex(d.MediaType)
 	_, costs := c.to.(ManifestReader)
 	// An index may be there without all of its entries. A registry has the rest of what it shows; elsewhere
@@ -138,6 +141,9 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 	if err := blob.CheckDigest(d.Digest); err != nil {
 		return err
 	}
+	if err := c.oneSize(d); err != nil {
+		return err
+	}
 	put := func() error {
 		return c.job().Do(ctx, func() error { return c.put(ctx, content, d) })
 	}
@@ -155,6 +161,21 @@ func (c copier) blob(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		return put()
 	})
 }
+
+// oneSize refuses a digest that is named with two sizes. What is copied once is copied for all who
+// name it, so they must mean the same.
+func (c copier) oneSize(d ociv1.Descriptor) error {
+	if d.Size < 0 {
+		return nil
+	}
+	if size := c.job().Keep(sizeOf{d.Digest}, func() any { return d.Size }); size != d.Size {
+		return fmt.Errorf("%s is named with %d and with %d bytes: %w", d.Digest, size, d.Size, ocm.ErrInvalid)
+	}
+	return nil
+}
+
+// sizeOf is the key under which a job remembers the size that a blob was named with.
+type sizeOf struct{ digest digest.Digest }
 
 // arrival is the key under which a job remembers that a blob has come to a target for the first time.
 type arrival struct {
