@@ -169,7 +169,7 @@ func (v *DocumentVersion) check() error {
 	}
 	for i := range v.Moves {
 		m := &v.Moves[i]
-		if !slices.Contains([]string{Copy, Upload, Keep, Omit}, m.Action) || m.Digest != "" && m.Digest.Validate() != nil {
+		if !slices.Contains([]string{Copy, Upload, Keep, Omit}, m.Action) || m.Digest != "" && m.Digest.Validate() != nil || m.Replaces != "" && m.Replaces.Validate() != nil {
 			return fmt.Errorf("%s: %.40s %.100q: its action or digest is none: %w", v.key(), m.Kind, m.Element, ocm.ErrInvalid)
 		}
 	}

@@ -109,6 +109,8 @@ func (p *Plan) checkTag(ctx context.Context, m *Move) error {
 		return err
 	case found != m.Digest && !p.o.Overwrite:
 		return fmt.Errorf("%s leads to %s, expected %s: %w (--overwrite moves the tag)", m.To, found, m.Digest, ErrTag)
+	case found != m.Digest:
+		m.Replaces = found
 	}
 	return nil
 }

@@ -59,12 +59,13 @@ type Move struct {
 	Element   string        `json:"element"`
 	Access    string        `json:"access"` // its type at the source
 	Action    string        `json:"action"`
-	Reason    string        `json:"reason,omitempty"` // why it is left out
-	From      string        `json:"from,omitempty"`   // repository or reference that the content comes from
-	To        string        `json:"to,omitempty"`     // repository or reference that it goes to; empty: nowhere
-	Digest    digest.Digest `json:"digest,omitempty"` // of the content's root, where it is known without reading
-	Bytes     int64         `json:"bytes"`            // with everything below the root, as far as it moves; -1: not known
-	Present   int64         `json:"present,omitzero"` // bytes of it that the target has; known after [Plan.Measure]
+	Reason    string        `json:"reason,omitempty"`   // why it is left out
+	From      string        `json:"from,omitempty"`     // repository or reference that the content comes from
+	To        string        `json:"to,omitempty"`       // repository or reference that it goes to; empty: nowhere
+	Replaces  digest.Digest `json:"replaces,omitempty"` // what the tag of an upload leads to, and no longer will; known after [Plan.Measure]
+	Digest    digest.Digest `json:"digest,omitempty"`   // of the content's root, where it is known without reading
+	Bytes     int64         `json:"bytes"`              // with everything below the root, as far as it moves; -1: not known
+	Present   int64         `json:"present,omitzero"`   // bytes of it that the target has; known after [Plan.Measure]
 
 	index     int
 	name      string // repository path and tag of an upload

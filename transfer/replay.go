@@ -53,7 +53,11 @@ func Replay(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, tar
 	p.replayed = true
 	planned := d.byKey()
 	for _, vp := range p.Versions {
-		if err := vp.accept(planned[vp.Component]); err != nil {
+		err := vp.accept(planned[vp.Component])
+		if err == nil {
+			err = p.acceptTags(ctx, vp, planned[vp.Component])
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s is not as it was planned: %w: %w", vp.Component, err, ocm.ErrConflict)
 		}
 	}
@@ -107,6 +111,29 @@ func (vp *VersionPlan) accept(v *DocumentVersion) error {
 			return fmt.Errorf("%s: planned was %s, found %s", name, planned.Digest, m.Digest)
 		case m.Digest == "":
 			m.Digest = planned.Digest
+		}
+	}
+	return nil
+}
+
+// acceptTags allows to move only tags that lead to where they did when it was planned.
+func (p *Plan) acceptTags(ctx context.Context, vp *VersionPlan, v *DocumentVersion) error {
+	at, ok := p.target.(prober)
+	if !ok || !p.o.Overwrite {
+		return nil // no tag is moved
+	}
+	for i := range vp.Moves {
+		m, planned := &vp.Moves[i], &v.Moves[i]
+		if _, tag := cutTag(m.name); vp.Idle() || m.Action != Upload || tag == "" {
+			continue
+		}
+		found, err := at.Tagged(ctx, m.name)
+		switch {
+		case errors.Is(err, ocm.ErrNotFound), err == nil && (found == m.Digest || found == planned.Replaces):
+		case err != nil:
+			return err
+		default:
+			return fmt.Errorf("%s %s: the tag %s leads to %s, planned was to replace %q", m.Kind, m.Element, m.To, found, planned.Replaces)
 		}
 	}
 	return nil

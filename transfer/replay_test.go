@@ -168,6 +168,28 @@ func TestReplayOfAMovedTag(t *testing.T) {
 	}
 }
 
+// A plan that was reviewed with a free tag, or one that leads to something known, moves no other tag: overwriting was
+// allowed for what stands in the plan.
+func TestReplayDoesNotOverwriteAnotherTag(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"", "known"} {
+		url := fixture.Registry(t)
+		store := base(t, url, "")
+		src, dst := repository(memory.New()), repository(store)
+		if before != "" {
+			publish(t, url, "team/app", "v1", fixture.Image(before))
+		}
+		a := write(t, src, "acme.org/app", "1.0.0", nil)
+		a.named("image", "team/app:v1", fixture.Image("ours"))
+		v := a.commit()
+		d := written(t, fixture.Must[*transfer.Plan](t)(plan(t.Context(), src, dst, v, transfer.Options{UploadAs: transfer.UploadOCIArtifact, Overwrite: true})))
+		fixture.Must[*transfer.Plan](t)(replay(t.Context(), src, dst, v, d))
+		publish(t, url, "team/app", "v1", fixture.Image("theirs"))
+		_, err := replay(t.Context(), src, dst, v, d)
+		fixture.WantErr(t, err, ocm.ErrConflict, "team/app:v1", fixture.Image("theirs").Root.Digest.String())
+	}
+}
+
 // What the target had was not looked behind when it was planned, and is not now.
 func TestReplayWithStopOnExisting(t *testing.T) {
 	t.Parallel()
