@@ -226,9 +226,14 @@ func (p *Plan) look(ctx context.Context, vp *VersionPlan) (same bool, err error)
 	}); ok {
 		found, err := h.Head(ctx, c.Name, c.Version)
 		same = err == nil && found == vp.node.Manifest().Digest
-		if errors.Is(err, ocm.ErrNotFound) {
+		switch {
+		case errors.Is(err, ocm.ErrNotFound):
 			vp.State = Absent
 			return false, nil
+		case err != nil && p.o.Overwrite:
+			return false, fmt.Errorf("target: cannot be read, so it cannot be replaced safely: %w", err)
+		case err != nil:
+			return false, fmt.Errorf("target: %w", err)
 		}
 	}
 	if !same {

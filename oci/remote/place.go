@@ -4,6 +4,7 @@ package remote
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -30,11 +31,12 @@ import (
 // registry was seen to answer 201 for a blob that had just been stored; until then it is asked
 // by HEAD.
 //
-// A registry that says 201 although the blob is not there would be believed here. It is found out
-// when the manifest that names the blob is put: an honest registry refuses that
-// (MANIFEST_BLOB_UNKNOWN). One that lies there too has no blobs to be relied on; what is read
-// from it fails, and verification of the target says so.
+// A registry that says 201 for a blob that nobody has is not asked for mounts any more: before the first 201
+// is believed, it is asked for such a one.
 type mounts struct {
+	once sync.Once
+	liar bool // set by once
+
 	mu     sync.Mutex
 	self   answerKind
 	unable map[string]bool // origins that it does not mount from, "" for all
@@ -129,6 +131,8 @@ func (r *repo) find(ctx context.Context, d ociv1.Descriptor, origins []string) (
 		}
 		ok, u, err := r.mount(ctx, d, from)
 		switch {
+		case ok && err == nil && r.lies(ctx):
+			continue
 		case ok || err != nil:
 			return oci.Mounted, nil, err
 		case u == nil:
@@ -163,7 +167,7 @@ func (r *repo) origin(origin string) string {
 }
 
 // proveMount finds out once whether this registry can be asked by a mount, with a blob that is
-// certainly there. It fails nothing.
+// certainly there and one that certainly is nowhere. It fails nothing.
 func (r *repo) proveMount(ctx context.Context, d ociv1.Descriptor) {
 	m := &r.session.mounts
 	if !m.claim() {
@@ -171,6 +175,8 @@ func (r *repo) proveMount(ctx context.Context, d ociv1.Descriptor) {
 	}
 	ok, u, err := r.mount(ctx, d, r.name)
 	switch {
+	case ok && r.lies(ctx):
+		m.learn(fails)
 	case ok:
 		m.learn(works)
 	case ctx.Err() != nil:
@@ -182,6 +188,24 @@ func (r *repo) proveMount(ctx context.Context, d ociv1.Descriptor) {
 		}
 	}
 	r.abandon(ctx, u)
+}
+
+// lies reports whether the registry claims to have mounted what nobody has: its word is worth
+// nothing then, and a version could become visible without its content.
+func (r *repo) lies(ctx context.Context) bool {
+	m := &r.session.mounts
+	m.once.Do(func() {
+		var nonce [32]byte
+		rand.Read(nonce[:]) // never fails
+		nowhere := ociv1.Descriptor{Digest: digest.NewDigestFromBytes(digest.SHA256, nonce[:]), Size: 1}
+		var u *upload
+		if m.liar, u, _ = r.mount(ctx, nowhere, r.name); m.liar {
+			m.refuse("")
+			r.session.env.Logger().Warn("the registry claims to have mounted what nobody has; it is not asked again", "registry", r.session.name)
+		}
+		r.abandon(ctx, u)
+	})
+	return m.liar
 }
 
 // mount takes a blob over from another repository of the registry, or from this one. Where it
