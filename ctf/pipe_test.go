@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -321,6 +320,18 @@ func TestPacked_inOrder(t *testing.T) {
 	}
 }
 
+// countedArchive counts what is read of a file.
+type countedArchive struct {
+	*os.File
+	n int64
+}
+
+func (c *countedArchive) ReadAt(b []byte, at int64) (int, error) {
+	n, err := c.File.ReadAt(b, at)
+	c.n += int64(n)
+	return n, err
+}
+
 // A tar is found by its headers: no content is read.
 func TestTar_sparse50GiB(t *testing.T) {
 	t.Parallel()
@@ -348,16 +359,19 @@ func TestTar_sparse50GiB(t *testing.T) {
 	if fi, err := f.Stat(); err != nil || fi.Sys().(*syscall.Stat_t).Blocks*512 > 1<<30 {
 		t.Skip("the file system has no sparse files")
 	}
-	begin := time.Now()
+	c := &countedArchive{File: f}
+	if _, err := newTar(c, at+1024); err != nil {
+		t.Fatal(err)
+	}
+	if c.n > 4<<20 { // reading is what takes time: "make bench" measures that
+		t.Errorf("opening has read %d bytes", c.n)
+	}
 	s, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	for range s.Repo("r").Tags(t.Context()) {
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("opening and listing took %v", took)
 	}
 	rc, err := s.Repo("r").Fetch(t.Context(), ociv1.Descriptor{Digest: digest.FromString("999"), Size: size})
 	if err != nil {

@@ -26,7 +26,7 @@ func TestMergeIsNotQuadratic(t *testing.T) {
 	if len(out.NestedDigests) != 50_000 || len(out.Component.Labels) != 100_000 {
 		t.Errorf("%d nested digests, %d labels", len(out.NestedDigests), len(out.Component.Labels))
 	}
-	if d := time.Since(start); d > 10*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Errorf("merging took %v", d)
 	}
 }

@@ -194,7 +194,7 @@ func TestWrongPortIsReportedSoon(t *testing.T) {
 	began := time.Now()
 	_, err = s.Repo("a").Resolve(t.Context(), "1")
 	check(t, err, nil, []string{"nobody listens on " + addr})
-	if took := time.Since(began); took > 3*time.Second { // 0.9 s; the machine may be busy
+	if took := time.Since(began); took > 8*time.Second { // 0.9 s; the machine may be busy
 		t.Errorf("it took %v", took)
 	}
 }
