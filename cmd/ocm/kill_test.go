@@ -272,7 +272,7 @@ func freshTarget(t *testing.T, kind string) func() string {
 	if kind != "folder" {
 		s, err := ctf.Open(filepath.Join(dir, kind))
 		if err != nil {
-			t.Skip("archives in one file cannot be written")
+			t.Fatal("archives in one file cannot be written:", err)
 		}
 		s.Close()
 	}
