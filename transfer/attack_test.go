@@ -16,14 +16,14 @@ import (
 func TestMergeIsNotQuadratic(t *testing.T) {
 	t.Parallel()
 	src, dst := &ocm.Descriptor{}, &ocm.Descriptor{}
-	for i := range 50_000 {
+	for i := range 150_000 {
 		src.NestedDigests = append(src.NestedDigests, ocm.NestedDigest{Name: fmt.Sprintf("acme.org/n%d", i), Version: "1.0.0"})
 		src.Component.Labels = append(src.Component.Labels, ocm.Label{Name: fmt.Sprintf("l%d", i), Value: ocm.RawJSON("1")})
 		dst.Component.Labels = append(dst.Component.Labels, ocm.Label{Name: fmt.Sprintf("s%d", i), Value: ocm.RawJSON("1"), Signing: true})
 	}
 	start := time.Now()
 	out, _ := merged(src, dst, false)
-	if len(out.NestedDigests) != 50_000 || len(out.Component.Labels) != 100_000 {
+	if len(out.NestedDigests) != 150_000 || len(out.Component.Labels) != 300_000 {
 		t.Errorf("%d nested digests, %d labels", len(out.NestedDigests), len(out.Component.Labels))
 	}
 	if d := time.Since(start); d > time.Minute {
