@@ -413,14 +413,14 @@ func TestUploadWithoutEnd(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"confirms early": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "/v2/a/blobs/uploads/1")
-			w.WriteHeader(map[string]int{"HEAD": 404, "POST": 202, "PUT": 201, "DELETE": 204}[r.Method])
+			w.WriteHeader(map[string]int{"GET": 404, "HEAD": 404, "POST": 202, "PUT": 201, "DELETE": 204}[r.Method])
 		},
 		"says OK": status(200, "text/html", "<html>hello</html>"),
 		"other digest": func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
 			w.Header().Set("Location", "/v2/a/blobs/uploads/1")
-			w.WriteHeader(map[string]int{"HEAD": 404, "POST": 202, "PUT": 201, "DELETE": 204}[r.Method])
+			w.WriteHeader(map[string]int{"GET": 404, "HEAD": 404, "POST": 202, "PUT": 201, "DELETE": 204}[r.Method])
 		},
 		"digest invalid": func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)

@@ -57,33 +57,34 @@ func (m *meter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = io.NopCloser(bytes.NewReader(raw))
 	}
 	m.Handler.ServeHTTP(w, r)
-	if body.broken {
+	if body.broken.Load() {
 		panic(http.ErrAbortHandler)
 	}
-	if body.n > 0 {
+	if n := body.n.Load(); n > 0 {
 		m.mu.Lock()
-		m.parts = append(m.parts, body.n)
+		m.parts = append(m.parts, n)
 		m.mu.Unlock()
 	}
 }
 
+// metered is a body. A reverse proxy may read it a moment longer than its handler runs.
 type metered struct {
 	m    *meter
 	r    *http.Request
 	body io.ReadCloser
-	n    int64
 
-	broken bool
+	n      atomic.Int64
+	broken atomic.Bool
 }
 
 func (b *metered) Read(p []byte) (int, error) {
 	if b.m.cut != nil && b.r.ContentLength > 0 && b.m.cut(b.r, b.m.bytes.Load()) {
-		b.broken = true
+		b.broken.Store(true)
 		return 0, io.ErrUnexpectedEOF
 	}
 	p = p[:min(len(p), 64<<10)]
 	n, err := b.body.Read(p)
-	b.n += int64(n)
+	b.n.Add(int64(n))
 	b.m.bytes.Add(int64(n))
 	if b.m.perSecond > 0 {
 		time.Sleep(time.Duration(float64(n) / b.m.perSecond * float64(time.Second)))
