@@ -41,12 +41,42 @@ type Signer interface {
 
 // Verifier judges signatures of one family of algorithms.
 type Verifier interface {
-	// Verify returns nil only if sig is a good signature over sig.Digest by a key that
-	// env.Credentials holds or leads to. [ErrSignature] otherwise; what cannot be
-	// judged is an error too. Whether sig.Digest is the right digest is the caller's
+	// Verify returns without an error only if sig is a good signature over sig.Digest by somebody whom
+	// env.Credentials or the spec say to trust. [ErrSignature] otherwise; what cannot be judged is an error
+	// too, and a [CheckError] says which check it was. Whether sig.Digest is the right digest is the caller's
 	// business.
-	Verify(ctx context.Context, env *Env, sig Signature, s Spec) error
+	//
+	// The findings are what was established, in the order of the checks, also before an error. A good
+	// signature has at least the finding [FoundSigner].
+	Verify(ctx context.Context, env *Env, sig Signature, s Spec) ([]Finding, error)
 }
+
+// Finding is one fact that a [Verifier] has established about a signature.
+type Finding struct {
+	Check  string // one of the constants below, or a check of the algorithm's own
+	Detail string // for people: the key, the chain, the time, …
+}
+
+// Checks that [Verifier]s have in common.
+const (
+	FoundValue    = "signature value"   // the signature fits the key
+	FoundChain    = "certificate chain" // the signer's certificate leads to a trust anchor
+	FoundTime     = "signing time"      // when it was signed, by whose word; what is dated is judged at that time
+	FoundIdentity = "identity"          // the signer is whom the verifier expects
+	FoundLog      = "transparency log"  // the signature was published
+	FoundSigner   = "signer"            // who signed: key, certificate or identity
+)
+
+// CheckError is a failure of a named check.
+type CheckError struct {
+	Check string // as in [Finding]
+	Err   error
+}
+
+func (e *CheckError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *CheckError) Unwrap() error { return e.Err }
 
 // Credentials finds secrets.
 type Credentials interface {

@@ -133,7 +133,7 @@ func TestWhatWasSignedVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rep.Steps) != 2+1+4 {
+	if len(rep.Steps) != 3+1+4 {
 		t.Errorf("steps: %+v", rep.Steps)
 	}
 	l.sign("root", graph.SignOptions{Name: "second", Algorithm: rsa.PKCS1v15, Hash: ocm.SHA512, Normalisation: normalise.V4})

@@ -176,14 +176,26 @@ func (r *Report) signatures(ctx context.Context, kit *ocm.Kit, env *ocm.Env, n *
 			continue
 		}
 		r.add(n, 0, object, stepDescriptor, sig.Digest.String(), nil)
-		r.add(n, 0, object, stepSignature, sig.Signature.Algorithm, judge(ctx, kit, env, sig, o))
+		found, err := judge(ctx, kit, env, sig, o)
+		check, detail := stepSignature, sig.Signature.Algorithm
+		for _, f := range found {
+			if f.Check == ocm.FoundSigner {
+				detail += " by " + f.Detail
+				continue
+			}
+			r.add(n, 0, object, f.Check, f.Detail, nil)
+		}
+		if failed := (*ocm.CheckError)(nil); errors.As(err, &failed) {
+			check = failed.Check
+		}
+		r.add(n, 0, object, check, detail, err)
 	}
 }
 
-func judge(ctx context.Context, kit *ocm.Kit, env *ocm.Env, sig ocm.Signature, o VerifyOptions) error {
+func judge(ctx context.Context, kit *ocm.Kit, env *ocm.Env, sig ocm.Signature, o VerifyOptions) ([]ocm.Finding, error) {
 	v, err := kit.Verifiers.For(sig.Signature.Algorithm)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, ocm.ErrSignature)
+		return nil, fmt.Errorf("%w: %w", err, ocm.ErrSignature)
 	}
 	var spec ocm.Spec
 	if o.Spec != nil {

@@ -21,11 +21,11 @@ import (
 // signedBy accepts a signature by its text.
 type signedBy string
 
-func (s signedBy) Verify(_ context.Context, _ *ocm.Env, sig ocm.Signature, _ ocm.Spec) error {
+func (s signedBy) Verify(_ context.Context, _ *ocm.Env, sig ocm.Signature, _ ocm.Spec) ([]ocm.Finding, error) {
 	if sig.Signature.Value != string(s) {
-		return fmt.Errorf("signed by %s: %w", sig.Signature.Value, ocm.ErrSignature)
+		return nil, fmt.Errorf("signed by %s: %w", sig.Signature.Value, ocm.ErrSignature)
 	}
-	return nil
+	return []ocm.Finding{{Check: ocm.FoundSigner, Detail: string(s)}}, nil
 }
 
 // proven moves a version, with everything below it if recursive, if the signature is that of alice.

@@ -150,7 +150,7 @@ func shortDetail(c check) string {
 		detail, _, _ := strings.Cut(c.Detail, " (") // the algorithm that normalised
 		return shortDigests(detail)
 	}
-	if c.Check == "signature" {
+	if strings.HasPrefix(c.Object, "signature") {
 		return shortFailure(c.Detail)
 	}
 	return shortError(c.Detail)

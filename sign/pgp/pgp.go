@@ -121,45 +121,52 @@ func sign(ctx context.Context, env *ocm.Env, name string, d ocm.Digest, s ocm.Sp
 }
 
 // Verify judges a signature. Every error wraps [ocm.ErrSignature].
-func (Handler) Verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) error {
-	if err := verify(ctx, env, sig, s); err != nil {
-		return fmt.Errorf("signature %q: %w: %w", sig.Name, ocm.ErrSignature, err)
+func (Handler) Verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) ([]ocm.Finding, error) {
+	found, err := verify(ctx, env, sig, s)
+	if err != nil {
+		return found, fmt.Errorf("signature %q: %w: %w", sig.Name, ocm.ErrSignature, err)
 	}
-	return nil
+	return found, nil
 }
 
-func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) (err error) {
+func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) (found []ocm.Finding, err error) {
 	defer noPanic(&err)
 	cfg, _, err := parseConfig(s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if sig.Signature.MediaType != MediaType || sig.Signature.Algorithm != Algorithm {
-		return fmt.Errorf("algorithm %q with media type %q, expected %s with %s: %w",
+		return nil, fmt.Errorf("algorithm %q with media type %q, expected %s with %s: %w",
 			sig.Signature.Algorithm, sig.Signature.MediaType, Algorithm, MediaType, ocm.ErrInvalid)
 	}
 	sum, err := hashed(sig.Digest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	raw, issuer, err := decodeSignature(sig.Signature.Value)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	id := identity(sig.Name)
 	secret, err := env.Resolve(ctx, id)
 	if err != nil {
-		return fmt.Errorf("no public key, configure one for the consumer %s: %w", id, err)
+		return nil, fmt.Errorf("no public key, configure one for the consumer %s: %w", id, err)
 	}
 	keys, err := verifyingKeys(secret, cfg.KeyFingerprint)
 	if err != nil {
-		return fmt.Errorf("credentials for %s: %w", id, err)
+		return nil, fmt.Errorf("credentials for %s: %w", id, err)
 	}
 	config := &packet.Config{Time: env.Time}
-	if _, _, err := openpgp.VerifyDetachedSignature(keys, bytes.NewReader(sum), bytes.NewReader(raw), config); err != nil {
-		return fmt.Errorf("the signature by key %016X over the digest %s does not fit the keys in %s: it was made with another key, or the version was changed: %w", issuer, &sig.Digest, source(secret, "publicKeyPGP"), err)
+	made, by, err := openpgp.VerifyDetachedSignature(keys, bytes.NewReader(sum), bytes.NewReader(raw), config)
+	if err != nil {
+		err = fmt.Errorf("the signature by key %016X over the digest %s does not fit the keys in %s: it was made with another key, or the version was changed: %w", issuer, &sig.Digest, source(secret, "publicKeyPGP"), err)
+		return nil, &ocm.CheckError{Check: ocm.FoundValue, Err: err}
 	}
-	return stillGood(keys, issuer, cfg.KeyFingerprint, config)
+	found = []ocm.Finding{{Check: ocm.FoundValue, Detail: Algorithm + ", by its own word of " + made.CreationTime.UTC().Format(time.RFC3339)}}
+	if err := stillGood(keys, issuer, cfg.KeyFingerprint, config); err != nil {
+		return found, &ocm.CheckError{Check: ocm.FoundIdentity, Err: err}
+	}
+	return append(found, ocm.Finding{Check: ocm.FoundSigner, Detail: fmt.Sprintf("key %X", by.PrimaryKey.Fingerprint)}), nil
 }
 
 // stillGood judges the signing key as of now; the library judged it as of the date in

@@ -147,50 +147,52 @@ func sign(ctx context.Context, env *ocm.Env, name string, d ocm.Digest, s ocm.Sp
 }
 
 // Verify judges a signature. Every error wraps [ocm.ErrSignature].
-func (Handler) Verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) error {
-	if err := verify(ctx, env, sig, s); err != nil {
-		return fmt.Errorf("signature %q: %w: %w", sig.Name, ocm.ErrSignature, err)
+func (Handler) Verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) ([]ocm.Finding, error) {
+	found, err := verify(ctx, env, sig, s)
+	if err != nil {
+		return found, fmt.Errorf("signature %q: %w: %w", sig.Name, ocm.ErrSignature, err)
 	}
-	return nil
+	return found, nil
 }
 
-func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) error {
+func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) ([]ocm.Finding, error) {
 	if _, err := parseConfig(s); err != nil {
-		return err
+		return nil, err
 	}
 	hash, sum, err := hashed(sig.Digest, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v, err := decodeValue(sig.Signature)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	id := identity(v.algorithm, sig.Name)
 	secret, err := env.Resolve(ctx, id)
 	if err != nil {
-		return fmt.Errorf("no public key, configure one for the consumer %s: %w", id, err)
+		return nil, fmt.Errorf("no public key, configure one for the consumer %s: %w", id, err)
 	}
 	trust, err := loadTrust(secret)
 	if err != nil {
-		return fmt.Errorf("credentials for %s: %w", id, err)
+		return nil, fmt.Errorf("credentials for %s: %w", id, err)
 	}
 	key, err := trust.keyFor(v, env.Time())
 	if err != nil {
-		return err
+		return nil, &ocm.CheckError{Check: ocm.FoundChain, Err: err}
 	}
 	if v.algorithm == PSS {
 		err = stdrsa.VerifyPSS(key, hash, sum, v.raw, &stdrsa.PSSOptions{SaltLength: stdrsa.PSSSaltLengthAuto})
 	} else {
 		err = stdrsa.VerifyPKCS1v15(key, hash, sum, v.raw)
 	}
-	switch {
-	case err != nil && len(v.chain) > 0:
-		return fmt.Errorf("the %s signature does not fit the key of its certificate: it was made with another key, or the version was changed", v.algorithm)
-	case err != nil:
-		return fmt.Errorf("the %s signature does not fit the key in %s: it was made with another key, or the version was changed", v.algorithm, trust.from)
+	place := "the key in " + trust.from
+	if len(v.chain) > 0 {
+		place = "the key of its certificate"
 	}
-	return nil
+	if err != nil {
+		return nil, &ocm.CheckError{Check: ocm.FoundValue, Err: fmt.Errorf("the %s signature does not fit %s: it was made with another key, or the version was changed", v.algorithm, place)}
+	}
+	return []ocm.Finding{{Check: ocm.FoundValue, Detail: v.algorithm}, {Check: ocm.FoundSigner, Detail: place}}, nil
 }
 
 func identity(algorithm, signature string) ocm.Identity {

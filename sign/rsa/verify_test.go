@@ -25,7 +25,7 @@ const time30 = 30 * time.Minute
 // refused fails the test unless the signature is refused with the text.
 func refused(t *testing.T, secret ocm.Secret, sig ocm.Signature, text string) {
 	t.Helper()
-	err := Handler{}.Verify(t.Context(), envWith(sig.Name, secret, goldenTime), sig, ocm.Spec{})
+	err := judge(t.Context(), envWith(sig.Name, secret, goldenTime), sig, ocm.Spec{})
 	if !errors.Is(err, ocm.ErrSignature) || !strings.Contains(err.Error(), text) {
 		t.Errorf("error is %v, expected a refusal with %q", err, text)
 	}
@@ -33,7 +33,7 @@ func refused(t *testing.T, secret ocm.Secret, sig ocm.Signature, text string) {
 
 func accepted(t *testing.T, secret ocm.Secret, sig ocm.Signature) {
 	t.Helper()
-	if err := (Handler{}).Verify(t.Context(), envWith(sig.Name, secret, goldenTime), sig, ocm.Spec{}); err != nil {
+	if err := judge(t.Context(), envWith(sig.Name, secret, goldenTime), sig, ocm.Spec{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -158,10 +158,10 @@ func TestPlainRefused(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) { refused(t, tc.secret, tc.sig, tc.text) })
 	}
-	if err := (Handler{}).Verify(t.Context(), nil, good, ocm.Spec{}); !errors.Is(err, ocm.ErrSignature) || !errors.Is(err, ocm.ErrNotFound) {
+	if err := judge(t.Context(), nil, good, ocm.Spec{}); !errors.Is(err, ocm.ErrSignature) || !errors.Is(err, ocm.ErrNotFound) {
 		t.Errorf("without credentials: %v", err)
 	}
-	if err := (Handler{}).Verify(t.Context(), envWith("s", secret, goldenTime), good, ocm.Spec{Type: "GPGSigningConfiguration"}); !errors.Is(err, ocm.ErrSignature) {
+	if err := judge(t.Context(), envWith("s", secret, goldenTime), good, ocm.Spec{Type: "GPGSigningConfiguration"}); !errors.Is(err, ocm.ErrSignature) {
 		t.Errorf("with the configuration of another handler: %v", err)
 	}
 }
@@ -224,7 +224,7 @@ func TestCredentialsFail(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, nil, nil)
 	sig := signPEM(t, digestOf("x"), a.leaf, a.inter)
-	err := Handler{}.Verify(t.Context(), &ocm.Env{Credentials: faulty{}}, sig, ocm.Spec{})
+	err := judge(t.Context(), &ocm.Env{Credentials: faulty{}}, sig, ocm.Spec{})
 	if !errors.Is(err, ocm.ErrSignature) || !errors.Is(err, ocm.ErrDenied) {
 		t.Errorf("error %v", err)
 	}
@@ -243,7 +243,7 @@ func TestSystemRootsCountOnlyForAName(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", "testdata/root.pem")
 	t.Setenv("SSL_CERT_DIR", t.TempDir())
 	verify := func(secret ocm.Secret, now time.Time) error {
-		return Handler{}.Verify(t.Context(), envWith(sig.Name, secret, now), sig, ocm.Spec{})
+		return judge(t.Context(), envWith(sig.Name, secret, now), sig, ocm.Spec{})
 	}
 	if err := verify(ocm.Secret{"issuer": "CN=Golden Signer"}, goldenTime); err != nil {
 		t.Error(err)
