@@ -147,7 +147,8 @@ func checkTable(list []check) *table {
 
 func shortDetail(c check) string {
 	if c.Verdict != graph.Failed {
-		detail, _, _ := strings.Cut(c.Detail, " (") // the algorithm that normalised
+		detail, _, _ := strings.Cut(c.Detail, " (")          // the algorithm that normalised
+		detail, _, _ = strings.Cut(detail, " by the key in") // who verifies has named it
 		return shortDigests(detail)
 	}
 	if strings.HasPrefix(c.Object, "signature") {
