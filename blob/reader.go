@@ -16,9 +16,11 @@
 package blob
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -151,12 +153,25 @@ func ReadAll(ctx context.Context, from ocm.Fetcher, d ociv1.Descriptor, limit in
 		return nil, err
 	}
 	defer r.Close()
-	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
+	raw, err := ReadDocument(r, d.Size, limit)
+	if errors.Is(err, ocm.ErrLimit) {
+		err = fmt.Errorf("blob %s: %w", d.Digest, err)
+	}
+	return raw, err
+}
+
+// maxExpected bounds what is allocated because of a size that somebody claims, in bytes.
+const maxExpected = 64 << 10
+
+// ReadDocument reads at most limit bytes; more is [ocm.ErrLimit]. If the size is what was expected (below
+// zero: not known), the slice is no larger than it need be, which counts where thousands are kept.
+func ReadDocument(r io.Reader, expected, limit int64) ([]byte, error) {
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(expected, 0), maxExpected, limit)+bytes.MinRead))
+	if _, err := buf.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
 		return nil, err
 	}
-	if int64(len(raw)) > limit {
-		return nil, fmt.Errorf("blob %s has more than the accepted %d bytes: %w", d.Digest, limit, ocm.ErrLimit)
+	if int64(buf.Len()) > limit {
+		return nil, fmt.Errorf("more than the accepted %d bytes: %w", limit, ocm.ErrLimit)
 	}
-	return raw, nil
+	return buf.Bytes(), nil
 }

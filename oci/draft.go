@@ -87,9 +87,9 @@ func (d *draft) commit(ctx context.Context, desc *ocm.Descriptor) (*version, err
 	if err := d.show(ctx, top, raw); err != nil {
 		return nil, err
 	}
-	v := &version{repo: d.repo, manifest: top, blobs: map[digest.Digest]ociv1.Descriptor{}}
+	v := &version{repo: d.repo, manifest: top, blobs: map[digest.Digest]*ociv1.Descriptor{}}
 	for _, l := range locals {
-		v.blobs[l.blob.Digest] = l.blob
+		v.blobs[l.blob.Digest] = &l.blob
 	}
 	v.desc, err = descriptor.Decode(doc.MediaType, doc.Bytes)
 	return v, err

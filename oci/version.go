@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
@@ -28,30 +29,38 @@ type version struct {
 	repo     Repo
 	manifest ociv1.Descriptor
 	desc     *ocm.Descriptor
-	blobs    map[digest.Digest]ociv1.Descriptor // layers and nested artifacts
-	docs     map[digest.Digest][]byte           // manifests, config and descriptor that were read at a cost
+	blobs    map[digest.Digest]*ociv1.Descriptor // layers and nested artifacts
+	docs     atomic.Pointer[documents]           // what was read at a cost; taken by who needs it
 }
 
-// keep remembers a document that need not be asked for again.
+// documents are manifests, config and descriptor of a version.
+type documents map[digest.Digest][]byte
+
+// keep remembers a document that need not be asked for again. Only [load] calls it.
 func (v *version) keep(d digest.Digest, raw []byte) {
 	if _, costs := v.repo.(ManifestReader); !costs {
 		return
 	}
-	if v.docs == nil {
-		v.docs = map[digest.Digest][]byte{}
+	if v.docs.Load() == nil {
+		v.docs.Store(&documents{})
 	}
-	v.docs[d] = raw
+	(*v.docs.Load())[d] = raw
 }
 
-// content is everything below the version's manifest, with what was read already at hand.
+// content is everything below the version's manifest. The first who asks gets what was read already with it:
+// thousands of versions may wait, and need it once.
 func (v *version) content() ocm.Content {
-	return ocm.Content{Root: v.manifest, From: known{v.repo, v.docs}, Origin: v.repo.Origin()}
+	c := ocm.Content{Root: v.manifest, From: v.repo, Origin: v.repo.Origin()}
+	if docs := v.docs.Swap(nil); docs != nil {
+		c.From = known{v.repo, *docs}
+	}
+	return c
 }
 
 // known is a repository of which some documents were read already.
 type known struct {
 	Repo
-	docs map[digest.Digest][]byte
+	docs documents
 }
 
 // Fetch implements [ocm.Fetcher].
@@ -96,7 +105,7 @@ func load(ctx context.Context, repo Repo, top ociv1.Descriptor, raw []byte) (*ve
 	if !blob.IsManifest(top.MediaType) {
 		return nil, fmt.Errorf("expected a manifest or an index, found media type %q: %w", top.MediaType, ocm.ErrInvalid)
 	}
-	v := &version{repo: repo, manifest: top, blobs: map[digest.Digest]ociv1.Descriptor{}}
+	v := &version{repo: repo, manifest: top, blobs: map[digest.Digest]*ociv1.Descriptor{}}
 	d := top
 	v.keep(d.Digest, raw)
 	if blob.IsIndex(top.MediaType) {
@@ -147,9 +156,9 @@ func (v *version) descriptorEntry(raw []byte) (ociv1.Descriptor, error) {
 		return ociv1.Descriptor{}, fmt.Errorf("index %s: expected the component descriptor's manifest first, found media type %q: %w",
 			v.manifest.Digest, entries[at].MediaType, ocm.ErrInvalid)
 	}
-	for i, e := range entries {
+	for i := range entries {
 		if i != at {
-			v.blobs[e.Digest] = e
+			v.blobs[entries[i].Digest] = &entries[i]
 		}
 	}
 	return entries[at], nil
@@ -179,7 +188,7 @@ func (v *version) descriptorLayer(ctx context.Context, d ociv1.Descriptor, raw [
 			continue
 		}
 		if _, nested := v.blobs[l.Digest]; !nested {
-			v.blobs[l.Digest] = l
+			v.blobs[l.Digest] = &layers[i]
 		}
 	}
 	if found == nil || found.Size != named.Size || found.MediaType != named.MediaType {
@@ -289,7 +298,7 @@ func (r *Repository) Lacks(ctx context.Context, v ocm.Version) string {
 
 func (v *version) lacks(ctx context.Context, repo Repo) string {
 	for _, d := range v.blobs {
-		if err := whole(ctx, repo, plain(d), 0); err != nil {
+		if err := whole(ctx, repo, plain(*d), 0); err != nil {
 			return err.Error()
 		}
 	}

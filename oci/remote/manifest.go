@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -88,7 +87,7 @@ func (r *repo) read(ctx context.Context, ref string) (ociv1.Descriptor, []byte, 
 	if resp.StatusCode == http.StatusNotFound {
 		return ociv1.Descriptor{}, nil, errdef.ErrNotFound
 	}
-	raw, err := io.ReadAll(&bounded{ReadCloser: resp.Body, left: blob.MaxManifest})
+	raw, err := blob.ReadDocument(resp.Body, resp.ContentLength, blob.MaxManifest)
 	if err != nil {
 		return ociv1.Descriptor{}, nil, &failure{text: r.session.place(req), cause: err}
 	}
