@@ -178,6 +178,8 @@ func (b *bench) images() error {
 	if err := b.imageData(); err != nil {
 		return err
 	}
+	b.writes = images * b.size(imageSize) * 5 / 4
+	defer func() { b.writes = 0 }()
 	for i, c := range []imageCase{b.pullCase(), b.pushCase(), b.copyCase()} {
 		contenders, err := b.peers(c.ours.fresh, c.peers)
 		if err != nil {
@@ -210,6 +212,8 @@ func (b *bench) imagesLocally() error {
 	if err := b.imageData(); err != nil {
 		return err
 	}
+	b.writes = images * b.size(imageSize) * 5 / 4
+	defer func() { b.writes = 0 }()
 	gone := b.remove("copy")
 	sh := func(name, script string) contender {
 		return contender{name: name, fresh: gone, cmd: func(ends) []string { return []string{"sh", "-c", script} }}

@@ -95,6 +95,7 @@ type bench struct {
 	target       *registry // emptied before each run
 	made         map[string]bool
 	results      []section
+	writes       int64 // bytes that a run of this case writes, if that is what it costs; see warm
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
