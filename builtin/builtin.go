@@ -18,6 +18,7 @@ import (
 	"ocm/oci/remote"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
+	"ocm/sign/server"
 )
 
 // Kit returns everything that is compiled in.
@@ -42,6 +43,7 @@ func Kit() *ocm.Kit {
 	rsaHandler := rsa.Handler{}
 	k.Signers.Add(rsaHandler, append(versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
 	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
+	k.Signers.Add(server.Handler{}, server.ConfigTypes...) // its signatures are RSA's
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
