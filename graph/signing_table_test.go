@@ -156,6 +156,18 @@ func TestSignedByDefault(t *testing.T) {
 	}
 }
 
+// A signature that does not name its algorithm is nobody's to judge, though its media type may tell.
+func TestAlgorithmMustBeNamed(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "RSASSA-PSS ", "rsassa-pss", "jsonNormalisation/v3"} {
+		l := newLab(t)
+		l.tamper("root", func(d *ocm.Descriptor) { d.Signatures[0].Signature.Algorithm = name })
+		if _, err := l.verify(graph.VerifyOptions{}); !errors.Is(err, ocm.ErrSignature) || !errors.Is(err, ocm.ErrUnknownType) {
+			t.Errorf("algorithm %q: %v", name, err)
+		}
+	}
+}
+
 // The name of an artifact's digest, by the kind of content: ociArtifactDigest/v1 is written, since
 // with that name the older tool recomputes it; the newer one's name for the same value is
 // accepted. TestDigestAlgorithms has all combinations, construct.TestDigests what packing writes.
