@@ -19,13 +19,13 @@ import (
 // is somebody's whom anybody trusts is for those to say who verify.
 //
 // [ocm.ErrSignature] if the signature does not fit, [ocm.ErrInvalid] or [ocm.ErrLimit] for its form.
-func Foreign(algorithm string, text []byte, d ocm.Digest, now time.Time) (ocm.SignatureValue, error) {
+func Foreign(algorithm, value string, d ocm.Digest, now time.Time) (ocm.SignatureValue, error) {
 	var none ocm.SignatureValue
 	hash, sum, err := hashed(d, false)
 	if err != nil {
 		return none, err
 	}
-	v, err := decodeValue(ocm.SignatureValue{Algorithm: algorithm, MediaType: MediaTypePEM, Value: string(text)})
+	v, err := decodeValue(ocm.SignatureValue{Algorithm: algorithm, MediaType: MediaTypePEM, Value: value})
 	if err != nil {
 		return none, err
 	}

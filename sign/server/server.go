@@ -73,7 +73,7 @@ var ConfigTypes = []string{PKCS1v15, PSS}
 const IdentityType = "Signingserver.gardener.cloud"
 
 // MaxAnswerSize is the greatest length of an answer in bytes.
-const MaxAnswerSize = rsa.MaxSignatureSize
+const MaxAnswerSize = 256 << 10
 
 // DefaultTimeout is how long an answer may take where the environment does not say: a server may have
 // to wait for the hardware that holds its key.
@@ -127,7 +127,7 @@ func sign(ctx context.Context, env *ocm.Env, d ocm.Digest, s ocm.Spec) (ocm.Sign
 		}
 		return none, fmt.Errorf("%s: %w", at, err)
 	}
-	v, err := rsa.Foreign(algorithm, answer, d, env.Time())
+	v, err := rsa.Foreign(algorithm, string(answer), d, env.Time())
 	if err != nil {
 		return none, fmt.Errorf("%s: answer: %w", at, err)
 	}

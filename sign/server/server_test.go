@@ -176,8 +176,7 @@ func TestAnswersRefused(t *testing.T) {
 		{"no signature", certPEM(w.signer), "no SIGNATURE block", ocm.ErrInvalid},
 		{"two signatures", block + good, "more than one SIGNATURE", ocm.ErrInvalid},
 		{"a private key beside", good + keyPEM(w.otherKey), "RSA PRIVATE KEY", ocm.ErrInvalid},
-		{"too many certificates", block + strings.Repeat(certPEM(w.signer), rsa.MaxCertificates+1), "certificates", ocm.ErrLimit},
-		{"certificate cut", good[:len(good)-200], "does not fit", nil},
+		{"too many certificates", block + strings.Repeat(certPEM(w.signer), 17), "certificates", ocm.ErrLimit},
 		{"expired certificate", pss(expired, w.intermediate), "valid from", ocm.ErrInvalid},
 		{"certificate of the future", pss(future, w.intermediate), "valid from", ocm.ErrInvalid},
 		{"certificate for something else", pss(web, w.intermediate), "not for code signing", ocm.ErrInvalid},
@@ -194,12 +193,6 @@ func TestAnswersRefused(t *testing.T) {
 				return true
 			}
 			v, err := Handler{}.Sign(t.Context(), s.env(w.client()), "s", d, s.spec(t, PSS))
-			if tc.kind == nil { // only the intermediate was cut off: the signature is good without it
-				if err != nil || strings.Count(v.Value, "BEGIN CERTIFICATE") != 1 {
-					t.Errorf("%v %s", err, v.Value)
-				}
-				return
-			}
 			if !errors.Is(err, tc.kind) || !strings.Contains(err.Error(), tc.text) || !strings.Contains(err.Error(), s.URL) || v.Value != "" {
 				t.Errorf("expected %q and %v with the server's name, found %v", tc.text, tc.kind, err)
 			}
@@ -377,7 +370,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		for _, algorithm := range rsa.Algorithms {
-			v, err := rsa.Foreign(algorithm, body, d, w.now)
+			v, err := rsa.Foreign(algorithm, string(body), d, w.now)
 			if err != nil {
 				continue
 			}
@@ -385,7 +378,7 @@ func FuzzAnswer(f *testing.F) {
 			if b == nil || b.Type != "SIGNATURE" || v.Algorithm != algorithm || status != 200 {
 				t.Fatalf("%+v", v)
 			}
-			again, err := rsa.Foreign(algorithm, []byte(v.Value), d, w.now)
+			again, err := rsa.Foreign(algorithm, v.Value, d, w.now)
 			if err != nil || again.Value != v.Value || again.Algorithm != v.Algorithm {
 				t.Errorf("read again: %v, %+v", err, again)
 			}
