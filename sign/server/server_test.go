@@ -162,6 +162,7 @@ func TestAnswersRefused(t *testing.T) {
 	expired := w.certificate("Signer", w.signerKey, w.intermediate, w.otherKey, func(c *x509.Certificate) { c.NotAfter = w.now.Add(-time.Minute) })
 	future := w.certificate("Signer", w.signerKey, w.intermediate, w.otherKey, func(c *x509.Certificate) { c.NotBefore = w.now.Add(30 * time.Minute) })
 	web := w.certificate("Signer", w.signerKey, w.intermediate, w.otherKey, usage(x509.ExtKeyUsageServerAuth))
+	other := w.certificate("Signer", w.otherKey, w.intermediate, w.otherKey, usage(x509.ExtKeyUsageCodeSigning))
 	for _, tc := range []struct {
 		name, answer, text string
 		kind               error
@@ -171,7 +172,7 @@ func TestAnswersRefused(t *testing.T) {
 		{"wrong name of the algorithm", strings.Replace(good, "RSASSA-PSS", "RSASSA-PKCS1-V1_5", 1), "PEM header", ocm.ErrInvalid},
 		{"signature over another digest", answer(w.signerKey, crypto.SHA256, "rsassa-pss", otherSum[:], w.signer), "does not fit", ocm.ErrSignature},
 		{"signature of another key", answer(w.otherKey, crypto.SHA256, "rsassa-pss", sum, w.signer), "does not fit", ocm.ErrSignature},
-		{"another certificate first", pss(w.intermediate, w.signer), "does not fit", ocm.ErrSignature},
+		{"another certificate first", pss(other, w.signer), "does not fit", ocm.ErrSignature},
 		{"no certificate", block, "no certificate of the signer", ocm.ErrInvalid},
 		{"no signature", certPEM(w.signer), "no SIGNATURE block", ocm.ErrInvalid},
 		{"two signatures", block + good, "more than one SIGNATURE", ocm.ErrInvalid},
@@ -181,7 +182,7 @@ func TestAnswersRefused(t *testing.T) {
 		{"certificate of the future", pss(future, w.intermediate), "valid from", ocm.ErrInvalid},
 		{"certificate for something else", pss(web, w.intermediate), "not for code signing", ocm.ErrInvalid},
 		{"nothing", "", "no SIGNATURE block", ocm.ErrInvalid},
-		{"text", "OK", "no SIGNATURE block", ocm.ErrInvalid},
+		{"text", "OK", "PEM value", ocm.ErrInvalid},
 		{"huge", good + strings.Repeat("\n", MaxAnswerSize), "more than 262144 bytes", ocm.ErrLimit},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
