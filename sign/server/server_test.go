@@ -5,6 +5,8 @@ package server
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
+	stdrsa "crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
@@ -163,6 +165,11 @@ func TestAnswersRefused(t *testing.T) {
 	future := w.certificate("Signer", w.signerKey, w.intermediate, w.otherKey, func(c *x509.Certificate) { c.NotBefore = w.now.Add(30 * time.Minute) })
 	web := w.certificate("Signer", w.signerKey, w.intermediate, w.otherKey, usage(x509.ExtKeyUsageServerAuth))
 	other := w.certificate("Signer", w.otherKey, w.intermediate, w.otherKey, usage(x509.ExtKeyUsageCodeSigning))
+	weakKey, err := stdrsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak := w.certificate("Signer", weakKey, w.intermediate, w.otherKey, usage(x509.ExtKeyUsageCodeSigning))
 	for _, tc := range []struct {
 		name, answer, text string
 		kind               error
@@ -181,6 +188,7 @@ func TestAnswersRefused(t *testing.T) {
 		{"expired certificate", pss(expired, w.intermediate), "valid from", ocm.ErrInvalid},
 		{"certificate of the future", pss(future, w.intermediate), "valid from", ocm.ErrInvalid},
 		{"certificate for something else", pss(web, w.intermediate), "not for code signing", ocm.ErrInvalid},
+		{"weak key", answer(weakKey, crypto.SHA256, "rsassa-pss", sum, weak), "1024 bits", ocm.ErrInvalid},
 		{"nothing", "", "no SIGNATURE block", ocm.ErrInvalid},
 		{"text", "OK", "PEM value", ocm.ErrInvalid},
 		{"huge", good + strings.Repeat("\n", MaxAnswerSize), "more than 262144 bytes", ocm.ErrLimit},
