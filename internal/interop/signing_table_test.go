@@ -413,7 +413,8 @@ func TestTableOfCertificates(t *testing.T) {
 		{"issuer in another order and spelling", p.leaf, "O = Acme, cn=Signer", true},
 		{"issuer is the root", p.leaf, "CN=Root,O=Acme", false},
 		{"issuer is a part of the subject", p.leaf, "CN=Signer", false},
-		{"issuer is text, which is no common name of either", p.leaf, "Signer", false},
+		{"issuer is text, which is the whole name", signer(func(c *x509.Certificate) { c.Subject.Organization = nil }), "Signer", true},
+		{"issuer is text, which is a part of the name", p.leaf, "Signer", false},
 	} {
 		d, _, _ := digestOf("SHA-256")
 		v := ocm.SignatureValue{Algorithm: "RSASSA-PSS", MediaType: "application/x-pem-file", Value: p.signatureBlock("RSASSA-PSS") + certs(row.leaf, p.inter), Issuer: row.issuer}

@@ -38,7 +38,18 @@
 //
 // All are PEM text and optional; of the first two there is none or both. Each has a variant with
 // the ending File (clientCertFile and so on; our addition) that names a file, relative to
-// the current directory. Inline text wins.
+// the current directory. Inline text wins. A configuration with both, server and certificates:
+//
+//	type: generic.config.ocm.software/v1
+//	configurations:
+//	- type: signing.config.ocm.software/v1alpha1
+//	  signer: {type: rsa-signingservice, url: https://signing.example.com:8443}
+//	- type: credentials.config.ocm.software
+//	  consumers:
+//	  - identity: {type: Signingserver.gardener.cloud, hostname: signing.example.com, port: "8443"}
+//	    credentials:
+//	    - type: Credentials/v1
+//	      properties: {clientCertFile: client.pem, privateKeyFile: client.key, caCertsFile: ca.pem}
 package server
 
 import (

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,6 +28,7 @@ import (
 
 	"ocm"
 	"ocm/config"
+	"ocm/credentials"
 	"ocm/oci/remote"
 	"ocm/sign/rsa"
 )
@@ -91,6 +93,47 @@ func TestCertificatesFromFiles(t *testing.T) {
 	env.HTTP = roundTrip(func(*http.Request) (*http.Response, error) { panic("asked") })
 	if _, err := (Handler{}).Sign(t.Context(), env, "s", digestOf("x"), s.spec(t, PSS)); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("a transport that takes no certificates: %v", err)
+	}
+}
+
+// Consumers as a configuration of the older tool names them; the secret of any other is not used.
+func TestConsumers(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	s := start(t, w)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const known, host = "Signingserver.gardener.cloud", "127.0.0.1"
+	for _, row := range []struct {
+		consumer ocm.Identity
+		good     bool
+	}{
+		{ocm.Identity{"type": known, "hostname": host, "port": port}, true},
+		{ocm.Identity{"type": known, "hostname": host, "port": port, "scheme": "https", "pathprefix": "base"}, true},
+		{ocm.Identity{"type": known, "hostname": host, "port": port, "path": "base"}, true},
+		{ocm.Identity{"type": known + "/v1", "hostname": host, "port": port}, true},
+		{ocm.Identity{"type": known, "hostname": host, "port": port, "scheme": "http"}, false},
+		{ocm.Identity{"type": known, "hostname": host, "port": port, "pathprefix": "other"}, false},
+		{ocm.Identity{"type": known, "hostname": host}, false},
+		{ocm.Identity{"type": known, "hostname": "127.0.0.2", "port": port}, false},
+		{ocm.Identity{"type": "OCIRegistry", "hostname": host, "port": port}, false},
+	} {
+		entry, err := ocm.NewSpec(map[string]any{"type": "credentials.config.ocm.software", "consumers": []any{map[string]any{
+			"identity": row.consumer, "credentials": []any{map[string]any{"type": "Credentials/v1", "properties": w.client()}},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets, err := credentials.New([]ocm.Spec{entry}, credentials.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := &ocm.Env{Credentials: secrets}
+		if _, err := (Handler{}).Sign(t.Context(), env, "s", digestOf("x"), s.spec(t, PSS)); (err == nil) != row.good {
+			t.Errorf("%v: expected good: %v, found %v", row.consumer, row.good, err)
+		}
 	}
 }
 
