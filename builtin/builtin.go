@@ -19,6 +19,7 @@ import (
 	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
+	"ocm/sign/server"
 )
 
 // Kit returns everything that is compiled in.
@@ -46,6 +47,7 @@ func Kit() *ocm.Kit {
 	ecHandler := ec.Handler{}
 	k.Signers.Add(ecHandler, append(versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
 	k.Verifiers.Add(ecHandler, ec.Algorithms...)
+	k.Signers.Add(server.Handler{}, server.ConfigTypes...) // its signatures are RSA's
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)

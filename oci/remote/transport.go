@@ -47,6 +47,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.transport(t.settings.For(req.URL.Host)).RoundTrip(req)
 }
 
+// Clone makes a transport with the settings for "host:port" or "host" and connections of its own, for
+// somebody who has TLS certificates that are for this host alone.
+func (t *Transport) Clone(host string) *http.Transport {
+	return tuned(t.settings.For(host))
+}
+
 // CloseIdleConnections closes what is not in use.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()

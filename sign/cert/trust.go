@@ -293,24 +293,35 @@ func signingCertificates(s ocm.Secret, key crypto.PublicKey, now time.Time) ([]*
 	if !equal(key, leaf.PublicKey) {
 		return nil, fmt.Errorf("%s: the first certificate %s is not for the private key: %w", name, nameOf(leaf), ocm.ErrInvalid)
 	}
+	if err := maySign(leaf, now); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return withoutRoots(certs), nil
+}
+
+// maySign refuses a certificate whose signatures nobody would accept.
+func maySign(leaf *x509.Certificate, now time.Time) error {
 	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
-		return nil, fmt.Errorf("%s: certificate %s is valid from %s to %s only: %w", name, nameOf(leaf),
-			leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), ocm.ErrInvalid)
+		return fmt.Errorf("certificate %s is valid from %s to %s only, it is %s: %w", nameOf(leaf), leaf.NotBefore.UTC().Format(time.RFC3339),
+			leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), ocm.ErrInvalid)
 	}
 	usages := leaf.ExtKeyUsage
 	if len(usages)+len(leaf.UnknownExtKeyUsage) > 0 && !slices.Contains(usages, x509.ExtKeyUsageCodeSigning) && !slices.Contains(usages, x509.ExtKeyUsageAny) {
-		return nil, fmt.Errorf("%s: certificate %s is not for code signing: %w", name, nameOf(leaf), ocm.ErrInvalid)
+		return fmt.Errorf("certificate %s is not for code signing: %w", nameOf(leaf), ocm.ErrInvalid)
 	}
-	if !selfSigned(leaf) {
-		if err := fitToSign(leaf); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+	if selfSigned(leaf) {
+		return nil
 	}
+	return fitToSign(leaf)
+}
+
+// withoutRoots leaves out what a verifier must have already; the signer's certificate stays.
+func withoutRoots(certs []*x509.Certificate) []*x509.Certificate {
 	embed := certs[:1:1]
 	for _, c := range certs[1:] {
 		if !selfSigned(c) {
 			embed = append(embed, c)
 		}
 	}
-	return embed, nil
+	return embed
 }
