@@ -131,6 +131,19 @@ func (p *party) signatureBlock(header string) string {
 	return string(pem.EncodeToMemory(b))
 }
 
+// pemOver is a SIGNATURE block over a SHA-256 digest in hex.
+func (p *party) pemOver(value string) string {
+	sum, err := hex.DecodeString(value)
+	if err != nil {
+		panic(err)
+	}
+	raw, err := rsa.SignPSS(rand.Reader, p.key, crypto.SHA256, sum, nil)
+	if err != nil {
+		panic(err)
+	}
+	return block("SIGNATURE", raw)
+}
+
 // verify judges a value by the verifier of its algorithm, as graph.Verify finds it.
 func (p *party) verify(t *testing.T, d ocm.Digest, v ocm.SignatureValue, secret ocm.Secret) error {
 	t.Helper()

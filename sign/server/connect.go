@@ -106,6 +106,9 @@ func identity(at *url.URL) ocm.Identity {
 
 // explain tells what may be missing where the server did not want us.
 func (c *connection) explain(err error) error {
+	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+		return fmt.Errorf("%w; the roots of the server are configured by caCerts for the consumer %s", err, c.identity)
+	}
 	// Go reports a server's alert as text only.
 	alert := strings.Contains(err.Error(), "remote error: tls:")
 	if alert && !errors.Is(err, ocm.ErrDenied) {

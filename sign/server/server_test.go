@@ -361,7 +361,7 @@ func TestWhoIsWho(t *testing.T) {
 		{"no client certificate", ocm.Secret{"caCerts": w.tlsCAPEM}, "no client certificate is configured", ocm.ErrDenied},
 		{"a stranger's certificate", ocm.Secret{"caCerts": w.tlsCAPEM, "clientCert": certPEM(stranger), "privateKey": w.clientKeyPEM}, "tls", nil},
 		{"another authority", ocm.Secret{"caCerts": certPEM(w.root), "clientCert": w.clientPEM, "privateKey": w.clientKeyPEM}, "certificate", nil},
-		{"authorities of the system", ocm.Secret{"clientCert": w.clientPEM, "privateKey": w.clientKeyPEM}, "certificate", nil},
+		{"authorities of the system", ocm.Secret{"clientCert": w.clientPEM, "privateKey": w.clientKeyPEM}, "configured by caCerts for the consumer", nil},
 		{"key without certificate", ocm.Secret{"privateKey": w.clientKeyPEM}, "belong together", ocm.ErrInvalid},
 		{"certificate without key", ocm.Secret{"clientCert": w.clientPEM}, "belong together", ocm.ErrInvalid},
 		{"another key", ocm.Secret{"clientCert": w.clientPEM, "privateKey": keyPEM(w.signerKey)}, "clientCert and privateKey", ocm.ErrInvalid},
