@@ -166,3 +166,21 @@ func TestNestedDigestForAReferenceOfTheRoot(t *testing.T) {
 		}
 	}
 }
+
+// Who reads the descriptor later finds the digest that is in it, so that must be the one that was signed.
+func TestNestedDigestsReplaceNothing(t *testing.T) {
+	for name, change := range map[string]func(l *lab){
+		"of a resource": func(l *lab) {
+			l.tamper("leaf", func(d *ocm.Descriptor) { d.Component.Resources[0].Digest = d.Component.Resources[1].Digest })
+		},
+		"of a reference": func(l *lab) {
+			l.tamper("mid", func(d *ocm.Descriptor) { d.Component.References[0].Digest = d.Component.Resources[1].Digest })
+		},
+	} {
+		l := topLab(t)
+		change(l)
+		if _, err := l.verify(graph.VerifyOptions{}); !errors.Is(err, ocm.ErrDigest) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -376,3 +376,38 @@ func TestVerifyEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v, %v", rep, err)
 	}
 }
+
+// One signature that is not good is enough to stop, wherever it stands.
+func TestNothingIsReadUnlessAllSignaturesAreGood(t *testing.T) {
+	for name, bad := range map[string]func(d *ocm.Descriptor){
+		"bad one first":     func(d *ocm.Descriptor) { d.Signatures[0].Signature.Value = "bad" },
+		"bad one last":      func(d *ocm.Descriptor) { d.Signatures[1].Signature.Value = "bad" },
+		"digest of another": func(d *ocm.Descriptor) { d.Signatures[0].Digest.Value = strings.Repeat("0", 64) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lenient(t, func(l *lab, d *ocm.Descriptor) { l.attest(d, "first", normalise.V3) })
+			l.judgedBy(func(sig ocm.Signature) ([]ocm.Finding, error) {
+				if sig.Signature.Value != "good" {
+					return nil, ocm.ErrSignature
+				}
+				return signer, nil
+			})
+			l.tamper("root", bad)
+			v := &counting{Version: l.open("root")}
+			rep, err := graph.Verify(t.Context(), l.kit, l.env, l.repo.Open, v, graph.VerifyOptions{})
+			if err != nil || rep.Err() == nil || v.asked > 0 {
+				t.Errorf("asked %d times, %v, %v", v.asked, err, rep.Err())
+			}
+		})
+	}
+}
+
+// So is one reference that is not covered.
+func TestUncoveredReferencesStopTheRest(t *testing.T) {
+	l := lenient(t, func(_ *lab, d *ocm.Descriptor) { d.Component.References[0].Digest = nil })
+	v := &counting{Version: l.open("root")}
+	rep, err := graph.Verify(t.Context(), l.kit, l.env, l.repo.Open, v, graph.VerifyOptions{})
+	if err != nil || rep.Err() == nil || v.asked > 0 || len(stepsOf(rep, graph.Skipped)) != 2 {
+		t.Errorf("asked %d times, %v, %+v", v.asked, err, rep)
+	}
+}

@@ -190,7 +190,7 @@ func (v chosen) match() matched {
 
 // judge asks the verifier of each signature, and demands that all were good.
 func (v matched) judge(ctx context.Context) (signed, bool) {
-	good := v.all && len(v.signatures) > 0
+	good := v.all // at least one was chosen
 	for i, sig := range v.signatures {
 		good = v.judgeOne(ctx, 10*(i+1), sig) && good
 	}
