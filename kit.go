@@ -55,6 +55,9 @@ type Verifier interface {
 type Finding struct {
 	Check  string // one of the constants below, or a check of the algorithm's own
 	Detail string // for people: the key, the chain, the time, …
+	// Time is set with [FoundTime]: the moment at which a trusted party has seen the signature. What
+	// only the signer says is no such moment.
+	Time time.Time
 }
 
 // Checks that [Verifier]s have in common.

@@ -66,10 +66,12 @@ components:
 	}
 	fmt.Println(report.Err())
 	// Output:
+	// acme.org/shop:1.0.0: component version: manifest digest: ok
 	// acme.org/shop:1.0.0: signature default: descriptor digest: ok
 	// acme.org/shop:1.0.0: signature default: signature value: ok
 	// acme.org/shop:1.0.0: signature default: signature: ok
 	// acme.org/shop:1.0.0: reference api: reference digest: ok
+	// acme.org/api:2.0.0: component version: manifest digest: ok
 	// acme.org/api:2.0.0: resource text: content digest: ok
 	// <nil>
 }

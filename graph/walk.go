@@ -34,8 +34,8 @@ type Node struct {
 	ocm.Version
 	Children []*Node // one per reference that is followed, in the descriptor's order
 
-	refs    []int           // which reference leads to each child
-	matched map[string]bool // digests that the descriptor was found to have
+	refs    []int                 // which reference leads to each child
+	matched map[string]ocm.Digest // digests that the descriptor was found to have
 }
 
 // matches compares the descriptor with a digest, each digest once: a hundred thousand references
@@ -43,17 +43,25 @@ type Node struct {
 // concurrent use.
 func (n *Node) matches(d ocm.Digest) error {
 	key := d.HashAlgorithm + " " + d.NormalisationAlgorithm + " " + strings.ToLower(d.Value)
-	if n.matched[key] {
+	if _, known := n.matched[key]; known {
 		return nil
 	}
-	if err := normalise.Matches(n.Descriptor(), d); err != nil {
+	if err := n.compare(d); err != nil {
 		return err
 	}
 	if n.matched == nil {
-		n.matched = map[string]bool{}
+		n.matched = map[string]ocm.Digest{}
 	}
-	n.matched[key] = true
+	n.matched[key] = d
 	return nil
+}
+
+// compare normalises the descriptor; one that has its digests elsewhere in both its forms.
+func (n *Node) compare(d ocm.Digest) error {
+	if c, ok := n.Version.(*completed); ok {
+		return c.prove(d)
+	}
+	return normalise.Matches(n.Descriptor(), d)
 }
 
 // Key is "name:version".
@@ -169,12 +177,12 @@ func (w *walker) open(ctx context.Context, parent *Node, ref *ocm.Reference, n *
 	return w.job.Do(ctx, func() error {
 		v, err := w.find(ctx, ref.ComponentName, ref.Version)
 		if err != nil {
-			return fmt.Errorf("%s: reference %s: %w", parent.Key(), &ref.Element, err)
+			return &referenceError{parent, &ref.Element, err, ""}
 		}
 		c := &v.Descriptor().Component
 		if c.Name != ref.ComponentName || c.Version != ref.Version {
-			return fmt.Errorf("%s: reference %s: expected %s:%s, found %s:%s: %w",
-				parent.Key(), &ref.Element, ref.ComponentName, ref.Version, c.Name, c.Version, ocm.ErrInvalid)
+			err := fmt.Errorf("expected %s:%s, found %s:%s: %w", ref.ComponentName, ref.Version, c.Name, c.Version, ocm.ErrInvalid)
+			return &referenceError{parent, &ref.Element, err, ""}
 		}
 		n.Version = v
 		return nil
@@ -202,10 +210,24 @@ func checkReference(parent *Node, i int, child *Node) error {
 		return nil
 	}
 	if err := child.matches(*ref.Digest); err != nil {
-		return fmt.Errorf("%s: reference %s to %s: %w", parent.Key(), &ref.Element, child.Key(), err)
+		return &referenceError{parent, &ref.Element, err, " to " + child.Key()}
 	}
 	return nil
 }
+
+// referenceError is what is wrong with what a reference leads to.
+type referenceError struct {
+	parent  *Node
+	element *ocm.Element
+	err     error
+	to      string // what it leads to, for the text
+}
+
+func (e *referenceError) Error() string {
+	return fmt.Sprintf("%s: reference %s%s: %v", e.parent.Key(), e.element, e.to, e.err)
+}
+
+func (e *referenceError) Unwrap() error { return e.err }
 
 // order sorts topologically and refuses cycles.
 func order(roots []*Node) ([]*Node, error) {

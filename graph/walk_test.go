@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -125,5 +126,22 @@ func TestWalkBoundsDepth(t *testing.T) {
 	}
 	if _, err := walk(t, w, last); !errors.Is(err, ocm.ErrLimit) {
 		t.Errorf("expected ErrLimit, found %v", err)
+	}
+}
+
+func TestWalkBoundsDepthBeforeItLoads(t *testing.T) {
+	w := world{}
+	last := w.add("n0")
+	for i := 1; i <= 3*graph.MaxDepth; i++ {
+		last = w.add(fmt.Sprint("n", i), fmt.Sprint("n", i-1))
+	}
+	var loaded atomic.Int64
+	find := func(ctx context.Context, name, version string) (ocm.Version, error) {
+		loaded.Add(1)
+		return w.find(ctx, name, version)
+	}
+	_, err := graph.Walk(t.Context(), ocm.NewJob(4), find, []ocm.Version{last}, graph.Options{Recursive: true})
+	if n := loaded.Load(); !errors.Is(err, ocm.ErrLimit) || n > graph.MaxDepth+2 {
+		t.Errorf("%d versions were loaded: %v", n, err)
 	}
 }

@@ -203,3 +203,31 @@ func slow(list []ocm.Resource) {
 		}
 	}
 }
+
+// A digest that is cut off, or begins like the right one, is another one.
+func TestMatchesTheWholeDigest(t *testing.T) {
+	t.Parallel()
+	d := decode(t, document())
+	for _, a := range algorithms {
+		for _, hash := range []string{ocm.SHA256, ocm.SHA512} {
+			good, err := normalise.Digest(d, hash, a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := "0"
+			if strings.HasSuffix(good.Value, last) {
+				last = "1"
+			}
+			for _, value := range []string{"", good.Value[:8], good.Value[:len(good.Value)-2], good.Value[:len(good.Value)-1] + last, good.Value + "00"} {
+				bad := good
+				bad.Value = value
+				if err := normalise.Matches(d, bad); !errors.Is(err, ocm.ErrDigest) {
+					t.Errorf("%s, %s: %q: %v", a, hash, value, err)
+				}
+			}
+			if err := normalise.Matches(d, good); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

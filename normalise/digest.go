@@ -32,19 +32,9 @@ func Digest(d *ocm.Descriptor, hashAlgorithm, algorithm string) (ocm.Digest, err
 // [ocm.ErrUnknownType]: a digest that cannot be computed never matches.
 func Matches(d *ocm.Descriptor, want ocm.Digest) error {
 	name := fmt.Sprintf("component descriptor %s:%s", d.Component.Name, d.Component.Version)
-	hash := want.HashAlgorithm
-	switch hash {
-	case ocm.SHA256, ocm.SHA512:
-	case "sha256":
-		hash = ocm.SHA256
-	case "sha512":
-		hash = ocm.SHA512
-	default:
-		return fmt.Errorf("%s: %w", name, unknownHash(hash))
-	}
-	value, err := hex.DecodeString(want.Value)
+	hash, value, err := expected(want)
 	if err != nil {
-		return fmt.Errorf("%s: the expected digest %.140q is not hexadecimal: %w", name, want.Value, ocm.ErrDigest)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	forms, err := Candidates(d, want.NormalisationAlgorithm)
 	if err != nil {
@@ -57,6 +47,23 @@ func Matches(d *ocm.Descriptor, want ocm.Digest) error {
 	}
 	return fmt.Errorf("%s, %s with %s: expected %s, found %x%s: %w", name,
 		want.NormalisationAlgorithm, hash, want.Value, sum(hash, forms[0]), hint(d, hash, want, value), ocm.ErrDigest)
+}
+
+// expected reads a digest: the hash by its name of today, and the bytes.
+func expected(d ocm.Digest) (hash string, value []byte, err error) {
+	switch hash = d.HashAlgorithm; hash {
+	case ocm.SHA256, ocm.SHA512:
+	case "sha256":
+		hash = ocm.SHA256
+	case "sha512":
+		hash = ocm.SHA512
+	default:
+		return "", nil, unknownHash(hash)
+	}
+	if value, err = hex.DecodeString(d.Value); err != nil {
+		return "", nil, fmt.Errorf("the expected digest %.140q is not hexadecimal: %w", d.Value, ocm.ErrDigest)
+	}
+	return hash, value, nil
 }
 
 // hint recognises the one near miss that deserves an explanation: a digest named V3

@@ -5,6 +5,7 @@ package normalise
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -33,12 +34,8 @@ func normalise(d *ocm.Descriptor, algorithm string) ([]byte, error) {
 			return nil, err
 		}
 		return entryLists(doc)
-	case V2:
-		return canonical(d, variant{identityDefaults: true})
-	case V3:
-		return canonical(d, variant{})
-	case V4:
-		return canonical(d, v4)
+	case V2, V3, V4:
+		return canonical(d, variantOf(algorithm))
 	}
 	return nil, fmt.Errorf("unknown normalisation algorithm, expected one of %s, %s, %s, %s: %w", V1, V2, V3, V4, ocm.ErrUnknownType)
 }
@@ -53,19 +50,50 @@ func normalise(d *ocm.Descriptor, algorithm string) ([]byte, error) {
 // that leaves them out is not accepted, or anybody could add them to a signed
 // descriptor, and no existing tool stores such a digest under that name.
 func Candidates(d *ocm.Descriptor, algorithm string) ([][]byte, error) {
+	list, err := forms(d, algorithm)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]byte, len(list))
+	for i, f := range list {
+		out[i] = f.raw
+	}
+	return out, nil
+}
+
+// form is one of the candidates.
+type form struct {
+	variant
+	raw []byte
+}
+
+func forms(d *ocm.Descriptor, algorithm string) ([]form, error) {
 	first, err := Normalise(d, algorithm)
 	if err != nil {
 		return nil, err
 	}
-	list := [][]byte{first}
+	list := []form{{variantOf(algorithm), first}}
 	for _, v := range alternatives(algorithm) {
 		raw, err := canonical(d, v)
 		if err != nil {
 			continue // nobody can have signed this form
 		}
-		list = appendNew(list, raw)
+		if !slices.ContainsFunc(list, func(have form) bool { return bytes.Equal(have.raw, raw) }) {
+			list = append(list, form{v, raw})
+		}
 	}
 	return list, nil
+}
+
+// variantOf is the first form of an algorithm.
+func variantOf(algorithm string) variant {
+	switch algorithm {
+	case V1, V2:
+		return variant{identityDefaults: true}
+	case V4:
+		return v4
+	}
+	return variant{}
 }
 
 // alternatives are the other forms of an algorithm, likely ones first.
@@ -86,15 +114,6 @@ func alternatives(algorithm string) []variant {
 		}
 	}
 	return nil
-}
-
-func appendNew(list [][]byte, raw []byte) [][]byte {
-	for _, have := range list {
-		if bytes.Equal(have, raw) {
-			return list
-		}
-	}
-	return append(list, raw)
 }
 
 // canonical is the RFC 8785 form of the component.

@@ -5,6 +5,8 @@ package transfer_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -12,6 +14,7 @@ import (
 	"ocm"
 	"ocm/builtin"
 	"ocm/graph"
+	"ocm/inspect"
 	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
@@ -108,4 +111,74 @@ func TestProofOfTheTarget(t *testing.T) {
 	store.bad[digest.FromString("library data")] = "jello"
 	_, err := proven(t, src, dst, v, true, &transfer.Proof{})
 	fixture.WantErr(t, err, ocm.ErrSignature, "after the transfer", "acme.org/lib:1.0.0: resource data")
+}
+
+// moving is a repository in which somebody replaces each version right after it was opened.
+type moving struct {
+	ocm.Repository
+	t     *testing.T
+	moved map[string]int
+}
+
+func (m *moving) Open(ctx context.Context, name, ref string) (ocm.Version, error) {
+	v, err := m.Repository.Open(ctx, name, ref)
+	if err != nil {
+		return nil, err
+	}
+	m.moved[name]++
+	d := v.Descriptor().Clone()
+	draft := fixture.Must[ocm.Draft](m.t)(m.Draft(ctx, name, ref, v))
+	defer draft.Close()
+	stored := fixture.Must[ocm.Stored](m.t)(draft.Add(ctx, text(fmt.Sprint("evil ", m.moved[name])), ""))
+	d.Component.Resources[0].Access = stored.Access
+	d.Component.Provider = "evil.example"
+	_, err = draft.Commit(ctx, d)
+	return v, err
+}
+
+// GHSA-wfqx-gjrf-g28r, CVE-2023-38495: what is verified is what is used. A tag that moves between the two
+// changes nothing, wherever the version is.
+func TestGHSA_wfqx_gjrf_g28r_TagsThatMove(t *testing.T) {
+	for place, open := range fixture.Places() {
+		t.Run(place, func(t *testing.T) {
+			src := &moving{repository(open(t)), t, map[string]int{}}
+			pair(t, src.Repository, "alice")
+			v := fixture.Must[ocm.Version](t)(src.Open(t.Context(), "acme.org/app", "1.0.0"))
+			kit := builtin.Kit()
+			kit.Verifiers.Add(signedBy("alice"), "test")
+
+			// transfer --verify
+			dst := repository(memory.New())
+			if _, err := proven(t, src, dst, v, true, &transfer.Proof{}); err != nil {
+				t.Fatal(err)
+			}
+			if src.moved["acme.org/lib"] != 1 { // more would be a second look, at something else
+				t.Errorf("opened: %v", src.moved)
+			}
+			for _, name := range []string{"acme.org/app", "acme.org/lib"} {
+				copied := fixture.Must[ocm.Version](t)(dst.Open(t.Context(), name, "1.0.0"))
+				if p := copied.Descriptor().Component.Provider; p == "evil.example" {
+					t.Errorf("%s was exchanged", name)
+				}
+			}
+
+			// verify, then download
+			rep := fixture.Must[*graph.Report](t)(graph.Verify(t.Context(), kit, newEnv(), findIn(dst), v, graph.VerifyOptions{}))
+			if rep.Err() != nil || rep.Manifest != v.Manifest().Digest {
+				t.Fatal(rep.Err())
+			}
+			path := filepath.Join(t.TempDir(), "data")
+			if _, err := inspect.Download(t.Context(), kit, newEnv(), v, &v.Descriptor().Component.Resources[0], path, inspect.ExtractNone); err != nil {
+				t.Fatal(err)
+			}
+			if got := fixture.Must[[]byte](t)(os.ReadFile(path)); string(got) != "data" {
+				t.Errorf("downloaded %q", got)
+			}
+
+			// who opens the tag again gets the other one, and that is not verified
+			again := fixture.Must[ocm.Version](t)(src.Open(t.Context(), "acme.org/app", "1.0.0"))
+			rep = fixture.Must[*graph.Report](t)(graph.Verify(t.Context(), kit, newEnv(), findIn(dst), again, graph.VerifyOptions{}))
+			fixture.WantErr(t, rep.Err(), ocm.ErrDigest, "is not what was signed")
+		})
+	}
 }

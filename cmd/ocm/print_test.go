@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"ocm"
+	"ocm/graph"
 )
 
 func descriptor(name, version string, refs ...string) *ocm.Descriptor {
@@ -86,33 +88,59 @@ func TestShortDigests(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	t.Parallel()
-	good := []check{
-		{"a:1", "signature x", "descriptor digest", "ok", ""}, {"a:1", "signature x", "signature", "ok", ""},
-		{"a:1", "resource r", "content digest", "ok", ""}, {"a:1", "resource q", "content digest", "excluded", ""}, {"b:1", "source s", "stored bytes", "ok", ""},
+	step := func(object, check, verdict string) graph.Step {
+		return graph.Step{Component: object[:1] + ":1", Object: object[2:], Check: check, Verdict: verdict}
 	}
-	bad := append(slices.Clone(good), check{"b:1", "resource r", "content digest", "failed", "x: digest mismatch"})
+	good := []graph.Step{
+		step("a signature x", "descriptor digest", "ok"), step("a signature x", "signature", "ok"),
+		step("a resource r", "content digest", "ok"), step("a resource q", "content digest", "excluded"), step("b source s", "stored bytes", "ok"),
+	}
+	failed := append(slices.Clone(good), step("b resource r", "content digest", "failed"))
+	failed[5].Detail = "x: digest mismatch"
+	skipped := append(slices.Clone(failed), step("b resource t", "content digest", "skipped"))
 	for _, tt := range []struct {
-		o      verifyOptions
-		checks []check
-		err    error
-		want   string
+		r    graph.Report
+		want string
 	}{
-		{verifyOptions{output: "table"}, good, nil, "\nverified: 1 signature, 1 content, 2 component versions; not covered by signatures: 2 elements (sources, excluded resources)\n"},
-		{verifyOptions{output: "table", shallow: true}, good[:2], nil, "\nverified: 1 signature; shallow: contents and references were not checked\n"},
-		{verifyOptions{output: "table"}, bad, ocm.ErrDigest, "\nNOT verified: 1 of 6 checks failed\n"},
-		{verifyOptions{output: "table", shallow: true}, good, ocm.ErrSignature, "\nNOT verified: no signature was found good\n"},
-		{verifyOptions{output: "json"}, good, nil, ""},
+		{graph.Report{Steps: good, Verified: true}, "verified: 1 signature, 1 content, 2 component versions; not covered by signatures: 2 elements (sources, excluded resources)"},
+		{graph.Report{Steps: good[:2], Verified: true, Shallow: true}, "verified: 1 signature; shallow: contents and references were not checked"},
+		{graph.Report{Steps: failed}, "NOT verified: 1 of 6 checks failed"},
+		{graph.Report{Steps: skipped}, "NOT verified: 1 of 6 checks failed, 1 skipped"},
+		{graph.Report{Steps: good, Shallow: true}, "NOT verified: no signature was found good"},
 	} {
-		if got := printed(t, func(b *bytes.Buffer) error { return printVerdict(b, tt.o, tt.checks, tt.err) }); got != tt.want {
+		if got := verdictOf(&tt.r); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
-	if got := shortDetail(bad[5]); got != "digest mismatch" {
+	if got := shortDetail(failed[5]); got != "digest mismatch" {
 		t.Errorf("got %q", got)
 	}
-	sortChecks(bad)
-	if bad[2].Object != "resource q" || bad[4].Object != "resource r" || bad[5].Object != "source s" {
-		t.Errorf("got %v", bad)
+}
+
+// A table of checks fits a narrow terminal, and says why something failed or was left out.
+func TestTableOfChecks(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("0123456789abcdef", 4)
+	list := []graph.Step{
+		{Component: "a.org/app:1", Object: "component version", Check: "manifest digest", Verdict: "ok", Detail: "sha256:" + hex},
+		{Component: "a.org/app:1", Object: "signature x", Check: "descriptor digest", Verdict: "ok", Detail: "SHA-256:" + hex + " (jsonNormalisation/v3)"},
+		{Component: "a.org/app:1", Object: "signature x", Check: "signature value", Verdict: "failed", Detail: "the signature does not fit the key: signature verification failed"},
+		{Component: "a.org/app:1", Object: "signature x", Check: "signature", Verdict: "skipped", Detail: "a check of it failed"},
+	}
+	for i := range 5 {
+		list = append(list, graph.Step{Component: "a.org/app:1", Object: fmt.Sprint("resource r", i), Check: "content digest", Verdict: "skipped", Detail: "a signature is not good"})
+	}
+	got := printed(t, func(b *bytes.Buffer) error { tab := checkTable(list); tab.width = 80; return tab.write(b) })
+	want := "" +
+		" OBJECT                 │ CHECK             │ VERDICT │ DETAIL\n" +
+		"────────────────────────┼───────────────────┼─────────┼─────────────────────────\n" +
+		"a.org/app:1  sha256:0123456789ab\n" +
+		" signature x            │ descriptor digest │ ok      │ SHA-256:0123456789ab\n" +
+		" signature x            │ signature value   │ failed  │ wrong key or changed\n" +
+		" signature x            │ signature         │ skipped │ a check of it failed\n" +
+		" resource r0 and 4 more │ content digest    │ skipped │ a signature is not good\n"
+	if got != want {
+		t.Errorf("got\n%s", got)
 	}
 }
 

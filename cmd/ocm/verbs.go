@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,9 +182,9 @@ func (s *session) signChildren(ctx context.Context, repo ocm.Repository, v ocm.V
 	return nil
 }
 
-// verify verifies signatures and what they cover. It returns every check that was made, and
-// an error unless everything that was asked for is good.
-func (s *session) verify(ctx context.Context, r verifyRequest) ([]check, error) {
+// verify verifies signatures and what they cover. It returns what was found, nil if there was
+// nothing to look at, and an error unless everything that was asked for is good.
+func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, error) {
 	spec, err := s.verifierSpec(r.spec)
 	if err != nil {
 		return nil, err
@@ -203,31 +202,7 @@ func (s *session) verify(ctx context.Context, r verifyRequest) ([]check, error) 
 	if err != nil {
 		return nil, s.keyError(err)
 	}
-	checks := make([]check, len(report.Steps))
-	for i, st := range report.Steps {
-		checks[i] = check{st.Component, st.Object, st.Check, st.Verdict, st.Detail}
-	}
-	sortChecks(checks)
-	return checks, s.keyError(report.Err())
-}
-
-// sortChecks puts contents, which are read in parallel, in the order of their names. Versions,
-// and all other checks of a version, stay in the order that they have.
-func sortChecks(list []check) {
-	content := func(c check) string {
-		if strings.HasPrefix(c.Object, "resource ") || strings.HasPrefix(c.Object, "source ") {
-			return c.Object
-		}
-		return ""
-	}
-	for begin := 0; begin < len(list); {
-		end := begin + 1
-		for end < len(list) && list[end].Component == list[begin].Component {
-			end++
-		}
-		slices.SortStableFunc(list[begin:end], func(a, b check) int { return cmp.Compare(content(a), content(b)) })
-		begin = end
-	}
+	return report, s.keyError(report.Err())
 }
 
 // verifierSpec tells how signatures are judged: by the file that was given, else as configured

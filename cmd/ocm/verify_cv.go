@@ -5,15 +5,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"ocm"
-	"ocm/graph"
 )
 
 const verifyLong = `Verify a component version: that its signatures are good, and that everything they
@@ -78,15 +74,6 @@ type verifyRequest struct {
 	shallow    bool
 }
 
-// check is one step of a verification.
-type check struct {
-	Component string `json:"component"`        // name:version
-	Object    string `json:"object"`           // "resource image", "reference lib", "signature release"
-	Check     string `json:"check"`            // what was compared
-	Verdict   string `json:"verdict"`          // ok, failed, excluded or skipped
-	Detail    string `json:"detail,omitempty"` // the digest that was confirmed, or the error
-}
-
 func (o *trustOptions) request() (verifyRequest, error) {
 	keys, err := parseKeyFiles(o.publicKeys)
 	return verifyRequest{signatures: o.signatures, publicKeys: keys, caCert: o.caCert, spec: o.spec, issuer: o.issuer}, err
@@ -122,101 +109,14 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 	if err != nil {
 		return err
 	}
-	checks, err := s.verify(ctx, r)
+	report, err := s.verify(ctx, r)
 	a.err.stopProgress()
 	err = withHint(err, verifyHint(err, o.trustOptions))
-	if len(checks) == 0 {
+	if report == nil {
 		return err
 	}
 	// What failed, and what did not, is a result too; the exit status is that of the failure.
-	return errors.Join(err, printList(a.out, o.output, checks, checkTable), printVerdict(a.out, o, checks, err))
-}
-
-// checkTable is short: digests are cut, and of what went wrong it has a word. The whole
-// story of a failure is in the error, and all of everything in json and yaml.
-func checkTable(list []check) *table {
-	t := newTable("OBJECT", "CHECK", "VERDICT", "DETAIL")
-	for i, c := range list {
-		if i == 0 || c.Component != list[i-1].Component {
-			t.line("", c.Component)
-		}
-		t.add(c.Object, c.Check, c.Verdict, shortDetail(c))
-	}
-	return t
-}
-
-func shortDetail(c check) string {
-	if c.Verdict != graph.Failed {
-		detail, _, _ := strings.Cut(c.Detail, " (")          // the algorithm that normalised
-		detail, _, _ = strings.Cut(detail, " by the key in") // who verifies has named it
-		return shortDigests(detail)
-	}
-	if strings.HasPrefix(c.Object, "signature") {
-		return shortFailure(c.Detail)
-	}
-	return shortError(c.Detail)
-}
-
-// shortFailure is a word for what is wrong with a signature.
-func shortFailure(text string) string {
-	for _, known := range [...]struct{ part, word string }{
-		{"no signature is named", "no such signature"},
-		{"the version has no signatures", "not signed"},
-		{"no public key, configure one", "no key"},
-		{"public key not found", "no key"},
-		{"does not fit the key", "wrong key or changed"},
-	} {
-		if strings.Contains(text, known.part) {
-			return known.word
-		}
-	}
-	return shortError(text)
-}
-
-// shortError is a word for the kind of an error.
-func shortError(text string) string {
-	for _, kind := range [...]error{ocm.ErrDigest, ocm.ErrSignature, ocm.ErrNotFound, ocm.ErrDenied, ocm.ErrUnknownType, ocm.ErrLimit, ocm.ErrInvalid} {
-		if strings.Contains(text, kind.Error()) {
-			return kind.Error()
-		}
-	}
-	return "error"
-}
-
-// printVerdict ends the table with what it means.
-func printVerdict(w io.Writer, o verifyOptions, checks []check, failure error) error {
-	if o.output != "table" {
-		return nil
-	}
-	failed, signatures, contents, uncovered, components := 0, 0, 0, 0, map[string]bool{}
-	for _, c := range checks {
-		components[c.Component] = true
-		switch {
-		case c.Verdict == graph.Failed:
-			failed++
-		case c.Verdict == graph.Excluded, strings.HasPrefix(c.Object, "source "):
-			uncovered++
-		case c.Verdict != graph.OK:
-		case c.Check == "signature":
-			signatures++
-		case strings.HasPrefix(c.Object, "resource "):
-			contents++
-		}
-	}
-	line := fmt.Sprintf("verified: %s, %s, %s", count(signatures, "signature"), count(contents, "content"), count(len(components), "component version"))
-	if uncovered > 0 {
-		line += fmt.Sprintf("; not covered by signatures: %s (sources, excluded resources)", count(uncovered, "element"))
-	}
-	switch {
-	case failure != nil && failed == 0:
-		line = "NOT verified: no signature was found good"
-	case failure != nil:
-		line = fmt.Sprintf("NOT verified: %d of %s failed", failed, count(len(checks), "check"))
-	case o.shallow:
-		line = fmt.Sprintf("verified: %s; shallow: contents and references were not checked", count(signatures, "signature"))
-	}
-	_, err := fmt.Fprintf(w, "\n%s\n", line)
-	return err
+	return errors.Join(err, printReport(a.out, o.output, report))
 }
 
 func verifyHint(err error, o trustOptions) string {

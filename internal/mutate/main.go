@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command mutate takes the checks out of the verify path, one at a time, and demands that a named test
+// notices. Run it by "make mutate". A check whose test does not fail is a check that nobody tests; a
+// mutation whose text is not in the file any more is an error, so that the lists stay true.
+//
+//	main.go     flags, workers, the verdict
+//	run.go      applying one mutation with "go test -overlay", which copies nothing
+//	list_*.go   the mutations, a file per room: to add one, add a line
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// mutation takes one check out.
+type mutation struct {
+	file    string // from the module's root
+	find    string // text that is in the file exactly once
+	replace string
+	pkg     string // whose test notices, from the module's root
+	test    string // its name; subtests as they stand in the source, after a slash
+}
+
+// lists are all mutations.
+func lists() []mutation {
+	return slices.Concat(inGraph(), inNormalise(), inDescriptor(), inOCI(), inRSA(), inPGP())
+}
+
+func main() {
+	only := flag.String("only", "", "regular `expression`: only mutations of files, or noticed by tests, that match")
+	parallel := flag.Int("parallel", runtime.NumCPU(), "how many tests run at once")
+	verbose := flag.Bool("v", false, "tell also which mutations were noticed")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	problems, err := run(ctx, *only, max(1, *parallel), *verbose)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(2)
+	}
+	if problems > 0 {
+		os.Exit(1)
+	}
+}
+
+// run returns how many mutations were not noticed, or could not be made.
+func run(ctx context.Context, only string, parallel int, verbose bool) (problems int, err error) {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return 0, err
+	}
+	list := slices.DeleteFunc(lists(), func(m mutation) bool { return !pattern.MatchString(m.file) && !pattern.MatchString(m.test) })
+	start := time.Now()
+	w, err := newWorkshop(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(w.temp)
+	if err := w.baseline(list); err != nil {
+		return 0, err
+	}
+	var mu sync.Mutex
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range parallel {
+		wg.Go(func() {
+			for i := range next {
+				result := w.apply(i, list[i])
+				mu.Lock()
+				problems += tell(list[i], result, verbose)
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range list {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	fmt.Printf("%d mutations, %d not noticed, %v\n", len(list), problems, time.Since(start).Round(time.Second))
+	return problems, ctx.Err()
+}
+
+// tell prints what has become of a mutation, and counts it if that is not as it should be.
+func tell(m mutation, result error, verbose bool) int {
+	text := strings.TrimSpace(m.find)
+	switch {
+	case result != nil:
+		fmt.Printf("%s: %q: %v\n", m.file, text, result)
+		return 1
+	case verbose:
+		fmt.Printf("%s: %q: noticed by %s\n", m.file, text, m.test)
+	}
+	return 0
+}
