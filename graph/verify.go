@@ -105,7 +105,7 @@ type VerifyOptions struct {
 	// at least one.
 	Signatures []string
 	// Spec configures the verifiers (a verifier configuration), may be the zero Spec.
-	Spec func(signature string) ocm.Spec
+	Spec func(sig ocm.Signature) ocm.Spec
 	// Shallow checks signatures and the descriptor only: no content, no references.
 	Shallow bool
 }
@@ -199,7 +199,7 @@ func judge(ctx context.Context, kit *ocm.Kit, env *ocm.Env, sig ocm.Signature, o
 	}
 	var spec ocm.Spec
 	if o.Spec != nil {
-		spec = o.Spec(sig.Name)
+		spec = o.Spec(sig)
 	}
 	return v.Verify(ctx, env, sig, spec)
 }
