@@ -72,9 +72,9 @@ func Kind(pemText []byte) (string, error) {
 // the block is neither key nor certificate.
 func blockKey(b *pem.Block) (crypto.PublicKey, error) {
 	if b.Type == certificateBlock {
-		c, err := parseCertificate(b)
+		c, err := parseCertificate(b.Bytes)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("PEM block %q: %w", b.Type, err)
 		}
 		return c.PublicKey, nil
 	}
@@ -173,10 +173,15 @@ func blockPrivate(b *pem.Block) (crypto.Signer, error) {
 	return signer, nil
 }
 
-func parseCertificate(b *pem.Block) (*x509.Certificate, error) {
-	c, err := x509.ParseCertificate(b.Bytes)
+// parseCertificate reads one certificate, which may be an attacker's: a key so long that it would take
+// seconds to work with it is refused.
+func parseCertificate(der []byte) (*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("PEM block %q cannot be read: %v: %w", b.Type, err, ocm.ErrInvalid)
+		return nil, fmt.Errorf("it cannot be read: %v: %w", err, ocm.ErrInvalid)
+	}
+	if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > MaxRSABits {
+		return nil, fmt.Errorf("its RSA key has %d bits, at most %d are accepted: %w", k.N.BitLen(), MaxRSABits, ocm.ErrLimit)
 	}
 	return c, nil
 }

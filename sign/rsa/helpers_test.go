@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/sign/cert"
 )
 
 // The golden certificates are valid from 2026-11-21 18:13:27 UTC on.
@@ -152,5 +153,5 @@ func signPEM(t testing.TB, d ocm.Digest, certs ...*x509.Certificate) ocm.Signatu
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ocm.Signature{Name: "s", Digest: d, Signature: encodePEM(PSS, raw, certs)}
+	return ocm.Signature{Name: "s", Digest: d, Signature: cert.EncodePEM(PSS, raw, certs)}
 }

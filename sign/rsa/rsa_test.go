@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"ocm"
+	"ocm/sign/cert"
 )
 
 func Example() {
@@ -257,7 +258,7 @@ func TestOpenSSL(t *testing.T) {
 			alg, args = PSS, []string{"-pkeyopt", "rsa_padding_mode:pss", "-pkeyopt", "rsa_pss_saltlen:" + salt}
 		}
 		run(append(args, "-sign", "-out", path("theirs"))...)
-		theirs := ocm.Signature{Name: "s", Digest: d, Signature: encodePlain(alg, testFile(t, path("theirs")))}
+		theirs := ocm.Signature{Name: "s", Digest: d, Signature: plain(t, alg, testFile(t, path("theirs")))}
 		if err := judge(t.Context(), env, theirs, ocm.Spec{}); err != nil {
 			t.Errorf("openssl's signature, salt %q: %v", salt, err)
 		}
@@ -272,6 +273,17 @@ func TestOpenSSL(t *testing.T) {
 		write("ours", raw)
 		run(append(args, "-verify", "-sigfile", path("ours"))...)
 	}
+}
+
+func plain(t *testing.T, algorithm string, raw []byte) ocm.SignatureValue {
+	t.Helper()
+	for _, a := range family().Algorithms {
+		if a.Name == algorithm {
+			return cert.EncodePlain(a, raw)
+		}
+	}
+	t.Fatalf("no algorithm %s", algorithm)
+	return ocm.SignatureValue{}
 }
 
 // judge is for tests that only want to know whether a signature is good.

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cert
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"ocm"
+)
+
+// TimeCheck judges a timestamp over a digest: its token must lead to one of the roots. It returns the
+// time that the token tells, and who says so.
+type TimeCheck func(ts *ocm.Timestamp, d ocm.Digest, roots []*x509.Certificate) (at time.Time, by string, err error)
+
+// MaxClockSkew is by how much a timestamp may be ahead of our clock: clocks differ a little.
+const MaxClockSkew = time.Minute
+
+// signingTime decides the time at which a signature is judged: that of its timestamp if there are roots to
+// judge it by, else now. The finding is nil if there is nothing to tell.
+func signingTime(sig ocm.Signature, roots []*x509.Certificate, now time.Time, check TimeCheck) (time.Time, *ocm.Finding, error) {
+	ts := sig.Timestamp
+	if ts == nil {
+		return now, nil, nil
+	}
+	ignored := func(why string) (time.Time, *ocm.Finding, error) {
+		detail := fmt.Sprintf("%s, our clock: the timestamp of the signature was not judged, because %s", now.UTC().Format(time.RFC3339), why)
+		return now, &ocm.Finding{Check: ocm.FoundTime, Detail: detail}, nil
+	}
+	switch {
+	case ts.Value == "":
+		return ignored("it is plain text without a token")
+	case len(roots) == 0:
+		return ignored("no root for it is configured (tsaCertPEM)")
+	case check == nil:
+		return now, nil, failed(ocm.FoundTime, fmt.Errorf("a timestamp cannot be judged here: %w", errors.ErrUnsupported))
+	}
+	at, by, err := check(ts, sig.Digest, roots)
+	if err != nil {
+		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp: %w", err))
+	}
+	if at.After(now.Add(MaxClockSkew)) {
+		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp is of %s, but it is %s by our clock: one of them is wrong: %w", at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), ocm.ErrInvalid))
+	}
+	if err := agrees(ts.Time, at); err != nil {
+		return now, nil, failed(ocm.FoundTime, err)
+	}
+	return at, &ocm.Finding{Check: ocm.FoundTime, Detail: fmt.Sprintf("%s, by the timestamp of %s", at.UTC().Format(time.RFC3339), by)}, nil
+}
+
+// agrees compares the text beside a token with the token's time, which may have fractions of a second that
+// the text has not.
+func agrees(text string, at time.Time) error {
+	if text == "" {
+		return nil
+	}
+	told, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return fmt.Errorf("time beside the timestamp: %q is no time as RFC 3339 writes it: %w", text, ocm.ErrInvalid)
+	}
+	if d := at.Sub(told); d <= -time.Second || d >= time.Second {
+		return fmt.Errorf("the text beside the timestamp says %s, but the timestamp is of %s: %w", told.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339), ocm.ErrInvalid)
+	}
+	return nil
+}
