@@ -16,6 +16,7 @@ import (
 	"ocm/input"
 	"ocm/oci"
 	"ocm/oci/remote"
+	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
 )
@@ -42,6 +43,9 @@ func Kit() *ocm.Kit {
 	rsaHandler := rsa.Handler{}
 	k.Signers.Add(rsaHandler, append(versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
 	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
+	ecHandler := ec.Handler{}
+	k.Signers.Add(ecHandler, append(versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
+	k.Verifiers.Add(ecHandler, ec.Algorithms...)
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
