@@ -3,6 +3,7 @@
 package cert
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -137,9 +138,9 @@ type signingKey struct {
 }
 
 // signingKey finds the key for an algorithm, or for any of the family if none is named. Of several
-// errors the one about a key that is there counts more than that another is not.
+// errors the first one counts, and one about a key that is there more than that another is not.
 func (f *Family) signingKey(ctx context.Context, env *ocm.Env, signature, algorithm string) (signingKey, error) {
-	var first error
+	var missing, unfit error
 	for _, a := range f.Algorithms {
 		if algorithm != "" && a.Name != algorithm {
 			continue
@@ -151,18 +152,16 @@ func (f *Family) signingKey(ctx context.Context, env *ocm.Env, signature, algori
 			if !errors.Is(err, ocm.ErrNotFound) {
 				return signingKey{}, err
 			}
-		} else {
-			key, kerr := PrivateKey(secret, a.Kind)
-			if kerr == nil {
-				return signingKey{a, secret, key}, nil
-			}
-			err = fmt.Errorf("credentials for %s: %w", id, kerr)
+			missing = cmp.Or(missing, err)
+			continue
 		}
-		if first == nil || errors.Is(first, ocm.ErrNotFound) {
-			first = err
+		key, err := PrivateKey(secret, a.Kind)
+		if err == nil {
+			return signingKey{a, secret, key}, nil
 		}
+		unfit = cmp.Or(unfit, fmt.Errorf("credentials for %s: %w", id, err))
 	}
-	return signingKey{}, first
+	return signingKey{}, cmp.Or(unfit, missing)
 }
 
 // Verify judges a signature. Every error wraps [ocm.ErrSignature]. The check is for timestamps; nil
