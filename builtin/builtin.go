@@ -7,8 +7,10 @@ package builtin
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"ocm"
 	"ocm/access"
@@ -19,6 +21,7 @@ import (
 	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
+	"ocm/sign/timestamp"
 )
 
 // Kit returns everything that is compiled in.
@@ -40,16 +43,25 @@ func Kit() *ocm.Kit {
 		k.Inputs.Add(in.Opener, in.Names...)
 	}
 
-	rsaHandler := rsa.Handler{}
+	rsaHandler := rsa.Handler{Time: timeOf}
 	k.Signers.Add(rsaHandler, append(versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
 	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
-	ecHandler := ec.Handler{}
+	ecHandler := ec.Handler{Time: timeOf}
 	k.Signers.Add(ecHandler, append(versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
 	k.Verifiers.Add(ecHandler, ec.Algorithms...)
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
 	return k
+}
+
+// timeOf judges the timestamp of a signature with certificates.
+func timeOf(ts *ocm.Timestamp, d ocm.Digest, roots []*x509.Certificate) (at time.Time, by string, err error) {
+	r, err := timestamp.Check(ts, d, roots)
+	if err != nil {
+		return at, "", err
+	}
+	return r.Time, r.Signer.Subject.String(), nil
 }
 
 // versioned lists names without and with a version suffix.

@@ -17,8 +17,8 @@ import (
 // and those with one are compared with their content. With shallow, contents that have a
 // digest are not read. Existing digests are never rewritten.
 //
-// A referenced version whose digest is to be added must have all of its own: [ocm.ErrDigest]. [CompleteAll]
-// completes those too.
+// Versions that are referenced must have all their digests, or nobody could verify what is signed here:
+// [ocm.ErrDigest]. [CompleteAll] completes those too.
 func Complete(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, v ocm.Version, shallow bool) (*ocm.Descriptor, error) {
 	g, err := Walk(ctx, env.Job, find, []ocm.Version{v}, Options{Recursive: true})
 	if err != nil {
@@ -32,9 +32,9 @@ func Complete(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, v ocm.
 	return c.desc[root], nil
 }
 
-// CompleteAll is Complete for each version of a graph that was walked with its references. Versions whose
-// descriptors change are the keys of changed. [ocm.ErrDigest] if that contradicts a digest that a
-// reference to such a version has already.
+// CompleteAll is Complete for each version of a graph that was walked with its references, children first. Versions
+// whose descriptors change are the keys of changed. The digest of a reference to one of them, which was compared with
+// what is there, is renewed, by the same algorithms; no other is.
 func CompleteAll(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *Graph, shallow bool) (all map[*Node]*ocm.Descriptor, changed map[*Node]bool, err error) {
 	c := newCompleter(kit, env, shallow)
 	err = c.complete(ctx, g.Nodes)
@@ -89,28 +89,27 @@ func (c *completer) complete(ctx context.Context, nodes []*Node) error {
 	return nil
 }
 
-// references completes the digests of a version's references.
+// references completes the digests of a version's references. Those that are there were compared by Walk.
 func (c *completer) references(n *Node) error {
 	for k, child := range n.Children {
 		ref := &c.desc[n].Component.References[n.refs[k]]
 		desc, here := c.desc[child]
-		switch {
-		case ref.Digest.Empty() && !here:
+		if !here {
 			desc = child.Descriptor()
 			if err := c.demand(child); err != nil {
 				return fmt.Errorf("%s: reference %s: %w", n.Key(), &ref.Element, err)
 			}
-		case !ref.Digest.Empty() && !c.changed[child]:
-			continue // compared by Walk
-		case !ref.Digest.Empty():
-			if err := normalise.Matches(desc, *ref.Digest); err != nil {
-				return fmt.Errorf("%s: reference %s: its digest was taken before %s had all of its own; build both again: %w", n.Key(), &ref.Element, child.Key(), err)
-			}
-			continue
 		}
-		d, err := normalise.Digest(desc, ocm.SHA256, normalise.V3)
+		hash, form := ocm.SHA256, normalise.V3
+		switch {
+		case !ref.Digest.Empty() && !c.changed[child]:
+			continue
+		case !ref.Digest.Empty(): // it was of the version that had not all digests yet
+			hash, form = ref.Digest.HashAlgorithm, ref.Digest.NormalisationAlgorithm
+		}
+		d, err := normalise.Digest(desc, hash, form)
 		if err != nil {
-			return fmt.Errorf("%s: %w", child.Key(), err)
+			return fmt.Errorf("%s: reference %s: %w", n.Key(), &ref.Element, err)
 		}
 		ref.Digest, c.changed[n] = &d, true
 	}
@@ -126,7 +125,7 @@ func (c *completer) demand(n *Node) error {
 	}
 	c.whole[n] = true
 	lacks := func(what string, e *ocm.Element) error {
-		return fmt.Errorf("%s: %s %s has no digest: sign or rebuild %s first: %w", n.Key(), what, e, n.Key(), ocm.ErrDigest)
+		return fmt.Errorf("%s: %s %s has no digest: sign it first, or together with this version (--recursive): %w", n.Key(), what, e, ocm.ErrDigest)
 	}
 	d := &n.Descriptor().Component
 	for i := range d.Resources {

@@ -139,12 +139,14 @@ func TestParseKeyFile(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]keyFile{
 		"rsa.pub": {"", "rsa.pub"}, "release=rsa.pub": {"release", "rsa.pub"}, "./a=b": {"", "./a=b"}, "dir/x=y": {"", "dir/x=y"},
+		"=TEXT": {"", "=TEXT"}, "release==TEXT": {"release", "=TEXT"}, "!QQ==": {"", "!QQ=="}, "release=!QQ==": {"release", "!QQ=="},
+		"=-----BEGIN PUBLIC KEY-----\nQQ==": {"", "=-----BEGIN PUBLIC KEY-----\nQQ=="},
 	} {
 		if got, err := parseKeyFile(in); err != nil || got != want {
 			t.Errorf("%s: got %v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "release=", "=x"} {
+	for _, in := range []string{"", "release=", "=", "!", "release=!", "release=="} {
 		if got, err := parseKeyFile(in); !isUsage(err) {
 			t.Errorf("%q: got %v, %v", in, got, err)
 		}

@@ -14,13 +14,13 @@ import (
 	"ocm"
 	"ocm/credentials"
 	"ocm/sign/cert"
+	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
 )
 
 // Types of the consumers that keys are for.
 const (
-	curveIdentity    = "EC/v1alpha1"
 	sigstoreSigner   = "SigstoreSigner/v1alpha1"
 	sigstoreVerifier = "SigstoreVerifier/v1alpha1"
 )
@@ -33,7 +33,7 @@ type keyWatch struct {
 
 func (k *keyWatch) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
 	secret, err := k.Credentials.Resolve(ctx, id)
-	if errors.Is(err, ocm.ErrNotFound) && slices.Contains([]string{rsa.IdentityType, pgp.IdentityType, curveIdentity}, id["type"]) {
+	if errors.Is(err, ocm.ErrNotFound) && slices.Contains([]string{rsa.IdentityType, pgp.IdentityType, ec.IdentityType}, id["type"]) {
 		k.missing.Store(true)
 	}
 	return secret, err
@@ -126,7 +126,7 @@ func identityOf(algorithm string) (identity, form string) {
 	case pgp.Algorithm:
 		return pgp.IdentityType, "PGP"
 	case cert.P256, cert.P384, cert.Ed25519:
-		return curveIdentity, "PEM"
+		return ec.IdentityType, "PEM"
 	}
 	return rsa.IdentityType, "PEM"
 }
@@ -205,7 +205,7 @@ func demand(c ocm.Credentials, signature string, properties ocm.Secret) ocm.Cred
 	if len(properties) == 0 {
 		return c
 	}
-	for _, typ := range [...]string{rsa.IdentityType, curveIdentity} {
+	for _, typ := range [...]string{rsa.IdentityType, ec.IdentityType} {
 		id := ocm.Identity{"type": typ}
 		if signature != "" {
 			id["signature"] = signature

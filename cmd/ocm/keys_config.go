@@ -10,6 +10,7 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/credentials"
+	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
 )
@@ -23,7 +24,7 @@ func olderKeys(k config.Keys) ocm.Credentials {
 	set := keySet{}
 	add := func(property string, keys map[string]config.Key) {
 		for name, key := range keys {
-			for identity, form := range map[string]string{rsa.IdentityType: "PEM", curveIdentity: "PEM", pgp.IdentityType: "PGP"} {
+			for identity, form := range map[string]string{rsa.IdentityType: "PEM", ec.IdentityType: "PEM", pgp.IdentityType: "PGP"} {
 				owner := keyOwner{identity, name}
 				if set[owner] == nil {
 					set[owner] = ocm.Secret{}
@@ -55,7 +56,7 @@ type rooted struct {
 }
 
 func (r rooted) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
-	if t := id["type"]; t != rsa.IdentityType && t != curveIdentity {
+	if t := id["type"]; t != rsa.IdentityType && t != ec.IdentityType {
 		return r.Credentials.Resolve(ctx, id)
 	}
 	var all strings.Builder

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -13,11 +12,10 @@ import (
 	"ocm"
 	"ocm/credentials"
 	"ocm/graph"
+	"ocm/sign/ec"
 	"ocm/sign/rsa"
+	"ocm/sign/timestamp"
 )
-
-// publicTSA is the time stamping authority that the older tool asks unless another one is named.
-const publicTSA = "http://timestamp.digicert.com"
 
 // signerOptions say who signs, and how: what "sign cv" and "sign hash" have in common.
 type signerOptions struct {
@@ -42,7 +40,7 @@ func (o *signerOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with authorities; the signature is stored only if its certificates lead to one of them")
 	fs.StringVar(&o.spec, "signer-spec", "", "`file` with the configuration of the signer, in place of that in signing.config.ocm.software")
 	fs.StringVar(&o.tsaURL, "tsa-url", "", "`URL` of a time stamping authority (RFC 3161) that confirms when it was signed")
-	fs.BoolVar(&o.tsa, "tsa", false, "ask the time stamping authority "+publicTSA+" unless --tsa-url names another one")
+	fs.BoolVar(&o.tsa, "tsa", false, "same as --tsa-url, which must be there: no authority is asked that nobody has named")
 	o.sigstore.AddFlags(fs, &o.keyless)
 }
 
@@ -50,7 +48,7 @@ func (o *signerOptions) AddFlags(fs *pflag.FlagSet) {
 func (o *signerOptions) check(changed func(flag string) bool) error {
 	o.explicit = changed("algorithm")
 	if o.tsa && o.tsaURL == "" {
-		o.tsaURL = publicTSA
+		return usagef("--tsa: there is no default authority; name one by --tsa-url URL")
 	}
 	if o.signature == "" {
 		return usagef("--signature: the name is empty")
@@ -171,16 +169,13 @@ func (s *session) followKey(o signerOptions, g *graph.SignOptions, algorithm, pu
 	}
 	if g.Spec.Type == "" && strings.Contains(public, "-----BEGIN CERTIFICATE-----") {
 		typ := rsa.ConfigTypes[0]
-		if identity, _ := identityOf(algorithm); identity == curveIdentity {
-			typ = curveConfig
+		if identity, _ := identityOf(algorithm); identity == ec.IdentityType {
+			typ = ec.ConfigTypes[0]
 		}
 		g.Spec, err = ocm.NewSpec(rsa.Config{Type: typ, SignatureAlgorithm: g.Algorithm, EncodingPolicy: rsa.PEM})
 	}
 	return err
 }
-
-// curveConfig is the type of the signer's configuration for keys on elliptic curves.
-const curveConfig = "ECSigningConfiguration/v1alpha1"
 
 // keyForSignature reads a key flag of sign, which signs with one name only.
 func keyForSignature(flag, signature string) (keyFile, error) {
@@ -213,7 +208,7 @@ func signHint(err error, o signerOptions) string {
 
 // timestamp asks an authority when a digest was signed.
 func (s *session) timestamp(url string) func(context.Context, ocm.Digest) (*ocm.Timestamp, error) {
-	return func(context.Context, ocm.Digest) (*ocm.Timestamp, error) {
-		return nil, fmt.Errorf("%s: %w", url, errors.ErrUnsupported)
+	return func(ctx context.Context, d ocm.Digest) (*ocm.Timestamp, error) {
+		return timestamp.Request(ctx, s.env, url, d)
 	}
 }
