@@ -129,11 +129,13 @@ func (s *signing) take(ctx context.Context, t *task) error {
 	if want.HashAlgorithm != given.HashAlgorithm || want.NormalisationAlgorithm != given.NormalisationAlgorithm || want.Value != given.Value {
 		return fmt.Errorf("it does not fit this version: it is over %s, the version has %s: %w", &given, &want, ocm.ErrDigest)
 	}
-	err := s.judge(ctx, *s.given)
-	s.judged = err == nil
-	if err != nil && (s.o.Check || !errors.Is(err, ocm.ErrNotFound)) {
+	t.sig = *s.given
+	if err := s.stamp(ctx, &t.sig); err != nil {
 		return err
 	}
-	t.sig = *s.given
-	return s.stamp(ctx, &t.sig)
+	err := s.judge(ctx, t.sig)
+	if s.judged = err == nil; !s.judged && (s.o.Check || !errors.Is(err, ocm.ErrNotFound)) {
+		return err
+	}
+	return nil
 }

@@ -152,3 +152,36 @@ func TestParseKeyFile(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseDigest(f *testing.F) {
+	hex := strings.Repeat("0aF", 22)[:64]
+	for _, s := range []string{"SHA-256:" + hex, "SHA-256:" + hex + "[jsonNormalisation/v4alpha1]", "SHA-512:" + hex + hex + " (jsonNormalisation/v3)",
+		"SHA-256:" + hex[1:], "SHA-1:" + hex, "[", ":", "SHA-256:" + hex + "[x]", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := parseDigest(s)
+		if err != nil {
+			if !isUsage(err) {
+				t.Errorf("%q: %v", s, err)
+			}
+			return
+		}
+		again, err := parseDigest(d.String())
+		if err != nil || again.String() != d.String() || d.Value != strings.ToLower(d.Value) || len(d.Value) != 64 && len(d.Value) != 128 {
+			t.Errorf("%q: %s, then %s, %v", s, &d, &again, err)
+		}
+	})
+}
+
+func FuzzParseKeyFile(f *testing.F) {
+	for _, s := range []string{"a.pub", "a=b", "=x", "a==x", "!eA==", "a=!eA==", "=", "a=", "./a=b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		k, err := parseKeyFile(s)
+		if err == nil && (k.path == "" || k.signature != "" && k.signature+"="+k.path != s || k.signature == "" && k.path != s) {
+			t.Errorf("%q: %q %q", s, k.signature, k.path)
+		}
+	})
+}

@@ -123,7 +123,7 @@ func (o *signOptions) check(changed func(flag string) bool) error {
 		return usagef("--private-key is for the other machine, \"ocm sign hash\": leave it out")
 	case o.export+o.attach != "" && (o.keyless || o.spec != ""):
 		return usagef("--keyless and --signer-spec are for \"ocm sign hash\": leave them out")
-	case o.export != "" && o.publicKey+o.caCert+o.tsaURL != "":
+	case o.export != "" && o.publicKey+o.caCert+o.tsaCert+o.tsaURL != "":
 		return usagef("--export needs no key, no authority and no timestamp: leave them out")
 	case o.attach == "" && o.publicKey != "" && o.privateKey == "":
 		return usagef("--public-key is for the key of --private-key, which is missing")

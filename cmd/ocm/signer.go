@@ -24,6 +24,7 @@ type signerOptions struct {
 	privateKey string
 	publicKey  string
 	caCert     string
+	tsaCert    string
 	spec       string
 	tsa        bool
 	tsaURL     string
@@ -38,6 +39,7 @@ func (o *signerOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.privateKey, "private-key", "K", "", "`file` with the private key; also !BASE64 or =TEXT, and NAME= before each")
 	fs.StringVarP(&o.publicKey, "public-key", "k", "", "`file` with the public key; certificates in it go into the signature, the signer's first")
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with authorities; the signature is stored only if its certificates lead to one of them")
+	fs.StringVar(&o.tsaCert, "tsa-cert", "", "`file` with the time stamping authorities that --ca-cert goes by")
 	fs.StringVar(&o.spec, "signer-spec", "", "`file` with the configuration of the signer, in place of that in signing.config.ocm.software")
 	fs.StringVar(&o.tsaURL, "tsa-url", "", "`URL` of a time stamping authority (RFC 3161) that confirms when it was signed")
 	fs.BoolVar(&o.tsa, "tsa", false, "same as --tsa-url, which must be there: no authority is asked that nobody has named")
@@ -140,7 +142,7 @@ func (s *session) keysOfSign(o signerOptions, g *graph.SignOptions) error {
 		}
 	}
 	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
-	if err := s.authorities(o.caCert); err != nil {
+	if err := s.authorities(o.caCert, o.tsaCert); err != nil {
 		return err
 	}
 	g.Check = o.caCert != ""
@@ -186,14 +188,19 @@ func keyForSignature(flag, signature string) (keyFile, error) {
 	return key, err
 }
 
-// authorities adds trust anchors to all keys that may come with certificates.
-func (s *session) authorities(file string) error {
-	if file == "" {
-		return nil
+// authorities adds trust anchors, of signers and of time stamps, to all keys that may come with certificates.
+func (s *session) authorities(caCert, tsaCert string) error {
+	for property, file := range map[string]string{"caCertPEM": caCert, "tsaCertPEM": tsaCert} {
+		if file == "" {
+			continue
+		}
+		text, _, err := readKey(file)
+		if err != nil {
+			return err
+		}
+		s.keys.Credentials = demand(s.keys.Credentials, "", ocm.Secret{property: text})
 	}
-	text, _, err := readKey(file)
-	s.keys.Credentials = demand(s.keys.Credentials, "", ocm.Secret{"caCertPEM": text})
-	return err
+	return nil
 }
 
 func signHint(err error, o signerOptions) string {

@@ -74,15 +74,8 @@ func (s *session) keysOfVerify(t trust) error {
 		}
 	}
 	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
-	if err := s.authorities(t.caCert); err != nil {
+	if err := s.authorities(t.caCert, t.tsaCert); err != nil {
 		return err
-	}
-	if t.tsaCert != "" {
-		text, _, err := readKey(t.tsaCert)
-		if err != nil {
-			return err
-		}
-		s.keys.Credentials = demand(s.keys.Credentials, "", ocm.Secret{"tsaCertPEM": text})
 	}
 	for _, name := range [...]bool{false, true} { // what is said for one signature comes last, and counts
 		for _, i := range t.issuers {
