@@ -58,7 +58,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newGroup("add", "Pack component versions", newAddCV(a)),
 		newGroup("check", "Find out whether component versions are complete", newCheckCV(a)),
-		newGroup("create", "Make keys for signing", newCreateRSAKeyPair(a)),
+		newGroup("create", "Make keys for signing", newCreateKeyPair(a), newCreateRSAKeyPair(a)),
 		newGroup("describe", "Show what component versions consist of", newDescribeCV(a)),
 		newGroup("download", "Fetch the content of resources", newDownloadResource(a)),
 		newGroup("get", "List component versions", newGetCV(a)),
