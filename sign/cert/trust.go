@@ -73,28 +73,12 @@ func (j *Judged) add(check, detail string) {
 // timestamp of the signature may overrule. What was established before an error is in the findings; a
 // check that failed is an [ocm.CheckError].
 func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck) (Judged, error) {
-	var j Judged
-	var err error
-	if len(v.Chain) == 0 {
-		j.Key, err = t.plainKey()
-	} else {
-		j.Key = v.Chain[0].PublicKey
-		err = checkKey(j.Key, t.kind, fmt.Sprintf("key of certificate %s", nameOf(v.Chain[0])))
-	}
-	if err != nil {
-		return j, failed(ocm.FoundValue, err)
-	}
+	j := Judged{Signer: "the key in " + t.from}
 	bare := t.public != nil && len(t.certs) == 0 && len(t.anchors) == 0
 	chained := len(v.Chain) > 0 && !bare
-	if len(v.Chain) > 0 && bare {
-		if equal(t.public, j.Key) {
-			err = checkKey(j.Key, t.kind, "public key")
-		} else {
-			err = fmt.Errorf("certificate %s holds another key than the public key that is configured", nameOf(v.Chain[0]))
-		}
-		if err != nil {
-			return j, failed(ocm.FoundValue, err)
-		}
+	var err error
+	if j.Key, err = t.keyOf(v, bare); err != nil {
+		return j, failed(ocm.FoundValue, err)
 	}
 	roots := t.tsa
 	if len(roots) == 0 && chained && check != nil {
@@ -107,7 +91,6 @@ func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck
 	if finding != nil {
 		j.add(finding.Check, finding.Detail)
 	}
-	j.Signer = "the key in " + t.from
 	if chained {
 		built, err := t.chain(v.Chain, at)
 		if err != nil {
@@ -116,7 +99,21 @@ func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck
 		j.add(ocm.FoundChain, built)
 		j.Signer = nameOf(v.Chain[0])
 	}
-	return j, t.identity(&j, v, chained)
+	err = t.identity(&j, v, chained)
+	return j, err
+}
+
+// keyOf is the key of the signer's certificate, which must be the configured one if that is bare, or without
+// certificates the configured one.
+func (t *Trust) keyOf(v Value, bare bool) (crypto.PublicKey, error) {
+	if len(v.Chain) == 0 {
+		return t.plainKey()
+	}
+	leaf := v.Chain[0]
+	if bare && !equal(t.public, leaf.PublicKey) {
+		return nil, fmt.Errorf("certificate %s holds another key than the public key that is configured", nameOf(leaf))
+	}
+	return leaf.PublicKey, checkKey(leaf.PublicKey, t.kind, fmt.Sprintf("key of certificate %s", nameOf(leaf)))
 }
 
 // plainKey is the configured key, for signatures without certificates.
