@@ -18,9 +18,15 @@ type TimeCheck func(ts *ocm.Timestamp, d ocm.Digest, roots []*x509.Certificate) 
 // MaxClockSkew is by how much a timestamp may be ahead of our clock: clocks differ a little.
 const MaxClockSkew = time.Minute
 
+// stampRoots are the roots of timestamps, and where they are from.
+type stampRoots struct {
+	certs []*x509.Certificate
+	from  string
+}
+
 // signingTime decides the time at which a signature is judged: that of its timestamp if there are roots to
 // judge it by, else now. The finding is nil if there is nothing to tell.
-func signingTime(sig ocm.Signature, roots []*x509.Certificate, now time.Time, check TimeCheck) (time.Time, *ocm.Finding, error) {
+func signingTime(sig ocm.Signature, roots stampRoots, now time.Time, check TimeCheck) (time.Time, *ocm.Finding, error) {
 	ts := sig.Timestamp
 	if ts == nil {
 		return now, nil, nil
@@ -32,14 +38,14 @@ func signingTime(sig ocm.Signature, roots []*x509.Certificate, now time.Time, ch
 	switch {
 	case ts.Value == "":
 		return ignored("it is plain text without a token")
-	case len(roots) == 0:
+	case len(roots.certs) == 0:
 		return ignored("no root for it is configured (tsaCertPEM)")
 	case check == nil:
 		return now, nil, failed(ocm.FoundTime, fmt.Errorf("a timestamp cannot be judged here: %w", errors.ErrUnsupported))
 	}
-	at, by, err := check(ts, sig.Digest, roots)
+	at, by, err := check(ts, sig.Digest, roots.certs)
 	if err != nil {
-		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp: %w", err))
+		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp, judged by %s: %w", roots.from, err))
 	}
 	if at.After(now.Add(MaxClockSkew)) {
 		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp is of %s, but it is %s by our clock: one of them is wrong: %w", at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), ocm.ErrInvalid))

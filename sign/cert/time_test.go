@@ -127,7 +127,7 @@ func TestTimestampThatIsBad(t *testing.T) {
 	_, err = verify(secret, change(func(s *ocm.Signature) { s.Digest.Value = strings.Repeat("cd", 32) }), stamped)
 	failed(t, err, ocm.FoundTime, "another digest")
 	_, err = verify(a.anchored(), good, stamped)
-	failed(t, err, ocm.FoundTime, "by somebody else")
+	failed(t, err, ocm.FoundTime, "judged by caCertPEM, because tsaCertPEM is not set: timestamp by somebody else")
 	if _, err := verify(a.anchored(), withStamp(a.signed(t), at, "Root"), stamped); err != nil {
 		t.Errorf("a timestamp of the same authority: %v", err)
 	}

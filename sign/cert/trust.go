@@ -80,9 +80,9 @@ func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck
 	if j.Key, err = t.keyOf(v, bare); err != nil {
 		return j, failed(ocm.FoundValue, err)
 	}
-	roots := t.tsa
-	if len(roots) == 0 && chained && check != nil {
-		roots = t.anchors
+	roots := stampRoots{t.tsa, "tsaCertPEM"}
+	if len(t.tsa) == 0 && chained && check != nil {
+		roots = stampRoots{t.anchors, "caCertPEM, because tsaCertPEM is not set"}
 	}
 	at, finding, err := signingTime(sig, roots, now, check)
 	if err != nil {
