@@ -189,4 +189,9 @@ func TestTimestampOfPlainSignature(t *testing.T) {
 			t.Errorf("found %v, %v", found, err)
 		}
 	}
+	// authorities of signers judge a timestamp only beside a chain
+	found, err := verify(ocm.Secret{"publicKeyPEM": publicPEM(t, key), "caCertPEM": certPEM(tsa)}, withStamp(plain, now, "TSA"), stamped)
+	if err != nil || !strings.Contains(found[0].Detail, "was not judged") {
+		t.Errorf("found %v, %v", found, err)
+	}
 }
