@@ -87,6 +87,9 @@ func TestKind(t *testing.T) {
 		if kind != c.want || (c.want == "") != errors.Is(err, ocm.ErrInvalid) {
 			t.Errorf("%s: %q, %v", c.name, kind, err)
 		}
+		if strings.HasPrefix(c.name, "encrypted") && !strings.Contains(err.Error(), "decrypt it with openssl pkey") {
+			t.Errorf("%s: no next step: %v", c.name, err)
+		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the error shows the text: %v", err)
 		}
