@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -113,6 +114,13 @@ func TestTheSignersCertificateIsNamed(t *testing.T) {
 		"serial number with more": {edit(func(p *tsatest.Pieces) {
 			p.SID = tsatest.Seq(a.Signer.Cert.RawIssuer, must(a.Signer.Cert), tsatest.Int(1))
 		}), ocm.ErrInvalid, "identifier"},
+		"right serial number of another issuer": {edit(func(p *tsatest.Pieces) {
+			p.SID = tsatest.Seq(a.Root.Cert.RawSubject, must(a.Signer.Cert))
+		}), ocm.ErrInvalid, "identifier"},
+		"right serial number of another issuer is named": {id(tsatest.Seq(tsatest.Seq(tsatest.Seq(sum, tsatest.Seq(tsatest.Seq(tsatest.TLV(0xa4, a.Root.Cert.RawSubject)), must(a.Signer.Cert)))))),
+			ocm.ErrInvalid, "not among"},
+		"other serial number is named": {id(tsatest.Seq(tsatest.Seq(tsatest.Seq(sum, tsatest.Seq(tsatest.Seq(tsatest.TLV(0xa4, a.Signer.Cert.RawIssuer)), tsatest.Int(1)))))),
+			ocm.ErrInvalid, "not among"},
 		"no signer":   {edit(func(p *tsatest.Pieces) { p.Signers = 0 }), ocm.ErrInvalid, "signer"},
 		"two signers": {edit(func(p *tsatest.Pieces) { p.Signers = 2 }), ocm.ErrInvalid, "more than one signer"},
 	})
@@ -225,12 +233,12 @@ func TestTokenForSomethingElse(t *testing.T) {
 	sum := tsatest.Sum(crypto.SHA256, []byte(content))
 	run(t, a, map[string]attack{
 		"other digest":           {func(k *tsatest.Token) { k.Imprint = tsatest.Sum(crypto.SHA256, []byte("other")) }, ocm.ErrDigest, "something else"},
-		"other hash algorithm":   {func(k *tsatest.Token) { k.Hash = crypto.SHA512 }, ocm.ErrDigest, "something else"},
-		"only a part of it":      {func(k *tsatest.Token) { k.Imprint = k.Imprint[:31] }, ocm.ErrDigest, "something else"},
-		"more than it":           {func(k *tsatest.Token) { k.Imprint = append(sum[:32:32], 0) }, ocm.ErrDigest, "something else"},
-		"nothing":                {func(k *tsatest.Token) { k.Imprint = nil }, ocm.ErrDigest, "something else"},
+		"other hash algorithm":   {func(k *tsatest.Token) { k.Hash, k.Imprint = crypto.SHA512, tsatest.Sum(crypto.SHA512, []byte(content)) }, ocm.ErrDigest, "something else"},
+		"only a part of it":      {func(k *tsatest.Token) { k.Imprint = k.Imprint[:31] }, ocm.ErrInvalid, "TSTInfo"},
+		"more than it":           {func(k *tsatest.Token) { k.Imprint = append(sum[:32:32], 0) }, ocm.ErrInvalid, "TSTInfo"},
+		"nothing":                {func(k *tsatest.Token) { k.Imprint = nil }, ocm.ErrInvalid, "TSTInfo"},
 		"hashed twice more":      {func(k *tsatest.Token) { k.Imprint = tsatest.Sum(crypto.SHA256, tsatest.Sum(crypto.SHA256, sum)) }, ocm.ErrDigest, "something else"},
-		"hex instead of bytes":   {func(k *tsatest.Token) { k.Imprint = []byte(stamped().Value) }, ocm.ErrDigest, "something else"},
+		"hex instead of bytes":   {func(k *tsatest.Token) { k.Imprint = []byte(stamped().Value) }, ocm.ErrInvalid, "TSTInfo"},
 		"SHA-1":                  {func(k *tsatest.Token) { k.Hash, k.Imprint = crypto.SHA1, sum[:20] }, ocm.ErrInvalid, "expected SHA-256"},
 		"parameters of the hash": {replaceInInfo([]byte{5, 0, 4, 32}, []byte{1, 0, 4, 32}), ocm.ErrInvalid, "hash algorithm"},
 	})
@@ -276,7 +284,11 @@ func TestSignatureCoversTheToken(t *testing.T) {
 		"hash of the signature is another than that of the content": {edit(func(p *tsatest.Pieces) {
 			p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 10045, 4, 3, 4))
 		}), ocm.ErrInvalid, "not accepted"},
-		"digest by SHA-1": {edit(func(p *tsatest.Pieces) { p.DigestAlg = sha1 }), ocm.ErrInvalid, "expected SHA-256"},
+		"digest by SHA-1":                    {edit(func(p *tsatest.Pieces) { p.DigestAlg = sha1 }), ocm.ErrInvalid, "expected SHA-256"},
+		"Ed25519 algorithm with another key": {edit(func(p *tsatest.Pieces) { p.SignAlg = tsatest.Seq(tsatest.OID(1, 3, 101, 112)) }), ocm.ErrInvalid, "not accepted"},
+		"parameters of the signature": {edit(func(p *tsatest.Pieces) {
+			p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 10045, 4, 3, 2), tsatest.Int(1))
+		}), ocm.ErrInvalid, "not accepted"},
 		"RSA algorithm with another key": {edit(func(p *tsatest.Pieces) {
 			p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 113549, 1, 1, 11))
 		}), ocm.ErrInvalid, "not accepted"},
@@ -288,7 +300,7 @@ func TestSignatureCoversTheToken(t *testing.T) {
 	})
 }
 
-func TestPSSParameters(t *testing.T) {
+func TestRSAAlgorithms(t *testing.T) {
 	t.Parallel()
 	a := tsatest.New(t)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -306,14 +318,39 @@ func TestPSSParameters(t *testing.T) {
 			}
 		}
 	}
+	accepted(t, with(a, edit(func(p *tsatest.Pieces) {
+		p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 113549, 1, 1, 1), []byte{5, 0})
+	})), a)
 	accepted(t, with(a, pss(tsatest.TLV(0xa0, h), tsatest.TLV(0xa1, mgf(h)), tsatest.TLV(0xa2, tsatest.Int(32)))), a)
 	run(t, a, map[string]attack{
 		"defaults, which are SHA-1": {pss(), ocm.ErrInvalid, "not accepted"},
 		"other hash":                {pss(tsatest.TLV(0xa0, other), tsatest.TLV(0xa1, mgf(h)), tsatest.TLV(0xa2, tsatest.Int(32))), ocm.ErrInvalid, "not accepted"},
 		"other mask hash":           {pss(tsatest.TLV(0xa0, h), tsatest.TLV(0xa1, mgf(other)), tsatest.TLV(0xa2, tsatest.Int(32))), ocm.ErrInvalid, "not accepted"},
 		"other salt":                {pss(tsatest.TLV(0xa0, h), tsatest.TLV(0xa1, mgf(h)), tsatest.TLV(0xa2, tsatest.Int(20))), ocm.ErrInvalid, "not accepted"},
-		"more":                      {pss(tsatest.TLV(0xa0, h), tsatest.TLV(0xa1, mgf(h)), tsatest.TLV(0xa2, tsatest.Int(32)), tsatest.Int(1)), ocm.ErrInvalid, "not accepted"},
+		"other mask": {pss(tsatest.TLV(0xa0, h), tsatest.TLV(0xa1, tsatest.Seq(tsatest.OID(1, 2, 840, 113549, 1, 1, 9), h)), tsatest.TLV(0xa2, tsatest.Int(32))),
+			ocm.ErrInvalid, "not accepted"},
+		"none": {edit(func(p *tsatest.Pieces) { p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 113549, 1, 1, 10)) }), ocm.ErrInvalid, "not accepted"},
+		"another hash's algorithm": {edit(func(p *tsatest.Pieces) {
+			p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 113549, 1, 1, 13), []byte{5, 0})
+		}), ocm.ErrInvalid, "not accepted"},
+		"parameters where are none": {edit(func(p *tsatest.Pieces) {
+			p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 113549, 1, 1, 11), tsatest.Int(1))
+		}), ocm.ErrInvalid, "not accepted"},
+		"an elliptic curve's": {edit(func(p *tsatest.Pieces) { p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 10045, 4, 3, 2)) }), ocm.ErrInvalid, "not accepted"},
+		"more":                {pss(tsatest.TLV(0xa0, h), tsatest.TLV(0xa1, mgf(h)), tsatest.TLV(0xa2, tsatest.Int(32)), tsatest.Int(1)), ocm.ErrInvalid, "not accepted"},
 	})
+}
+
+// timeText writes the time in a form of its own.
+func timeText(text string) func(*tsatest.Token) {
+	return func(k *tsatest.Token) {
+		k.Edit = func(p *tsatest.Pieces) {
+			before, _, _ := bytes.Cut(p.Info, []byte{0x18, 15})
+			_, content, _ := bytes.Cut(before, []byte{2, 1, 1})
+			p.Info = tsatest.Seq(tsatest.Int(1), content, tsatest.TLV(0x18, []byte(text)))
+			p.Attributes[1] = tsatest.Attribute(tsatest.MessageDigest, tsatest.TLV(4, tsatest.Sum(k.SignHash, p.Info)))
+		}
+	}
 }
 
 func TestContentOfTheToken(t *testing.T) {
@@ -329,6 +366,11 @@ func TestContentOfTheToken(t *testing.T) {
 		"accuracy that overflows":     {extra(tsatest.Seq(tsatest.Int(1 << 62))...), ocm.ErrLimit, "exact to"},
 		"accuracy below zero":         {extra(tsatest.Seq(tsatest.Int(-1))...), ocm.ErrInvalid, "accuracy"},
 		"accuracy of 1000 ms":         {extra(tsatest.Seq(tsatest.TLV(0x80, []byte{3, 0xe8}))...), ocm.ErrInvalid, "accuracy"},
+		"accuracy of -1 ms":           {extra(tsatest.Seq(tsatest.TLV(0x80, []byte{0xff}))...), ocm.ErrInvalid, "accuracy"},
+		"accuracy of -1 µs":           {extra(tsatest.Seq(tsatest.TLV(0x81, []byte{0xff}))...), ocm.ErrInvalid, "accuracy"},
+		"accuracy of 1000 µs":         {extra(tsatest.Seq(tsatest.TLV(0x81, []byte{3, 0xe8}))...), ocm.ErrInvalid, "accuracy"},
+		"fractions that end in 0":     {timeText("20260101000000.50Z"), ocm.ErrInvalid, "TSTInfo"},
+		"fractions after a comma":     {timeText("20260101000000,5Z"), ocm.ErrInvalid, "TSTInfo"},
 		"accuracy with more":          {extra(tsatest.Seq(tsatest.Seq())...), ocm.ErrInvalid, "accuracy"},
 		"critical extension":          {extensions(tsatest.Seq(tsatest.OID(1, 2, 3), []byte{1, 1, 0xff}, tsatest.TLV(4))), ocm.ErrInvalid, "critical"},
 		"malformed extension":         {extensions(tsatest.Seq(tsatest.OID(1, 2, 3))), ocm.ErrInvalid, "extension"},
@@ -416,6 +458,50 @@ func hugeRSA(t *testing.T, a *tsatest.Authority, c *x509.Certificate) *x509.Cert
 		t.Fatal(err)
 	}
 	return cert
+}
+
+// A message is for people: an authority does not get to fill the screen.
+func TestMessagesAreShort(t *testing.T) {
+	t.Parallel()
+	a := tsatest.New(t)
+	long := append([]byte{6, 0x82, 0x40, 0}, bytes.Repeat([]byte{1}, 0x4000)...)
+	name := tsatest.Stamper(strings.Repeat("x", 10000))
+	name.ExtraExtensions = nil
+	named := tsatest.Issue(t, a.Intermediate, name)
+	for what, change := range map[string]func(*tsatest.Token){
+		"content type": edit(func(p *tsatest.Pieces) { p.InnerType = long }),
+		"digest":       edit(func(p *tsatest.Pieces) { p.DigestAlg = tsatest.Seq(long) }),
+		"algorithm":    edit(func(p *tsatest.Pieces) { p.SignAlg = tsatest.Seq(long) }),
+		"attribute": edit(func(p *tsatest.Pieces) {
+			p.Attributes = append(p.Attributes, tsatest.Attribute(long, tsatest.Int(1), tsatest.Int(2)))
+		}),
+		"imprint": func(k *tsatest.Token) { k.Imprint = make([]byte, 10000) },
+		"extension": func(k *tsatest.Token) {
+			k.Extensions = tsatest.TLV(0xa1, tsatest.Seq(long, []byte{1, 1, 0xff}, tsatest.TLV(4)))
+		},
+		"name": func(k *tsatest.Token) {
+			k.Cert, k.Key, k.Certs = named.Cert, named.Key, []*x509.Certificate{named.Cert}
+		},
+		"time beside":   nil,
+		"failure bits":  nil,
+		"kind of token": nil,
+	} {
+		var ts *ocm.Timestamp
+		switch what {
+		case "time beside":
+			ts = a.Stamp(stamped())
+			ts.Time = strings.Repeat("x", 10000)
+		case "failure bits":
+			ts = &ocm.Timestamp{Value: tsatest.PEM(tsatest.Seq(tsatest.Seq(tsatest.Int(2), tsatest.Seq(tsatest.TLV(0x0c, make([]byte, 5000))), tsatest.TLV(3, make([]byte, 10000)))))}
+		case "kind of token":
+			ts = &ocm.Timestamp{Value: tsatest.PEM(tsatest.Seq(long, tsatest.TLV(0xa0)))}
+		default:
+			ts = with(a, change)
+		}
+		if _, err := timestamp.Check(ts, stamped(), a.Roots()); err == nil || len(err.Error()) > 1500 {
+			t.Errorf("%s: %d characters: %.100v", what, len(fmt.Sprint(err)), err)
+		}
+	}
 }
 
 // Values that are not one PEM block of one DER object.

@@ -75,6 +75,21 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A root is trusted by itself: the intermediate certificate alone will do, and so will the signer's.
+func TestCheckWithPinnedCertificates(t *testing.T) {
+	t.Parallel()
+	a := tsatest.New(t)
+	ts := with(a, func(k *tsatest.Token) { k.Certs = k.Certs[:1] })
+	refused(t, ts, a.Roots(), nil, "does not lead")
+	for _, roots := range [][]*x509.Certificate{{a.Intermediate.Cert}, {a.Signer.Cert}, {a.Root.Cert, a.Intermediate.Cert, a.Signer.Cert}} {
+		if _, err := timestamp.Check(ts, stamped(), roots); err != nil {
+			t.Error(err)
+		}
+	}
+	a.Now = func() time.Time { return a.Signer.Cert.NotAfter.Add(time.Second) }
+	refused(t, a.Stamp(stamped()), []*x509.Certificate{a.Signer.Cert}, nil, "expired")
+}
+
 func TestCheckAcceptsEveryGoodForm(t *testing.T) {
 	t.Parallel()
 	a := tsatest.New(t)

@@ -89,7 +89,9 @@ func TestRequestAnswers(t *testing.T) {
 func TestRequestWithAClockThatIsWrong(t *testing.T) {
 	t.Parallel()
 	a := tsatest.New(t)
-	env := &ocm.Env{Now: func() time.Time { return time.Now().Add(-24 * time.Hour) }}
+	now := time.Now().Truncate(time.Second)
+	a.Now = func() time.Time { return now }
+	env := &ocm.Env{Now: func() time.Time { return now.Add(-24 * time.Hour) }}
 	if _, err := timestamp.Request(t.Context(), env, a.URL, stamped()); !errors.Is(err, ocm.ErrInvalid) || !strings.Contains(err.Error(), "24h0m0s ahead of it") {
 		t.Errorf("got %v", err)
 	}

@@ -59,7 +59,7 @@ func (t *token) signedBy() (*x509.Certificate, error) {
 		return nil, err
 	}
 	if err := signer.CheckSignature(alg, t.attributes, t.signature); err != nil {
-		return nil, fmt.Errorf("the signature of the token does not fit certificate %q: %w", signer.Subject, err)
+		return nil, fmt.Errorf("the signature of the token does not fit certificate %.200q: %w", signer.Subject, err)
 	}
 	return signer, onlyStamps(signer)
 }
@@ -98,8 +98,14 @@ func isNamed(c *x509.Certificate, attr cryptobyte.String, v2 bool) (bool, error)
 	var sc, ids, id, issuerSerial cryptobyte.String
 	var sum []byte
 	hash := crypto.SHA1 // of ESSCertID; ESSCertIDv2 says which
-	if !attr.ReadASN1(&sc, der.SEQUENCE) || !attr.Empty() || !sc.ReadASN1(&ids, der.SEQUENCE) || !ids.ReadASN1(&id, der.SEQUENCE) {
+	if !attr.ReadASN1(&sc, der.SEQUENCE) || !attr.Empty() || !sc.ReadASN1(&ids, der.SEQUENCE) || !ids.ReadASN1(&id, der.SEQUENCE) ||
+		!sc.SkipOptionalASN1(der.SEQUENCE) || !sc.Empty() { // policies
 		return false, malformed(what)
+	}
+	for !ids.Empty() {
+		if !ids.SkipASN1(der.SEQUENCE) {
+			return false, malformed(what)
+		}
 	}
 	if v2 {
 		hash = crypto.SHA256
@@ -143,7 +149,7 @@ func (t *token) identifies(c *x509.Certificate) error {
 	} else if sid.ReadASN1(&ias, der.SEQUENCE) && ias.ReadASN1Element(&issuer, der.SEQUENCE) && isFrom(c, issuer, ias) {
 		return nil
 	}
-	return fmt.Errorf("the signer's identifier is not that of certificate %q, which the token names as the signer's: %w", c.Subject, ocm.ErrInvalid)
+	return fmt.Errorf("the signer's identifier is not that of certificate %.200q, which the token names as the signer's: %w", c.Subject, ocm.ErrInvalid)
 }
 
 // signatureAlgorithm finds what the signature must be, by the certificate's key and what the token says. The hash
@@ -161,7 +167,7 @@ func (t *token) signatureAlgorithm(c *x509.Certificate) (x509.SignatureAlgorithm
 	switch key := c.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if n := key.N.BitLen(); n < minRSABits || n > maxRSABits {
-			return 0, fmt.Errorf("certificate %q has an RSA key of %d bits, accepted are %d to %d: %w", c.Subject, n, minRSABits, maxRSABits, ocm.ErrInvalid)
+			return 0, fmt.Errorf("certificate %.200q has an RSA key of %d bits, accepted are %d to %d: %w", c.Subject, n, minRSABits, maxRSABits, ocm.ErrInvalid)
 		}
 		if plain && (t.algorithm.Equal(oidRSA) || t.algorithm.Equal(known.rsaID)) {
 			return known.rsa, nil
@@ -178,7 +184,7 @@ func (t *token) signatureAlgorithm(c *x509.Certificate) (x509.SignatureAlgorithm
 			return x509.PureEd25519, nil
 		}
 	}
-	return 0, fmt.Errorf("the token is signed with algorithm %s over %s, which is not accepted for the %s key of certificate %q: %w",
+	return 0, fmt.Errorf("the token is signed with algorithm %.100s over %s, which is not accepted for the %s key of certificate %.200q: %w",
 		t.algorithm, t.digestHash, c.PublicKeyAlgorithm, c.Subject, ocm.ErrInvalid)
 }
 
@@ -207,10 +213,10 @@ func onlyStamps(c *x509.Certificate) error {
 		critical = critical || e.Id.Equal(oidExtKeyUsage) && e.Critical
 	}
 	if !critical || len(c.ExtKeyUsage) != 1 || len(c.UnknownExtKeyUsage) > 0 || c.ExtKeyUsage[0] != x509.ExtKeyUsageTimeStamping {
-		return fmt.Errorf("certificate %q is not for time stamping only, as a critical extension of it should say: %w", c.Subject, ocm.ErrInvalid)
+		return fmt.Errorf("certificate %.200q is not for time stamping only, as a critical extension of it should say: %w", c.Subject, ocm.ErrInvalid)
 	}
 	if c.IsCA || c.KeyUsage&^(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) != 0 {
-		return fmt.Errorf("certificate %q may do more than sign, which is not for a time stamping authority: %w", c.Subject, ocm.ErrInvalid)
+		return fmt.Errorf("certificate %.200q may do more than sign, which is not for a time stamping authority: %w", c.Subject, ocm.ErrInvalid)
 	}
 	return nil
 }
@@ -230,7 +236,7 @@ func leads(signer *x509.Certificate, others, roots []*x509.Certificate, at time.
 	}
 	for _, c := range others {
 		if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-			return fmt.Errorf("certificate %q has an RSA key of %d bits, at most %d are accepted: %w", c.Subject, key.N.BitLen(), maxRSABits, ocm.ErrLimit)
+			return fmt.Errorf("certificate %.200q has an RSA key of %d bits, at most %d are accepted: %w", c.Subject, key.N.BitLen(), maxRSABits, ocm.ErrLimit)
 		}
 		intermediates.AddCert(c)
 	}
@@ -241,7 +247,7 @@ func leads(signer *x509.Certificate, others, roots []*x509.Certificate, at time.
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping},
 	})
 	if err != nil {
-		return fmt.Errorf("certificate %q does not lead to a root for time stamping authorities, judged at %s: %w", signer.Subject, at.Format(time.RFC3339), err)
+		return fmt.Errorf("certificate %.200q does not lead to a root for time stamping authorities, judged at %s: %w", signer.Subject, at.Format(time.RFC3339), err)
 	}
 	return nil
 }

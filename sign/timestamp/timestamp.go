@@ -84,8 +84,9 @@ func (r Result) Past(now time.Time) error {
 //     ESSCertIDv2 and by the signer's identifier. All further checks are about that certificate.
 //   - The signature fits that certificate; SHA-1 and short keys do not count.
 //   - The certificate is for time stamping and nothing else, and says so in a critical extension.
-//   - At the time of the token, it leads to one of the roots. Without roots nothing is good; the roots of the
-//     operating system never count. Revocation lists and the authority's policy are not looked at.
+//   - At the time of the token, it leads to one of the roots. Each of them is trusted by itself, so it may also be an
+//     intermediate certificate or the signer's. Without roots nothing is good; the roots of the operating system
+//     never count. Revocation lists and the authority's policy are not looked at.
 //   - The time that is written beside the token, if any, is that of the token.
 //
 // Check has no clock of its own: see [Result.Past]. Every error is an [ocm.CheckError] of [ocm.FoundTime], and wraps

@@ -118,7 +118,7 @@ func granted(s cryptobyte.String) error {
 		return malformed("the status of the answer")
 	}
 	if status != 0 && status != 1 {
-		return fmt.Errorf("the authority did not grant it: status %d, %.200q, failure bits %x: %w", status, string(text), []byte(rest), ocm.ErrInvalid)
+		return fmt.Errorf("the authority did not grant it: status %d, %.200q, failure bits %.16x: %w", status, string(text), []byte(rest), ocm.ErrInvalid)
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (t *token) parseSignedData(data []byte) (signers cryptobyte.String, err err
 		return nil, malformed("the token")
 	}
 	if !kind.Equal(oidSignedData) {
-		return nil, fmt.Errorf("the token has content type %s, expected SignedData: %w", kind, ocm.ErrInvalid)
+		return nil, fmt.Errorf("the token has content type %.100s, expected SignedData: %w", kind, ocm.ErrInvalid)
 	}
 	if !wrapped.ReadASN1(&sd, der.SEQUENCE) || !wrapped.Empty() || !sd.ReadASN1Integer(&version) ||
 		!sd.ReadASN1(&algorithms, der.SET) || !sd.ReadASN1(&encap, der.SEQUENCE) {
@@ -148,7 +148,7 @@ func (t *token) parseSignedData(data []byte) (signers cryptobyte.String, err err
 		return nil, malformed("the token's content")
 	}
 	if !inner.Equal(oidTSTInfo) {
-		return nil, fmt.Errorf("the token's content has type %s, expected TSTInfo: %w", inner, ocm.ErrInvalid)
+		return nil, fmt.Errorf("the token's content has type %.100s, expected TSTInfo: %w", inner, ocm.ErrInvalid)
 	}
 	if !sd.ReadOptionalASN1(&certs, nil, tag0) || !sd.SkipOptionalASN1(tag1) || !sd.ReadASN1(&signers, der.SET) || !sd.Empty() {
 		return nil, malformed("the token's SignedData")
@@ -184,8 +184,7 @@ func (t *token) parseSigner(set cryptobyte.String) error {
 	if !set.Empty() {
 		return fmt.Errorf("the token has more than one signer, expected one: %w", ocm.ErrInvalid)
 	}
-	var sidTag der.Tag
-	if !s.ReadASN1Integer(&version) || !s.ReadAnyASN1Element(&t.sid, &sidTag) || sidTag != der.SEQUENCE && sidTag != tag0prim {
+	if !s.ReadASN1Integer(&version) || !s.ReadAnyASN1Element(&t.sid, nil) {
 		return malformed("the token's signer")
 	}
 	if version != 1 && version != 3 {
@@ -218,7 +217,7 @@ func (t *token) parseAttributes(set cryptobyte.String) error {
 			return malformed("a signed attribute")
 		}
 		if _, twice := t.attribute[kind.String()]; twice || !values.Empty() {
-			return fmt.Errorf("the signed attribute %s has several values, expected one: %w", kind, ocm.ErrInvalid)
+			return fmt.Errorf("the signed attribute %.100s has several values, expected one: %w", kind, ocm.ErrInvalid)
 		}
 		if len(t.attribute) == maxAttributes {
 			return fmt.Errorf("the token has more than %d signed attributes: %w", maxAttributes, ocm.ErrLimit)
@@ -246,7 +245,7 @@ func (t *token) parseInfo() error {
 	if t.hash, err = readHash(&imprint, "the imprint's hash algorithm"); err != nil {
 		return err
 	}
-	if !imprint.ReadASN1Bytes(&t.imprint, der.OCTET_STRING) || !imprint.Empty() || !s.ReadASN1Integer(serial) || !readTime(&s, &t.time) {
+	if !imprint.ReadASN1Bytes(&t.imprint, der.OCTET_STRING) || !imprint.Empty() || len(t.imprint) != t.hash.Size() || !s.ReadASN1Integer(serial) || !readTime(&s, &t.time) {
 		return malformed("TSTInfo")
 	}
 	if t.time.Year() < 1990 {
@@ -298,7 +297,7 @@ func noneCritical(extensions cryptobyte.String) error {
 			return malformed("an extension of TSTInfo")
 		}
 		if critical {
-			return fmt.Errorf("TSTInfo has the critical extension %s, which is not known here: %w", kind, ocm.ErrInvalid)
+			return fmt.Errorf("TSTInfo has the critical extension %.100s, which is not known here: %w", kind, ocm.ErrInvalid)
 		}
 	}
 	return nil
@@ -340,7 +339,7 @@ func readHash(s *cryptobyte.String, what string) (crypto.Hash, error) {
 	case oid.Equal(oidSHA512):
 		return crypto.SHA512, nil
 	}
-	return 0, fmt.Errorf("%s is %s, expected SHA-256, SHA-384 or SHA-512: %w", what, oid, ocm.ErrInvalid)
+	return 0, fmt.Errorf("%s is %.100s, expected SHA-256, SHA-384 or SHA-512: %w", what, oid, ocm.ErrInvalid)
 }
 
 // isNull reports whether parameters are absent or NULL: both are in use.
