@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"ocm"
@@ -21,6 +22,7 @@ import (
 	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
+	"ocm/sign/sigstore"
 	"ocm/sign/timestamp"
 )
 
@@ -52,6 +54,9 @@ func Kit() *ocm.Kit {
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
+	sigstoreHandler := sigstore.Handler{Getenv: os.Getenv}
+	k.Signers.Add(sigstoreHandler, sigstore.SignerNames...)
+	k.Verifiers.Add(sigstoreHandler, sigstore.VerifierNames...)
 	return k
 }
 
