@@ -17,12 +17,13 @@ import (
 	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
+	"ocm/sign/sigstore"
 )
 
 // Types of the consumers that keys are for.
 const (
-	sigstoreSigner   = "SigstoreSigner/v1alpha1"
-	sigstoreVerifier = "SigstoreVerifier/v1alpha1"
+	sigstoreSigner   = sigstore.SignerIdentityType
+	sigstoreVerifier = sigstore.VerifierIdentityType
 )
 
 // keyWatch remembers whether a key was asked for and not found, for the hint.
