@@ -7,8 +7,11 @@ package builtin
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"ocm"
 	"ocm/access"
@@ -20,6 +23,8 @@ import (
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
 	"ocm/sign/server"
+	"ocm/sign/sigstore"
+	"ocm/sign/timestamp"
 )
 
 // Kit returns everything that is compiled in.
@@ -41,17 +46,29 @@ func Kit() *ocm.Kit {
 		k.Inputs.Add(in.Opener, in.Names...)
 	}
 
-	rsaHandler := rsa.Handler{}
+	rsaHandler := rsa.Handler{Time: timeOf}
 	k.Signers.Add(rsaHandler, append(versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
 	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
-	ecHandler := ec.Handler{}
+	ecHandler := ec.Handler{Time: timeOf}
 	k.Signers.Add(ecHandler, append(versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
 	k.Verifiers.Add(ecHandler, ec.Algorithms...)
 	k.Signers.Add(server.Handler{}, server.ConfigTypes...) // its signatures are RSA's
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
+	sigstoreHandler := sigstore.Handler{Getenv: os.Getenv}
+	k.Signers.Add(sigstoreHandler, sigstore.SignerNames...)
+	k.Verifiers.Add(sigstoreHandler, sigstore.VerifierNames...)
 	return k
+}
+
+// timeOf judges the timestamp of a signature with certificates.
+func timeOf(ts *ocm.Timestamp, d ocm.Digest, roots []*x509.Certificate) (at time.Time, by string, err error) {
+	r, err := timestamp.Check(ts, d, roots)
+	if err != nil {
+		return at, "", err
+	}
+	return r.Time, r.Signer.Subject.String(), nil
 }
 
 // versioned lists names without and with a version suffix.

@@ -320,6 +320,48 @@ func TestSigning(t *testing.T) {
 	if s, v, err := (*Config)(nil).Signing("x"); err != nil || s.Type+v.Type != "" {
 		t.Errorf("nothing configured: %v %v %v", s, v, err)
 	}
+	for _, item := range []string{
+		"- {type: signing.config.ocm.software, signature: other, verifier: {keyFingerprint: x}}",
+		"- {type: signing.config.ocm.software, signature: other, signer: {}}",
+		"- {type: signing.config.ocm.software, verifier: GPG}",
+	} {
+		if _, _, err := entries(t, item).Signing("x"); !errors.Is(err, ocm.ErrInvalid) {
+			t.Errorf("%s: %v", item, err)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	k, err := entries(t, `
+- type: keys.config.ocm.software
+  publicKeys: {a: {path: a.pub}, b: {stringdata: TEXT}}
+  privateKeys: {a: {data: S0VZ}}
+  rootCertificates: [{path: root.pem}]
+  issuers: {a: "CN=a,O=acme"}
+- type: keys.config.ocm.software/v1
+  publicKeys: {a: {stringdata: LATER}}
+  rootCertificates: [{data: Uk9PVA==}]
+  issuers: {b: {commonName: 'a, b', organization: [x, 'y+z'], country: [DE]}}
+`).Keys()
+	if err != nil || k.Public["a"] != (Key{Text: "LATER"}) || k.Public["b"] != (Key{Text: "TEXT"}) || k.Private["a"] != (Key{Text: "KEY"}) ||
+		!slices.Equal(k.Roots, []Key{{Path: "root.pem"}, {Text: "ROOT"}}) || k.Issuers["a"] != "CN=a,O=acme" || k.Issuers["b"] != `CN=a\, b,O=x,O=y\+z,C=DE` {
+		t.Errorf("%+v %v", k.Issuers, err)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", k, k, k); strings.Contains(text, "KEY") || strings.Contains(text, "LATER") {
+		t.Errorf("keys are shown: %s", text)
+	}
+	if k, err := (*Config)(nil).Keys(); err != nil || !k.Empty() {
+		t.Errorf("nothing configured: %v %v", k, err)
+	}
+	for _, item := range []string{
+		"publicKeys: {a: {}}", "publicKeys: {a: {path: x, data: eA==}}", "privateKeys: {a: {data: '*'}}", "rootCertificates: [{}]", "rootCertificates: x",
+		"issuers: {a: ''}", "issuers: {a: {}}", "issuers: {a: {comonName: x}}", "issuers: {a: [x]}", "issuers: {a: {commonName: ''}}",
+	} {
+		if _, err := entries(t, "- {type: keys.config.ocm.software, "+item+"}").Keys(); !errors.Is(err, ocm.ErrInvalid) {
+			t.Errorf("%s: %v", item, err)
+		}
+	}
 }
 
 func TestSettings(t *testing.T) {
@@ -433,6 +475,7 @@ func FuzzParse(f *testing.F) {
 			r.Match("acme.org/a", "1.0.0")
 		}
 		_, _, _ = c.Signing("x")
+		_, _ = c.Keys()
 		_, _ = c.HTTP()
 		_, _ = c.Transfer()
 	})

@@ -11,7 +11,8 @@ import (
 
 // Signing returns the configurations of signer and verifier for a signature. Entries
 // without a signature name are the base, those for this name come on top; later ones
-// win. What is not configured is the zero Spec.
+// win, signer and verifier each for itself. What is not configured is the zero Spec.
+// [ocm.ErrInvalid] if any entry, whatever its name, cannot be read or has no type.
 func (c *Config) Signing(name string) (signer, verifier ocm.Spec, err error) {
 	type entry struct {
 		Signature string   `json:"signature"`
@@ -23,6 +24,11 @@ func (c *Config) Signing(name string) (signer, verifier ocm.Spec, err error) {
 		var e entry
 		if err := s.Decode(&e); err != nil {
 			return ocm.Spec{}, ocm.Spec{}, err
+		}
+		for member, spec := range map[string]ocm.Spec{"signer": e.Signer, "verifier": e.Verifier} {
+			if spec.Type == "" && len(spec.Raw) > 0 {
+				return ocm.Spec{}, ocm.Spec{}, fmt.Errorf("%s: %s has no type: %w", s.Type, member, ocm.ErrInvalid)
+			}
 		}
 		switch e.Signature {
 		case "":

@@ -58,7 +58,7 @@ func (v matched) ask(ctx context.Context, sig ocm.Signature) (found []ocm.Findin
 	}
 	var spec ocm.Spec
 	if v.o.Spec != nil {
-		spec = v.o.Spec(sig.Name)
+		spec = v.o.Spec(sig)
 	}
 	return verifier.Verify(ctx, v.env, sig, spec)
 }

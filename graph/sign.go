@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"ocm"
 	"ocm/normalise"
@@ -19,9 +22,20 @@ type SignOptions struct {
 	Hash          string   // default SHA-256
 	Normalisation string   // default jsonNormalisation/v3
 	Spec          ocm.Spec // signer configuration
+	Recursive     bool     // sign everything that is referenced too, with the same name and key
 	Force         bool     // replace a signature of the same name
 	DryRun        bool     // compute, do not store
 	Shallow       bool     // do not read contents that have a digest already
+	Check         bool     // demand that the new signature verifies before it is stored
+
+	// Timestamp asks a time stamping authority about the digest that was signed; nil: nobody is asked.
+	Timestamp func(ctx context.Context, d ocm.Digest) (*ocm.Timestamp, error)
+	// Verifier is the configuration for judging a signature, as in [VerifyOptions].
+	Verifier func(sig ocm.Signature) ocm.Spec
+	// Settle is how long after a write a registry is looked at again: registries cannot compare and
+	// set a tag, so that somebody who read it before the write may still replace it. Default
+	// [DefaultSettle]. Other repositories need none.
+	Settle time.Duration
 }
 
 func (o *SignOptions) defaults() {
@@ -33,155 +47,279 @@ func (o *SignOptions) defaults() {
 			*f.field = f.value
 		}
 	}
-}
-
-// maxAttempts bounds how often a signature is added again because somebody else changed the
-// version at the same moment.
-const maxAttempts = 5
-
-// Sign signs a component version in a repository: it completes missing digests, checks those that
-// are there, and adds the signature. If the version changes meanwhile it is read and signed
-// anew, so that two who sign at once both succeed. [ocm.ErrExists] if the signature's name is
-// taken.
-func Sign(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, repo ocm.Repository, name, ref string, o SignOptions) (*ocm.Signature, error) {
-	o.defaults()
-	for attempt := 1; ; attempt++ {
-		sig, err := signOnce(ctx, kit, env, find, repo, name, ref, o)
-		if !errors.Is(err, ocm.ErrConflict) || attempt == maxAttempts {
-			return sig, err
-		}
-		env.Logger().Info("the version was changed by somebody else, signing again", "component", name, "version", ref)
-	}
-}
-
-func signOnce(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, repo ocm.Repository, name, ref string, o SignOptions) (*ocm.Signature, error) {
-	v, err := repo.Open(ctx, name, ref)
-	if err != nil {
-		return nil, err
-	}
-	taken := slices.IndexFunc(v.Descriptor().Signatures, func(s ocm.Signature) bool { return s.Name == o.Name })
-	if taken >= 0 && !o.Force {
-		return nil, fmt.Errorf("%s:%s: signature %q: %w (choose another name, or replace it by --force)", name, ref, o.Name, ocm.ErrExists)
-	}
-	desc, err := Complete(ctx, kit, env, find, v, o.Shallow)
-	if err != nil {
-		return nil, err
-	}
-	sig := ocm.Signature{Name: o.Name}
-	if sig.Digest, err = normalise.Digest(desc, o.Hash, o.Normalisation); err != nil {
-		return nil, err
+	if o.Settle == 0 {
+		o.Settle = DefaultSettle
 	}
 	if o.Spec.Type == "" { // the name of an algorithm is the shortest configuration of its signer
 		o.Spec = ocm.Spec{Type: o.Algorithm}
 	}
-	signer, err := kit.Signers.For(o.Spec.Type)
-	if err != nil {
-		return nil, err
-	}
-	if sig.Signature, err = signer.Sign(ctx, env, o.Name, sig.Digest, o.Spec); err != nil {
-		return nil, fmt.Errorf("%s:%s: signature %q: %w", name, ref, o.Name, err)
-	}
-	if taken >= 0 {
-		desc.Signatures[taken] = sig
-	} else {
-		desc.Signatures = append(desc.Signatures, sig)
-	}
-	if o.DryRun {
-		return &sig, nil
-	}
-	draft, err := repo.Draft(ctx, name, desc.Component.Version, v)
-	if err != nil {
-		return nil, err
-	}
-	defer draft.Close()
-	_, err = draft.Commit(ctx, desc)
-	return &sig, err
 }
 
-// Complete returns the descriptor with every digest that a signature needs: references are
-// followed and their digests checked or added, resources without a digest are read and get one,
-// and those with one are compared with their content. With shallow, contents that have a
-// digest are not read. Existing digests are never rewritten.
-func Complete(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, v ocm.Version, shallow bool) (*ocm.Descriptor, error) {
-	g, err := Walk(ctx, env.Job, find, []ocm.Version{v}, Options{Recursive: true})
+// Signed is what became of one component version.
+type Signed struct {
+	Component string         `json:"component"` // name:version
+	State     string         `json:"state"`     // one of the constants below
+	Signature ocm.Signature  `json:"signature"`
+	In        ocm.Repository `json:"-"` // where the version is
+}
+
+// States of [Signed].
+const (
+	StateSigned   = "signed"
+	StateReplaced = "replaced"          // a signature of this name was there
+	StateKept     = "kept"              // a good signature of this name was there
+	StateUnjudged = "kept, not checked" // one was there that fits the version, but no key to check it with is known
+	StateDryRun   = "not stored"
+)
+
+// Locate finds a component version, and the repository that it is in. [ocm.ErrNotFound] if it is
+// nowhere.
+type Locate func(ctx context.Context, name, version string) (ocm.Repository, ocm.Version, error)
+
+// Sign signs one component version, as [SignVersion] does.
+func Sign(ctx context.Context, kit *ocm.Kit, env *ocm.Env, find Find, repo ocm.Repository, name, ref string, o SignOptions) (*ocm.Signature, error) {
+	v, err := repo.Open(ctx, name, ref)
 	if err != nil {
 		return nil, err
+	}
+	o.Recursive = false // where other versions are is not known
+	list, err := SignVersion(ctx, kit, env, func(ctx context.Context, name, version string) (ocm.Repository, ocm.Version, error) {
+		v, err := find(ctx, name, version)
+		return nil, v, err
+	}, repo, v, o)
+	if err != nil {
+		return nil, err
+	}
+	return &list[0].Signature, nil
+}
+
+// SignVersion signs a component version: it completes missing digests, compares those that are there
+// with what they are of, and adds the signature. With o.Recursive all versions that it references are
+// signed before it, each where it was found; those that have a good signature of the name are left
+// alone. The result lists what was done, children first, also before an error.
+//
+// All digests are computed and all names looked up before anything is signed. [ocm.ErrExists] if
+// the signature's name is taken, [ocm.ErrDigest] if content is not what it should be, or if digests
+// that have to be added would break what others signed.
+//
+// If somebody else adds a signature meanwhile both stay. If a version itself is changed meanwhile,
+// that is [ocm.ErrConflict]: what was signed is not what is there.
+func SignVersion(ctx context.Context, kit *ocm.Kit, env *ocm.Env, locate Locate, repo ocm.Repository, v ocm.Version, o SignOptions) ([]Signed, error) {
+	o.defaults()
+	s := &signing{kit: kit, env: env, o: o}
+	if err := s.plan(ctx, locate, repo, v); err != nil {
+		return nil, err
+	}
+	return s.run(ctx)
+}
+
+// signing is one run of [SignVersion] or [Attach].
+type signing struct {
+	kit    *ocm.Kit
+	env    *ocm.Env
+	o      SignOptions
+	given  *ocm.Signature // made elsewhere
+	judged bool           // given was found good
+	tasks  []*task        // children before parents
+}
+
+// task is one version to be signed.
+type task struct {
+	key   string
+	repo  ocm.Repository
+	base  ocm.Version     // what is in the repository
+	desc  *ocm.Descriptor // with all digests, and with the signatures of base
+	sig   ocm.Signature
+	state string
+	wrote time.Time // when the signature was stored
+}
+
+// plan finds out what is to be signed, and whether it can be.
+func (s *signing) plan(ctx context.Context, locate Locate, repo ocm.Repository, v ocm.Version) error {
+	var mu sync.Mutex
+	in := map[string]ocm.Repository{}
+	g, err := Walk(ctx, s.env.Job, func(ctx context.Context, name, version string) (ocm.Version, error) {
+		r, v, err := locate(ctx, name, version)
+		mu.Lock()
+		defer mu.Unlock()
+		in[name+":"+version] = r
+		return v, err
+	}, []ocm.Version{v}, Options{Recursive: true})
+	if err != nil {
+		return err
 	}
 	root := g.Roots[0]
-	desc := v.Descriptor().Clone()
-	seen := map[*Node]bool{}
-	for i, child := range root.Children {
-		ref := &desc.Component.References[i]
-		if !ref.Digest.Empty() {
-			continue // compared by Walk
-		}
-		if err := complete(child, seen); err != nil {
-			return nil, fmt.Errorf("%s: reference %s: %w", root.Key(), &ref.Element, err)
-		}
-		d, err := normalise.Digest(child.Descriptor(), ocm.SHA256, normalise.V3)
-		if err != nil {
-			return nil, err
-		}
-		ref.Digest = &d
+	in[root.Key()] = repo
+	nodes := g.Nodes
+	if !s.o.Recursive {
+		nodes = g.Roots
 	}
-	for i := range desc.Component.Resources {
-		res := &desc.Component.Resources[i]
-		if err := completeResource(ctx, kit, env, v, res, shallow); err != nil {
-			return nil, fmt.Errorf("%s: resource %s: %w", root.Key(), &res.Element, err)
-		}
+	c := newCompleter(s.kit, s.env, s.o.Shallow)
+	if err := c.complete(ctx, nodes); err != nil {
+		return err
 	}
-	return desc, nil
-}
-
-// complete demands that everything below a referenced version is covered by digests: adding
-// them would change a version that is not being signed. Each version is looked at once: there may
-// be more paths to it than anybody could follow.
-func complete(n *Node, seen map[*Node]bool) error {
-	if seen[n] {
-		return nil
-	}
-	seen[n] = true
-	c := &n.Descriptor().Component
-	for i := range c.Resources {
-		r := &c.Resources[i]
-		if r.Digest.Empty() && HasContent(r.Access.Type) {
-			return fmt.Errorf("%s: resource %s has no digest: sign or rebuild %s first: %w", n.Key(), &r.Element, n.Key(), ocm.ErrDigest)
+	for _, n := range nodes {
+		t := &task{key: n.Key(), repo: in[n.Key()], base: n.Version, desc: c.desc[n], state: StateSigned}
+		if err := s.prepare(ctx, t, c.changed[n], n == root); err != nil {
+			return fmt.Errorf("%s: %w", t.key, err)
 		}
-	}
-	for i := range c.References {
-		if c.References[i].Digest.Empty() {
-			return fmt.Errorf("%s: reference %s has no digest: sign or rebuild %s first: %w", n.Key(), &c.References[i].Element, n.Key(), ocm.ErrDigest)
-		}
-	}
-	for _, child := range n.Children {
-		if err := complete(child, seen); err != nil {
-			return err
-		}
+		s.tasks = append(s.tasks, t)
 	}
 	return nil
 }
 
-func completeResource(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, res *ocm.Resource, shallow bool) error {
-	if !HasContent(res.Access.Type) || res.Digest.Excluded() || shallow && !res.Digest.Empty() {
+// prepare looks at the signatures that a version has.
+func (s *signing) prepare(ctx context.Context, t *task, changed, root bool) (err error) {
+	for i := range t.desc.Signatures {
+		old := &t.desc.Signatures[i]
+		switch named := old.Name == s.o.Name; {
+		case named && s.o.Force:
+			t.state = StateReplaced
+		case named && root:
+			return fmt.Errorf("signature %q: %w (choose another name, or replace it by --force)", old.Name, ocm.ErrExists)
+		case named:
+			t.sig = *old
+			if t.state, err = s.judgeOld(ctx, t.desc, *old); err != nil {
+				return fmt.Errorf("it has a signature %q, which is not good (choose another name, or replace it by --force): %w", old.Name, err)
+			}
+		case changed:
+			if err := normalise.Matches(t.desc, old.Digest); err != nil {
+				return fmt.Errorf("the digests that are missing would break signature %q, which was made without them; build the version again: %w", old.Name, err)
+			}
+		}
+	}
+	if t.state == StateKept || t.state == StateUnjudged {
 		return nil
 	}
-	c, err := Content(ctx, kit, env, v, res.Access)
-	if err != nil {
-		return err
-	}
-	if res.Digest.Empty() {
-		d, err := NewDigest(ctx, c, ocm.SHA256)
-		res.Digest = &d
-		return err
-	}
-	_, err = v.Blob(ctx, res.Access)
-	if local := err == nil; local {
-		return Check(ctx, c, *res.Digest)
-	}
-	// Content elsewhere: an artifact is known by its manifest, there is no need to move it.
-	found, err := compute(ctx, c, res.Digest.NormalisationAlgorithm, res.Digest.HashAlgorithm, false)
-	if err == nil && found != res.Digest.Value {
-		err = fmt.Errorf("content: expected %s, found %s: %w", res.Digest, found, ocm.ErrDigest)
-	}
+	t.sig = ocm.Signature{Name: s.o.Name}
+	t.sig.Digest, err = normalise.Digest(t.desc, s.o.Hash, s.o.Normalisation)
 	return err
+}
+
+// judgeOld judges a signature that is there already, as far as keys are known.
+func (s *signing) judgeOld(ctx context.Context, desc *ocm.Descriptor, old ocm.Signature) (state string, err error) {
+	if err := normalise.Matches(desc, old.Digest); err != nil {
+		return "", err
+	}
+	switch err := s.judge(ctx, old); {
+	case errors.Is(err, ocm.ErrNotFound):
+		return StateUnjudged, nil
+	case err != nil:
+		return "", err
+	}
+	return StateKept, nil
+}
+
+// judge asks the verifier of a signature.
+func (s *signing) judge(ctx context.Context, sig ocm.Signature) error {
+	v, err := s.kit.Verifiers.For(sig.Signature.Algorithm)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ocm.ErrSignature)
+	}
+	var spec ocm.Spec
+	if s.o.Verifier != nil {
+		spec = s.o.Verifier(sig)
+	}
+	_, err = v.Verify(ctx, s.env, sig, spec)
+	return err
+}
+
+// run signs and stores, one version after the other.
+func (s *signing) run(ctx context.Context) ([]Signed, error) {
+	done := make([]Signed, 0, len(s.tasks))
+	for _, t := range s.tasks {
+		if err := s.do(ctx, t); err != nil {
+			return done, s.partly(done, fmt.Errorf("%s: signature %q: %w", t.key, s.o.Name, err))
+		}
+		done = append(done, Signed{Component: t.key, State: t.state, Signature: t.sig, In: t.repo})
+	}
+	return done, s.settle(ctx)
+}
+
+func (s *signing) do(ctx context.Context, t *task) error {
+	if t.state == StateKept || t.state == StateUnjudged {
+		return nil
+	}
+	if err := s.sign(ctx, t); err != nil {
+		return err
+	}
+	if s.o.DryRun {
+		t.state = StateDryRun
+		return nil
+	}
+	return s.store(ctx, t)
+}
+
+// partly tells what was signed before something failed.
+func (s *signing) partly(done []Signed, err error) error {
+	var names []string
+	for _, d := range done {
+		if d.State == StateSigned || d.State == StateReplaced {
+			names = append(names, d.Component)
+		}
+	}
+	if len(names) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; signed before that, and complete: %s", err, strings.Join(names, ", "))
+}
+
+// sign makes the signature, or takes the one that was made elsewhere.
+func (s *signing) sign(ctx context.Context, t *task) (err error) {
+	if s.given != nil {
+		return s.take(ctx, t)
+	}
+	t.sig, err = s.digest(ctx, t.sig.Digest)
+	return err
+}
+
+// SignDigest signs a digest, of whatever it is, and stores nothing. Of the options all that say how to sign count.
+func SignDigest(ctx context.Context, kit *ocm.Kit, env *ocm.Env, d ocm.Digest, o SignOptions) (ocm.Signature, error) {
+	o.defaults()
+	s := &signing{kit: kit, env: env, o: o}
+	return s.digest(ctx, d)
+}
+
+func (s *signing) digest(ctx context.Context, d ocm.Digest) (ocm.Signature, error) {
+	sig := ocm.Signature{Name: s.o.Name, Digest: d}
+	signer, err := s.kit.Signers.For(s.o.Spec.Type)
+	if err != nil {
+		return sig, err
+	}
+	if sig.Signature, err = signer.Sign(ctx, s.env, s.o.Name, d, s.o.Spec); err != nil {
+		return sig, err
+	}
+	if err := s.stamp(ctx, &sig); err != nil {
+		return sig, err
+	}
+	if s.o.Check {
+		if err := s.judge(ctx, sig); err != nil {
+			return sig, fmt.Errorf("it was made, does not verify, and is thrown away: %w", err)
+		}
+	}
+	return sig, nil
+}
+
+func (s *signing) stamp(ctx context.Context, sig *ocm.Signature) (err error) {
+	if s.o.Timestamp == nil || sig.Timestamp != nil {
+		return nil
+	}
+	if sig.Timestamp, err = s.o.Timestamp(ctx, sig.Digest); err != nil {
+		return fmt.Errorf("timestamp: %w", err)
+	}
+	return nil
+}
+
+// put adds a signature to a list, in place of one of the same name.
+func put(list []ocm.Signature, sig ocm.Signature) []ocm.Signature {
+	out := slices.Clone(list)
+	if i := named(out, sig.Name); i >= 0 {
+		out[i] = sig
+		return out
+	}
+	return append(out, sig)
+}
+
+func named(list []ocm.Signature, name string) int {
+	return slices.IndexFunc(list, func(s ocm.Signature) bool { return s.Name == name })
 }

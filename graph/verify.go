@@ -24,8 +24,8 @@ type VerifyOptions struct {
 	// Signatures are the names that must be there and good. None: all that are there,
 	// at least one.
 	Signatures []string
-	// Spec configures the verifiers (a verifier configuration), may be the zero Spec.
-	Spec func(signature string) ocm.Spec
+	// Spec configures the verifier of a signature: a configuration of its family, or the zero Spec.
+	Spec func(sig ocm.Signature) ocm.Spec
 	// Shallow checks signatures and the descriptor only: no content, no references.
 	Shallow bool
 	// AllCovered makes a failure of everything that a signature could cover and does not.

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"ocm"
-	"ocm/builtin"
 	"ocm/config"
 )
 
@@ -127,7 +126,7 @@ func (a *app) session() (*session, error) {
 		a.err.terminal = a.err.terminal && a.global.progress != "lines"
 		env.Report = a.err.showProgress(time.Now)
 	}
-	s := &session{app: a, env: env, kit: builtin.Kit(), repos: map[string]ocm.Repository{}}
+	s := &session{app: a, env: env, kit: a.kit(), repos: map[string]ocm.Repository{}}
 	a.atExit = append(a.atExit, s.close)
 	return s, s.configure()
 }

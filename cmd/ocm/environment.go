@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync/atomic"
 
 	"sigs.k8s.io/yaml"
 
@@ -21,8 +19,6 @@ import (
 	"ocm/graph"
 	"ocm/inspect"
 	"ocm/oci/remote"
-	"ocm/sign/pgp"
-	"ocm/sign/rsa"
 )
 
 // configure reads the configuration files and completes the environment.
@@ -58,7 +54,11 @@ func (s *session) configure() error {
 	if err != nil {
 		return err
 	}
-	s.keys = &keyWatch{Credentials: secrets}
+	older, err := s.config.Keys()
+	if err != nil {
+		return err
+	}
+	s.keys = &keyWatch{Credentials: credentials.Overlay(secrets, olderKeys(older))}
 	s.env.Credentials = s.keys
 	return nil
 }
@@ -166,111 +166,6 @@ func (s *session) locator(own ocm.Repository, component string, lookup []reposit
 	}
 }
 
-// keyWatch remembers whether a key was asked for and not found, for the hint.
-type keyWatch struct {
-	ocm.Credentials
-	missing atomic.Bool
-}
-
-func (k *keyWatch) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
-	secret, err := k.Credentials.Resolve(ctx, id)
-	if t := id["type"]; (t == rsa.IdentityType || t == pgp.IdentityType) && errors.Is(err, ocm.ErrNotFound) {
-		k.missing.Store(true)
-	}
-	return secret, err
-}
-
-// noKey is an error of sign and verify where no key was configured.
-type noKey struct{ error }
-
-func (e noKey) Unwrap() error { return e.error }
-
-func isNoKey(err error) bool {
-	var n noKey
-	return errors.As(err, &n)
-}
-
-func (s *session) keyError(err error) error {
-	if err != nil && s.keys.missing.Load() {
-		return noKey{err}
-	}
-	return err
-}
-
-// keysOfSign lays the keys of flags above the configured ones, and decides what the keys decide:
-// an OpenPGP key signs with OpenPGP, and certificates become part of the signature.
-func (s *session) keysOfSign(r signRequest, o *graph.SignOptions) error {
-	if r.privateKey == "" {
-		return nil
-	}
-	k := keySet{}
-	private, err := k.add(r.signature, "privateKey", r.privateKey)
-	if err != nil {
-		return err
-	}
-	public := ""
-	if r.publicKey != "" {
-		if public, err = k.add(r.signature, "publicKey", r.publicKey); err != nil {
-			return err
-		}
-	}
-	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
-	switch {
-	case !r.explicit && o.Spec.Type == "" && strings.Contains(private, pgpMark):
-		o.Algorithm = pgp.Algorithm
-	case o.Spec.Type == "" && strings.Contains(public, "-----BEGIN CERTIFICATE-----"):
-		o.Spec, err = ocm.NewSpec(rsa.Config{Type: rsa.ConfigTypes[0], SignatureAlgorithm: o.Algorithm, EncodingPolicy: rsa.PEM})
-	}
-	return err
-}
-
-// keysOfVerify lays the public keys of flags above the configured ones; authorities and issuer
-// count for both.
-func (s *session) keysOfVerify(r verifyRequest) error {
-	k := keySet{}
-	for _, f := range r.publicKeys {
-		if _, err := k.add(f.signature, "publicKey", f.path); err != nil {
-			return err
-		}
-	}
-	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
-	demands := ocm.Secret{}
-	if r.caCert != "" {
-		text, err := readKey(r.caCert)
-		if err != nil {
-			return err
-		}
-		demands["caCertPEM"] = text
-	}
-	if r.issuer != "" {
-		demands["issuer"] = r.issuer
-	}
-	if len(demands) > 0 {
-		s.keys.Credentials = credentials.Amend(s.keys.Credentials, credentials.Entry{Identity: ocm.Identity{"type": rsa.IdentityType}, Secret: demands})
-	}
-	return nil
-}
-
-// keyOwner is who a key is for; an empty signature means all.
-type keyOwner struct{ identity, signature string }
-
-type keySet map[keyOwner]ocm.Secret
-
-// maxKeyFile bounds key files, in bytes.
-const maxKeyFile = 1 << 20
-
-// pgpMark is in the text of OpenPGP keys.
-const pgpMark = "-----BEGIN PGP"
-
-// readKey reads a key file.
-func readKey(path string) (string, error) {
-	text, err := readFile(path, maxKeyFile)
-	if err != nil {
-		return "", fmt.Errorf("key file %s: %w", path, err)
-	}
-	return string(text), nil
-}
-
 // readFile reads a file of at most limit bytes.
 func readFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
@@ -278,67 +173,15 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, errors.Unwrap(err) // who calls names the file
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	return readAll(f, limit)
+}
+
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(text)) > limit {
 		err = fmt.Errorf("more than %d bytes: %w", limit, ocm.ErrLimit)
 	}
 	return text, err
-}
-
-// add reads a key file and returns its text; what is in it tells the kind of key.
-func (k keySet) add(signature, property, path string) (string, error) {
-	text, err := readKey(path)
-	if err != nil {
-		return "", err
-	}
-	owner, name := keyOwner{rsa.IdentityType, signature}, property+"PEM"
-	if strings.Contains(text, pgpMark) {
-		owner.identity, name = pgp.IdentityType, property+"PGP"
-	}
-	if k[owner] == nil {
-		k[owner] = ocm.Secret{}
-	}
-	if strings.TrimSpace(text) == "" {
-		return "", fmt.Errorf("key file %s: it is empty: %w", path, ocm.ErrInvalid)
-	}
-	if k[owner][name] != "" {
-		return "", usagef("key file %s: there is another key for the same signature; say which is for which by NAME=FILE", path)
-	}
-	if err := checkKey(path, property, text); err != nil {
-		return "", err
-	}
-	k[owner][name], k[owner][name+"File"] = text, path // the file is for messages: it may be a pipe
-	return text, nil
-}
-
-// checkKey finds a file early that cannot be what it was given for. An OpenPGP key that is
-// private has the public one in it.
-func checkKey(path, property, text string) error {
-	private := strings.Contains(text, "PRIVATE KEY")
-	public := strings.Contains(text, "PUBLIC KEY") || strings.Contains(text, "CERTIFICATE")
-	switch {
-	case property == "privateKey" && private, property == "publicKey" && (public || strings.Contains(text, pgpMark)):
-		return nil
-	case property == "privateKey" && public:
-		return withHint(fmt.Errorf("key file %s: expected a private key, found a public one: %w", path, ocm.ErrInvalid), "give the private key that belongs to it")
-	case property == "privateKey":
-		return withHint(fmt.Errorf("key file %s: no private key in it: %w", path, ocm.ErrInvalid), "\"ocm create rsakeypair\" makes a pair of keys")
-	case private:
-		return withHint(fmt.Errorf("key file %s: expected a public key, found a private one: %w", path, ocm.ErrInvalid), "give the public key, which \"ocm create rsakeypair\" wrote beside it")
-	}
-	return withHint(fmt.Errorf("key file %s: no public key in it: %w", path, ocm.ErrInvalid), "give the public key of the signer")
-}
-
-func (k keySet) credentials() ocm.Credentials {
-	var entries []credentials.Entry
-	for owner, secret := range k {
-		id := ocm.Identity{"type": owner.identity}
-		if owner.signature != "" {
-			id["signature"] = owner.signature
-		}
-		entries = append(entries, credentials.Entry{Identity: id, Secret: secret})
-	}
-	return credentials.Static(entries...)
 }
 
 // readSpec reads a typed specification from a YAML or JSON file.

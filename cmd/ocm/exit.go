@@ -152,7 +152,7 @@ func isUnexplained(err error) bool {
 
 func isUntrusted(err error) bool {
 	var unknown x509.UnknownAuthorityError
-	return errors.As(err, &unknown)
+	return errors.As(err, &unknown) && !errors.Is(err, ocm.ErrSignature) // no server then
 }
 
 func isPlainHTTP(err error) bool { return errors.Is(err, http.ErrSchemeMismatch) }

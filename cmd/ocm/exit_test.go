@@ -139,14 +139,49 @@ func TestParseKeyFile(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]keyFile{
 		"rsa.pub": {"", "rsa.pub"}, "release=rsa.pub": {"release", "rsa.pub"}, "./a=b": {"", "./a=b"}, "dir/x=y": {"", "dir/x=y"},
+		"=TEXT": {"", "=TEXT"}, "release==TEXT": {"release", "=TEXT"}, "!QQ==": {"", "!QQ=="}, "release=!QQ==": {"release", "!QQ=="},
+		"=-----BEGIN PUBLIC KEY-----\nQQ==": {"", "=-----BEGIN PUBLIC KEY-----\nQQ=="},
 	} {
 		if got, err := parseKeyFile(in); err != nil || got != want {
 			t.Errorf("%s: got %v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "release=", "=x"} {
+	for _, in := range []string{"", "release=", "=", "!", "release=!", "release=="} {
 		if got, err := parseKeyFile(in); !isUsage(err) {
 			t.Errorf("%q: got %v, %v", in, got, err)
 		}
 	}
+}
+
+func FuzzParseDigest(f *testing.F) {
+	hex := strings.Repeat("0aF", 22)[:64]
+	for _, s := range []string{"SHA-256:" + hex, "SHA-256:" + hex + "[jsonNormalisation/v4alpha1]", "SHA-512:" + hex + hex + " (jsonNormalisation/v3)",
+		"SHA-256:" + hex[1:], "SHA-1:" + hex, "[", ":", "SHA-256:" + hex + "[x]", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := parseDigest(s)
+		if err != nil {
+			if !isUsage(err) {
+				t.Errorf("%q: %v", s, err)
+			}
+			return
+		}
+		again, err := parseDigest(d.String())
+		if err != nil || again.String() != d.String() || d.Value != strings.ToLower(d.Value) || len(d.Value) != 64 && len(d.Value) != 128 {
+			t.Errorf("%q: %s, then %s, %v", s, &d, &again, err)
+		}
+	})
+}
+
+func FuzzParseKeyFile(f *testing.F) {
+	for _, s := range []string{"a.pub", "a=b", "=x", "a==x", "!eA==", "a=!eA==", "=", "a=", "./a=b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		k, err := parseKeyFile(s)
+		if err == nil && (k.path == "" || k.signature != "" && k.signature+"="+k.path != s || k.signature == "" && k.path != s) {
+			t.Errorf("%q: %q %q", s, k.signature, k.path)
+		}
+	})
 }

@@ -139,30 +139,3 @@ func parseTarget(s string) (typ, location string, err error) {
 	}
 	return typ, location, err
 }
-
-// keyFile is a key that was given by a flag as [NAME=]FILE: NAME restricts it to the
-// signature of that name.
-type keyFile struct{ signature, path string }
-
-func parseKeyFile(s string) (keyFile, error) {
-	name, path, named := strings.Cut(s, "=")
-	if !named || strings.ContainsAny(name, `/\.`) {
-		name, path = "", s
-	}
-	if path == "" || named && name == "" && path != s {
-		return keyFile{}, usagef("key %q: expected FILE or NAME=FILE", s)
-	}
-	return keyFile{name, path}, nil
-}
-
-func parseKeyFiles(list []string) ([]keyFile, error) {
-	keys := make([]keyFile, 0, len(list))
-	for _, s := range list {
-		k, err := parseKeyFile(s)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, k)
-	}
-	return keys, nil
-}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+
+	"ocm/sign/timestamp/tsatest"
 )
 
 // TestMain makes this test binary the ocm command too, which scripts find on their PATH. $NOW
@@ -33,6 +35,7 @@ func TestMain(m *testing.M) {
 // home of its own. What they can do beside testscript's commands is in script_test.go and
 // server_test.go.
 func TestScripts(t *testing.T) {
+	authority := tsatest.New(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -56,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"registry":    scriptRegistry,
 			"badregistry": scriptBadRegistry,
 			"image":       scriptImage,
+			"tsa":         func(ts *testscript.TestScript, neg bool, args []string) { scriptTSA(ts, authority, neg, args) },
 			"uploading":   scriptUploading,
 		},
 	})

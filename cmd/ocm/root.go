@@ -63,7 +63,7 @@ func newRoot(a *app) *cobra.Command {
 		newGroup("download", "Fetch the content of resources", newDownloadResource(a)),
 		newGroup("get", "List component versions", newGetCV(a)),
 		newGroup("hash", "Compute digests of component versions", newHashCV(a)),
-		newGroup("sign", "Sign component versions", newSignCV(a)),
+		newGroup("sign", "Sign component versions", newSignCV(a), newSignHash(a)),
 		newGroup("transfer", "Copy component versions", newTransferCV(a)),
 		newGroup("verify", "Verify component versions", newVerifyCV(a)),
 		newVersion(a),

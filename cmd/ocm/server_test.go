@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +26,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote"
+
+	"ocm/sign/timestamp/tsatest"
 )
 
 // Commands of scripts that start registries and put something into them.
@@ -161,4 +165,16 @@ func scriptImage(ts *testscript.TestScript, neg bool, args []string) {
 	d := pushJSON(ociv1.MediaTypeImageIndex, index)
 	ts.Check(repo.Tag(context.Background(), d, repo.Reference.Reference))
 	ts.Setenv("IMAGE", d.Digest.String())
+}
+
+// scriptTSA writes the root certificate of a time stamping authority and sets $TSA to its URL:
+//
+//	tsa FILE
+func scriptTSA(ts *testscript.TestScript, authority *tsatest.Authority, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: tsa FILE")
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Root.Cert.Raw})
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+	ts.Setenv("TSA", authority.URL)
 }

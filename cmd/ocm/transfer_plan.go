@@ -42,7 +42,8 @@ func (o *transferOptions) requestProof(r *transferRequest, fs *pflag.FlagSet) er
 		r.verify = &v
 		return nil
 	}
-	for _, name := range []string{"signature", "public-key", "ca-cert", "issuer", "verifier-spec"} {
+	for _, name := range []string{"signature", "public-key", "ca-cert", "tsa-cert", "issuer", "verifier-spec", "trusted-root", "certificate-identity",
+		"certificate-identity-regexp", "certificate-oidc-issuer", "certificate-oidc-issuer-regexp", "private-infrastructure"} {
 		if fs.Changed(name) {
 			return usagef("--%s has no effect without --verify", name)
 		}
@@ -157,14 +158,14 @@ func (s *session) proof(r transferRequest, find graph.Find) (*transfer.Proof, er
 	if r.verify == nil {
 		return nil, nil
 	}
-	spec, err := s.verifierSpec(r.verify.spec)
+	judges, err := s.verifiers(r.verify.trust)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.keysOfVerify(*r.verify); err != nil {
+	if err := s.keysOfVerify(r.verify.trust); err != nil {
 		return nil, err
 	}
-	return &transfer.Proof{VerifyOptions: graph.VerifyOptions{Signatures: r.verify.signatures, Spec: spec}, Find: find}, nil
+	return &transfer.Proof{VerifyOptions: graph.VerifyOptions{Signatures: r.verify.signatures, Spec: judges.specOf}, Find: find}, nil
 }
 
 // planTable shows what would move, from where to where.

@@ -123,73 +123,14 @@ func nodesOf(g *graph.Graph) map[*graph.Node]*node {
 	return out
 }
 
-// sign signs a version and returns the signature; it is stored unless r.dryRun.
-func (s *session) sign(ctx context.Context, r signRequest) (ocm.Signature, error) {
-	signer, _, err := s.config.Signing(r.signature)
-	if err != nil {
-		return ocm.Signature{}, err
-	}
-	o := graph.SignOptions{Name: r.signature, Algorithm: r.algorithm, Hash: r.hash, Normalisation: r.normalisation, Force: r.force, DryRun: r.dryRun}
-	if !r.explicit {
-		o.Spec = signer
-	}
-	if err := s.keysOfSign(r, &o); err != nil {
-		return ocm.Signature{}, err
-	}
-	repo, v, err := s.openVersion(ctx, r.at)
-	if err != nil {
-		return ocm.Signature{}, err
-	}
-	find := s.finder(repo, r.at.Component, nil)
-	if r.recursive {
-		if err := s.signChildren(ctx, repo, v, find, o); err != nil {
-			return ocm.Signature{}, err
-		}
-	}
-	if o.Normalisation == normalise.V3 {
-		for _, q := range normalise.Quirks(v.Descriptor()) {
-			s.env.Log.Warn("existing tools will not agree on this signature: " + q)
-		}
-	}
-	sig, err := graph.Sign(ctx, s.kit, s.env, find, repo, r.at.Component, v.Descriptor().Component.Version, o)
-	if err != nil {
-		return ocm.Signature{}, s.keyError(err)
-	}
-	return *sig, finish(ctx, repo)
-}
-
-// signChildren signs what v references, children first. Those that have a signature of this
-// name are left alone, unless it is to be replaced.
-func (s *session) signChildren(ctx context.Context, repo ocm.Repository, v ocm.Version, find graph.Find, o graph.SignOptions) error {
-	g, err := graph.Walk(ctx, s.env.Job, find, []ocm.Version{v}, graph.Options{Recursive: true})
-	if err != nil {
-		return err
-	}
-	for _, n := range g.Nodes {
-		if n == g.Roots[0] {
-			continue
-		}
-		c := &n.Descriptor().Component
-		_, err := graph.Sign(ctx, s.kit, s.env, find, repo, c.Name, c.Version, o)
-		if errors.Is(err, ocm.ErrExists) && !o.Force {
-			s.env.Log.Info("has a signature of this name already", "component", n.Key(), "signature", o.Name)
-			continue
-		}
-		if err != nil {
-			return s.keyError(err)
-		}
-	}
-	return nil
-}
-
 // verify verifies signatures and what they cover. It returns what was found, nil if there was
 // nothing to look at, and an error unless everything that was asked for is good.
 func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, error) {
-	spec, err := s.verifierSpec(r.spec)
+	judges, err := s.verifiers(r.trust)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.keysOfVerify(r); err != nil {
+	if err := s.keysOfVerify(r.trust); err != nil {
 		return nil, err
 	}
 	repo, v, err := s.openVersion(ctx, r.at)
@@ -198,27 +139,14 @@ func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, e
 	}
 	find := helpful(s.finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
 	report, err := graph.Verify(ctx, s.kit, s.env, find, v,
-		graph.VerifyOptions{Signatures: r.signatures, Spec: spec, Shallow: r.shallow})
+		graph.VerifyOptions{Signatures: r.signatures, Spec: judges.specOf, Shallow: r.shallow})
 	if err != nil {
 		return nil, s.keyError(err)
 	}
-	return report, s.keyError(report.Err())
-}
-
-// verifierSpec tells how signatures are judged: by the file that was given, else as configured
-// for the name of the signature.
-func (s *session) verifierSpec(file string) (func(string) ocm.Spec, error) {
-	if file == "" {
-		return func(name string) ocm.Spec {
-			_, verifier, err := s.config.Signing(name)
-			if err != nil {
-				s.env.Log.Warn("configuration of the verifier is left out", "signature", name, "error", err)
-			}
-			return verifier
-		}, nil
+	if err := report.Err(); err != nil {
+		return report, s.keyError(err)
 	}
-	spec, err := readSpec(file)
-	return func(string) ocm.Spec { return spec }, err
+	return report, judges.unused()
 }
 
 // transfer copies versions, or only plans to with r.dryRun, and returns what was or would
@@ -367,27 +295,40 @@ func (s *session) hash(ctx context.Context, r hashRequest) ([]hashed, error) {
 		return nil, err
 	}
 	find := s.finder(repo, r.at.Component, nil)
-	g, err := graph.Walk(ctx, s.env.Job, find, []ocm.Version{v}, graph.Options{Recursive: r.recursive})
+	if !r.recursive {
+		d, err := graph.Complete(ctx, s.kit, s.env, find, v, true)
+		if err != nil {
+			return nil, err
+		}
+		h, err := hashOf(d, r)
+		return []hashed{h}, err
+	}
+	g, err := graph.Walk(ctx, s.env.Job, find, []ocm.Version{v}, graph.Options{Recursive: true})
+	if err != nil {
+		return nil, err
+	}
+	descriptors, _, err := graph.CompleteAll(ctx, s.kit, s.env, g, true)
 	if err != nil {
 		return nil, err
 	}
 	var out []hashed
-	for i := range g.Nodes {
-		n := g.Nodes[len(g.Nodes)-1-i] // the root first
-		d, err := graph.Complete(ctx, s.kit, s.env, find, n.Version, true)
+	for _, n := range slices.Backward(g.Nodes) { // the root first
+		h, err := hashOf(descriptors[n], r)
 		if err != nil {
-			return nil, err
-		}
-		h := hashed{Component: d.Component.Name, Version: d.Component.Version}
-		if h.Normalised, err = normalise.Normalise(d, r.normalisation); err != nil {
-			return nil, err
-		}
-		if h.Digest, err = normalise.Digest(d, r.hash, r.normalisation); err != nil {
 			return nil, err
 		}
 		out = append(out, h)
 	}
 	return out, nil
+}
+
+func hashOf(d *ocm.Descriptor, r hashRequest) (h hashed, err error) {
+	h = hashed{Component: d.Component.Name, Version: d.Component.Version}
+	if h.Normalised, err = normalise.Normalise(d, r.normalisation); err != nil {
+		return h, err
+	}
+	h.Digest, err = normalise.Digest(d, r.hash, r.normalisation)
+	return h, err
 }
 
 // download writes the content of a resource to r.output ("-": stdout of the app, the bytes as

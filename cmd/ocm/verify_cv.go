@@ -32,23 +32,6 @@ const verifyExample = `  ocm verify cv ./archive//acme.org/app:1.0.0 --public-ke
   # only the signature, without reading content
   ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub --shallow`
 
-// trustOptions say which signatures count, and whose.
-type trustOptions struct {
-	signatures []string
-	publicKeys []string
-	caCert     string
-	issuer     string
-	spec       string
-}
-
-func (o *trustOptions) AddFlags(fs *pflag.FlagSet) {
-	fs.StringArrayVarP(&o.signatures, "signature", "s", nil, "verify the signature of this `name`; may be repeated (default: all)")
-	fs.StringArrayVarP(&o.publicKeys, "public-key", "k", nil, "`[NAME=]file` with the public key, of signature NAME; may be repeated")
-	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with the authorities that certificates in signatures must lead to")
-	fs.StringVarP(&o.issuer, "issuer", "I", "", "distinguished `name` that the certificate must have")
-	fs.StringVar(&o.spec, "verifier-spec", "", "`file` with the configuration of the verifier")
-}
-
 type verifyOptions struct {
 	trustOptions
 	shallow bool
@@ -65,18 +48,9 @@ func (o *verifyOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 
 // verifyRequest is what "ocm verify cv" asks for.
 type verifyRequest struct {
-	at         ocm.Coordinates
-	signatures []string // empty: all there are, at least one
-	publicKeys []keyFile
-	caCert     string // files; empty: from the configuration
-	spec       string
-	issuer     string
-	shallow    bool
-}
-
-func (o *trustOptions) request() (verifyRequest, error) {
-	keys, err := parseKeyFiles(o.publicKeys)
-	return verifyRequest{signatures: o.signatures, publicKeys: keys, caCert: o.caCert, spec: o.spec, issuer: o.issuer}, err
+	at ocm.Coordinates
+	trust
+	shallow bool
 }
 
 func newVerifyCV(a *app) *cobra.Command {
