@@ -13,7 +13,9 @@
 // signed as it is); the header Content-Encoding: hex says that the body is hex text, and Accept:
 // application/x-pem-file asks for PEM. Success is status 200, with the signature, the certificate
 // of the signer and, as the server is configured, intermediates and roots. A body may have no
-// more than 2048 bytes. Clients are told apart by TLS client certificates.
+// more than 2048 bytes. Clients are told apart by TLS client certificates. (That is its README. A second
+// document beside it tells of JSON that is sent to /sign, without certificates in the answer; the two do not
+// go together, and the README's options and names are those of the server's own command line.)
 //
 // The documentation is silent on four things, where this is our reading: RSASSA-PSS is asked for
 // at /sign/rsassa-pss; the body has the Content-Type text/plain; an answer may, beside
