@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"ocm"
 	"ocm/access"
@@ -18,6 +19,7 @@ import (
 	"ocm/oci/remote"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
+	"ocm/sign/sigstore"
 )
 
 // Kit returns everything that is compiled in.
@@ -45,6 +47,9 @@ func Kit() *ocm.Kit {
 	pgpHandler := pgp.Handler{}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
+	sigstoreHandler := sigstore.Handler{Getenv: os.Getenv}
+	k.Signers.Add(sigstoreHandler, sigstore.SignerNames...)
+	k.Verifiers.Add(sigstoreHandler, sigstore.VerifierNames...)
 	return k
 }
 

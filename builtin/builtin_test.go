@@ -42,8 +42,9 @@ func TestNames(t *testing.T) {
 		"input": {k.Inputs.Names(), []string{
 			"file", "File", "file/v1", "File/v1", "dir", "Dir", "dir/v1", "utf8", "UTF8", "UTF8/v1", "binary",
 		}},
-		"signer":   {k.Signers.Names(), []string{"RSASSA-PSS", "RSASSA-PKCS1-V1_5", "RSASigningConfiguration", "RSASigningConfiguration/v1alpha1", "GPGSigningConfiguration/v1alpha1"}},
-		"verifier": {k.Verifiers.Names(), []string{"RSASSA-PSS", "RSASSA-PKCS1-V1_5"}},
+		"signer": {k.Signers.Names(), []string{"RSASSA-PSS", "RSASSA-PKCS1-V1_5", "RSASigningConfiguration", "RSASigningConfiguration/v1alpha1", "GPGSigningConfiguration/v1alpha1",
+			"Sigstore/v1alpha1", "SigstoreSigningConfiguration/v1alpha1", "SigstoreSigningConfiguration"}},
+		"verifier": {k.Verifiers.Names(), []string{"RSASSA-PSS", "RSASSA-PKCS1-V1_5", "Sigstore/v1alpha1", "sigstore", "sigstore-v2"}},
 	} {
 		for _, name := range c.want {
 			if !slices.Contains(c.known, name) {
