@@ -138,8 +138,12 @@ func anchored(field, pattern string) (string, error) {
 		return "", fmt.Errorf("%s %q: %v: %w", field, pattern, err, ocm.ErrInvalid)
 	}
 	whole := `\A(?:` + pattern + `)\z`
-	if _, err := regexp.Compile(whole); err != nil {
+	r, err := regexp.Compile(whole)
+	if err != nil {
 		return "", fmt.Errorf("%s %q: %v: %w", field, pattern, err, ocm.ErrInvalid)
+	}
+	if r.MatchString("") { // .* and its like: written by somebody who wanted the question to go away
+		return "", fmt.Errorf("%s %q matches anything: say what must be matched: %w", field, pattern, ocm.ErrInvalid)
 	}
 	return whole, nil
 }

@@ -30,6 +30,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/digitorus/timestamp"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
@@ -250,9 +251,11 @@ func checkpointID(t testing.TB, origin string, key crypto.PublicKey) []byte {
 
 // lab is a Sigstore installation in memory, every part of which can be told to lie.
 type lab struct {
-	*ca.VirtualSigstore // its log and timestamp authority
-	chain               []*x509.Certificate
-	key                 *ecdsa.PrivateKey // of chain[0]
+	*ca.VirtualSigstore                     // its log
+	chain               []*x509.Certificate // of the certificate authority
+	key                 *ecdsa.PrivateKey   // of chain[0]
+	tsa                 []*x509.Certificate
+	tsaKey              *ecdsa.PrivateKey // of tsa[0]
 }
 
 // The signer that everybody expects.
@@ -269,6 +272,7 @@ func newLab(t testing.TB) *lab {
 	}
 	l := &lab{VirtualSigstore: v}
 	l.chain, l.key = newAuthority(t, time.Now().Add(2*time.Hour))
+	l.tsa, l.tsaKey = newTSA(t)
 	return l
 }
 
@@ -283,6 +287,18 @@ func newAuthority(t testing.TB, end time.Time) ([]*x509.Certificate, *ecdsa.Priv
 	c := issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "intermediate"}, NotBefore: time.Now().Add(-4 * time.Hour), NotAfter: end,
 		KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, BasicConstraintsValid: true, IsCA: true}, top, &key.PublicKey, topKey)
 	return []*x509.Certificate{c, top}, key
+}
+
+func newTSA(t testing.TB) ([]*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	top, topKey, err1 := ca.GenerateRootCa()
+	middle, middleKey, err2 := ca.GenerateTSAIntermediate(top, topKey)
+	key := newKey(t)
+	leaf, err3 := ca.GenerateTSALeafCert(time.Now().Add(-time.Minute), key, middle, middleKey)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	return []*x509.Certificate{leaf, middle, top}, key
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
@@ -321,13 +337,8 @@ func (l *lab) log(t testing.TB) logPart {
 	return logPart{}
 }
 
-func (l *lab) tsa() []*x509.Certificate {
-	a := l.TimestampingAuthorities()[0].(*root.SigstoreTimestampingAuthority)
-	return slices.Concat([]*x509.Certificate{a.Leaf}, a.Intermediates, []*x509.Certificate{a.Root})
-}
-
 func (l *lab) parts(t testing.TB) rootParts {
-	return rootParts{cas: [][]*x509.Certificate{l.chain}, tsas: [][]*x509.Certificate{l.tsa()}, logs: []logPart{l.log(t)}}
+	return rootParts{cas: [][]*x509.Certificate{l.chain}, tsas: [][]*x509.Certificate{l.tsa}, logs: []logPart{l.log(t)}}
 }
 
 func (l *lab) root(t testing.TB) string { return trustedRoot(t, l.parts(t)) }
@@ -379,11 +390,19 @@ func (l *lab) entry(t testing.TB, signer *pem.Block, hash, signature []byte, at 
 
 func (l *lab) stamp(t testing.TB, signature []byte) *protocommon.RFC3161SignedTimestamp {
 	t.Helper()
-	raw, err := l.TimestampResponse(signature)
+	h := sha256.Sum256(signature)
+	return &protocommon.RFC3161SignedTimestamp{SignedTimestamp: l.date(t, h[:], nil, time.Now())}
+}
+
+// date is the answer of the lab's timestamp authority.
+func (l *lab) date(t testing.TB, hash []byte, nonce *big.Int, at time.Time) []byte {
+	t.Helper()
+	s := timestamp.Timestamp{HashAlgorithm: crypto.SHA256, HashedMessage: hash, Nonce: nonce, Time: at, Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}}
+	raw, err := s.CreateResponseWithOpts(l.tsa[0], l.tsaKey, crypto.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &protocommon.RFC3161SignedTimestamp{SignedTimestamp: raw}
+	return raw
 }
 
 // made is a bundle and what it was made of.
