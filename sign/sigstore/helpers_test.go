@@ -312,7 +312,9 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 
 func issue(t testing.TB, c, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) *x509.Certificate {
 	t.Helper()
-	c.SerialNumber = big.NewInt(time.Now().UnixNano())
+	if c.SerialNumber == nil {
+		c.SerialNumber = big.NewInt(time.Now().UnixNano())
+	}
 	der, err := x509.CreateCertificate(rand.Reader, c, parent, pub, key)
 	if err != nil {
 		t.Fatal(err)
@@ -353,6 +355,7 @@ func (l *lab) leaf(t testing.TB, key crypto.PublicKey, change func(*x509.Certifi
 	c := &x509.Certificate{EmailAddresses: []string{alice}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(9 * time.Minute),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte(trustedIssuer)}}}
+	c.SerialNumber, c.PublicKey = big.NewInt(time.Now().UnixNano()), key
 	if change != nil {
 		change(c)
 	}

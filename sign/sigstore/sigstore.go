@@ -128,6 +128,6 @@ func hashed(d ocm.Digest) ([]byte, error) {
 // and read what an attacker wrote.
 func noPanic(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("the bundle makes its parser panic: %v: %w", r, ocm.ErrInvalid)
+		*err = fmt.Errorf("what was read makes its parser panic: %v: %w", r, ocm.ErrInvalid)
 	}
 }

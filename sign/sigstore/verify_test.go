@@ -3,11 +3,14 @@
 package sigstore_test
 
 import (
+	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -17,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/digitorus/timestamp"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
@@ -763,3 +767,41 @@ func TestNamesArePrintable(t *testing.T) {
 		}
 	}
 }
+
+// CVE-2026-39984: a timestamp by a stranger passed because the authority's certificate lay beside the stranger's.
+func TestCVE202639984(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{true, false} {
+		err := changed(t, func(l *lab, m *made, _ *sigstore.VerificationConfig) {
+			stranger := newLab(t)
+			hash := sha256.Sum256(m.GetMessageSignature().Signature)
+			s := timestamp.Timestamp{HashAlgorithm: crypto.SHA256, HashedMessage: hash[:], Time: time.Now(), Policy: asn1.ObjectIdentifier{1, 2, 3},
+				Certificates: l.tsa, AddTSACertificate: own}
+			raw, err := s.CreateResponseWithOpts(stranger.tsa[0], stranger.tsaKey, crypto.SHA256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.VerificationMaterial.TimestampVerificationData.Rfc3161Timestamps[0].SignedTimestamp = raw
+			m.VerificationMaterial.TlogEntries[0].InclusionPromise = nil
+		})
+		wantCheck(t, err, ocm.FoundTime, "")
+	}
+}
+
+// CVE-2026-44310: a panic was no failure.
+func TestCVE202644310(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	env := &ocm.Env{Credentials: panics{}}
+	v := l.make(t, artifactOf(t, digest), nil).value(t)
+	if found, err := (sigstore.Handler{}).Verify(t.Context(), env, signatureOf(v), spec(t, expectAlice())); !errors.Is(err, ocm.ErrSignature) || len(found) > 0 {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if v, err := (sigstore.Handler{}).Sign(t.Context(), env, name, digest, ocm.Spec{}); err == nil {
+		t.Errorf("found %v", v)
+	}
+}
+
+type panics struct{}
+
+func (panics) Resolve(context.Context, ocm.Identity) (ocm.Secret, error) { panic("in the middle") }
