@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/digitorus/timestamp"
@@ -54,7 +55,7 @@ func (m *maker) certify(ctx context.Context, token string) ([]byte, error) {
 		return nil, fmt.Errorf("certificate authority %s: answer: %v: %w", m.at.fulcio, err, ocm.ErrInvalid)
 	}
 	// The signer's stands first.
-	if all := append(r.Embedded.Chain.Certificates, r.Detached.Chain.Certificates...); len(all) > 0 {
+	if all := slices.Concat(r.Embedded.Chain.Certificates, r.Detached.Chain.Certificates); len(all) > 0 {
 		if block, _ := pem.Decode([]byte(all[0])); block != nil {
 			if c, err := x509.ParseCertificate(block.Bytes); err == nil && m.ours(c) {
 				return c.Raw, nil
