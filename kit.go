@@ -55,7 +55,7 @@ type Verifier interface {
 type Finding struct {
 	Check  string // one of the constants below, or a check of the algorithm's own
 	Detail string // for people: the key, the chain, the time, …
-	// Time is set with [FoundTime]: the moment at which a trusted party has seen the signature. What
+	// Time is set with [FoundTime]: the moment at which a trusted party has seen what was signed. What
 	// only the signer says is no such moment.
 	Time time.Time
 }

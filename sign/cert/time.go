@@ -53,7 +53,7 @@ func signingTime(sig ocm.Signature, roots stampRoots, now time.Time, check TimeC
 	if err := agrees(ts.Time, at); err != nil {
 		return now, nil, failed(ocm.FoundTime, err)
 	}
-	return at, &ocm.Finding{Check: ocm.FoundTime, Detail: fmt.Sprintf("%s, by the timestamp of %s", at.UTC().Format(time.RFC3339), by)}, nil
+	return at, &ocm.Finding{Check: ocm.FoundTime, Time: at, Detail: fmt.Sprintf("%s, by the timestamp of %s", at.UTC().Format(time.RFC3339), by)}, nil
 }
 
 // agrees compares the text beside a token with the token's time, which may have fractions of a second that

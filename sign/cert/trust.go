@@ -89,7 +89,7 @@ func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck
 		return j, err
 	}
 	if finding != nil {
-		j.add(finding.Check, finding.Detail)
+		j.Findings = append(j.Findings, *finding)
 	}
 	if chained {
 		built, err := t.chain(v.Chain, at)

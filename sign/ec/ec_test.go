@@ -102,10 +102,15 @@ func Example() {
 
 	sig := ocm.Signature{Name: "s", Digest: digest, Signature: v}
 	found, err := Handler{}.Verify(context.Background(), verifier, sig, ocm.Spec{})
-	fmt.Println(found, err)
+	for _, f := range found {
+		fmt.Println(f.Check+":", f.Detail)
+	}
+	fmt.Println(err)
 	// Output:
 	// Ed25519 application/vnd.ocm.signature.ed25519 128 <nil>
-	// [{signature value Ed25519} {signer the key in publicKeyPEM}] <nil>
+	// signature value: Ed25519
+	// signer: the key in publicKeyPEM
+	// <nil>
 }
 
 func TestSignAndVerify(t *testing.T) {

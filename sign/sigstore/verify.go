@@ -173,6 +173,7 @@ func findings(b *signed, t *trust, c *VerificationConfig, r *verify.Verification
 			source = "transparency log"
 		}
 		add(ocm.FoundTime, "%s by the %s %s", when.Timestamp.UTC().Format(time.RFC3339), source, when.URI)
+		found[len(found)-1].Time = when.Timestamp
 	}
 	signer := "key " + keyHint(t.key)
 	if r.Signature != nil && r.Signature.Certificate != nil {
