@@ -7,7 +7,7 @@ BIN      := $(CURDIR)/bin
 GOLANGCI := $(BIN)/golangci-lint-2.8.0
 FUZZTIME ?= 60s
 
-.PHONY: all demo test lint fuzz bench build peers sigstore-servers
+.PHONY: all demo test lint fuzz mutate bench build peers sigstore-servers
 all: build
 
 build: ## the ocm command, in bin/
@@ -51,6 +51,9 @@ fuzz: ## every fuzz target for FUZZTIME
 	@go list ./... | while read -r pkg; do \
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+mutate: ## takes each check of the verify path out, and demands that a test notices; ARGS='-v -only graph'
+	go run ./internal/mutate $(ARGS)
 
 bench: build $(BIN)/crane $(BIN)/regctl ## ocm beside public tools, as ratios; BENCH='-only a,c -runs 3', see docs/benchmarks.md
 	go run ./internal/bench -ocm $(BIN)/ocm $(BENCH)

@@ -213,13 +213,18 @@ func TestWhatWasNotReachedIsSkipped(t *testing.T) {
 // A report that somebody makes, or that did not come to its end, verifies nothing.
 func TestReportsFailClosed(t *testing.T) {
 	t.Parallel()
-	for _, r := range []*graph.Report{
-		{}, {Verified: true},
-		{Steps: []graph.Step{{Check: "signature", Verdict: graph.OK}}},
-		{Steps: []graph.Step{{Check: "signature value", Verdict: graph.OK}}},
+	for _, c := range []struct {
+		r    graph.Report
+		text string
+	}{
+		{graph.Report{}, "no signature was verified"},
+		{graph.Report{Verified: true}, "no signature was verified"},
+		{graph.Report{Steps: []graph.Step{{Check: "signature", Verdict: graph.Skipped}}}, "no signature was verified"},
+		{graph.Report{Steps: []graph.Step{{Check: "signature value", Verdict: graph.OK}}}, "no signature was verified"},
+		{graph.Report{Steps: []graph.Step{{Check: "signature", Verdict: graph.OK}}}, "did not come to its end"},
 	} {
-		if err := r.Err(); !errors.Is(err, ocm.ErrSignature) {
-			t.Errorf("%+v: %v", r, err)
+		if err := c.r.Err(); !errors.Is(err, ocm.ErrSignature) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%+v: %v", c.r, err)
 		}
 	}
 }

@@ -10,7 +10,7 @@
 //	proxy.go     delay and counting of requests, in front of a registry
 //	bare.go      the least that a client can do, as a yardstick
 //	data.go      what is moved
-//	images.go small.go memory.go local.go    the cases
+//	images.go small.go memory.go local.go verify.go    the cases
 //	report.go machine.go    tables for people, sections of docs/benchmarks.md
 //	profile.go   CPU profiles of ocm
 package main
@@ -42,6 +42,7 @@ var cases = []struct {
 	{"f", "Peak memory and the size of a blob", (*bench).memory},
 	{"g", "A tar archive of 50 GiB", (*bench).hugeTar},
 	{"h", "Packing, starting, listing", (*bench).local},
+	{"i", "Verifying", (*bench).verify},
 }
 
 type options struct {

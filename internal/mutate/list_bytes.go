@@ -42,7 +42,7 @@ func inNormalise() []mutation {
 		m(labels, `			return nil, fmt.Errorf("number %.40s is out of range", s)`, `			return 0.0, nil`, "TestGHSA_3633_5h82_39pq_DuplicateKeys"),
 		m(coverage, `if v.plainLabels && l.Version != "" {`, `if false {`, "TestUncovered"),
 		m(coverage, `v.dropNulls && err == nil && (hasNull(value) || value == nil)`, `false && hasNull(value) && err == nil`, "TestUncovered"),
-		m(coverage, `		if noSources {`, `		if false {`, "TestUncovered"),
+		m(coverage, `		if noSources {`, `		if noSources && i < 0 {`, "TestUncovered"),
 		m(coverage, `	if !ok {
 		return []string{`, `	if !ok {
 		return nil
