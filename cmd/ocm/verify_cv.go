@@ -194,8 +194,11 @@ func printVerdict(w io.Writer, o verifyOptions, checks []check, failure error) e
 }
 
 func verifyHint(err error, o trustOptions) string {
-	if len(o.publicKeys) == 0 && isNoKey(err) {
+	switch {
+	case len(o.publicKeys) == 0 && isNoKey(err):
 		return "give the key with --public-key, or configure it for the name of the signature"
+	case o.sigstore.root == "" && isNoRoot(err):
+		return "give the file with the authorities by --trusted-root, or configure it for the name of the signature; nothing is downloaded"
 	}
 	return ""
 }
