@@ -138,6 +138,9 @@ func (s *session) verify(ctx context.Context, r verifyRequest) ([]check, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := judges.demand(v.Descriptor().Signatures, r.signatures); err != nil {
+		return nil, err
+	}
 	find := helpful(s.finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
 	report, err := graph.Verify(ctx, s.kit, s.env, find, v,
 		graph.VerifyOptions{Signatures: r.signatures, Spec: judges.specOf, Shallow: r.shallow})
@@ -149,10 +152,7 @@ func (s *session) verify(ctx context.Context, r verifyRequest) ([]check, error) 
 		checks[i] = check{st.Component, st.Object, st.Check, st.Verdict, st.Detail}
 	}
 	sortChecks(checks)
-	if err := report.Err(); err != nil {
-		return checks, s.keyError(err)
-	}
-	return checks, judges.unused()
+	return checks, s.keyError(report.Err())
 }
 
 // sortChecks puts contents, which are read in parallel, in the order of their names. Versions,
@@ -197,7 +197,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 		return out, err
 	}
 	find := helpful(s.finder(source, r.from.Component, r.lookup), "--lookup names another repository to look in; without --recursive references are not followed")
-	proof, err := s.proof(r, find)
+	proof, err := s.proof(r, find, roots)
 	if err != nil {
 		return out, err
 	}
