@@ -26,16 +26,19 @@ const (
 	sigstoreVerifier = sigstore.VerifierIdentityType
 )
 
-// keyWatch remembers whether a key was asked for and not found, for the hint.
+// keyWatch remembers whether a key, or a trusted root, was asked for and not found, for the hint.
 type keyWatch struct {
 	ocm.Credentials
-	missing atomic.Bool
+	missing, noRoot atomic.Bool
 }
 
 func (k *keyWatch) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
 	secret, err := k.Credentials.Resolve(ctx, id)
 	if errors.Is(err, ocm.ErrNotFound) && slices.Contains([]string{rsa.IdentityType, pgp.IdentityType, ec.IdentityType}, id["type"]) {
 		k.missing.Store(true)
+	}
+	if errors.Is(err, ocm.ErrNotFound) && id["type"] == sigstoreVerifier {
+		k.noRoot.Store(true)
 	}
 	return secret, err
 }
@@ -45,14 +48,28 @@ type noKey struct{ error }
 
 func (e noKey) Unwrap() error { return e.error }
 
+// noRoot is an error of verify where no trusted root was configured.
+type noRoot struct{ error }
+
+func (e noRoot) Unwrap() error { return e.error }
+
+func isNoRoot(err error) bool {
+	var n noRoot
+	return errors.As(err, &n)
+}
+
 func isNoKey(err error) bool {
 	var n noKey
 	return errors.As(err, &n)
 }
 
 func (s *session) keyError(err error) error {
-	if err != nil && s.keys.missing.Load() {
+	switch {
+	case err == nil:
+	case s.keys.missing.Load():
 		return noKey{err}
+	case s.keys.noRoot.Load():
+		return noRoot{err}
 	}
 	return err
 }

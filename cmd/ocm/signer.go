@@ -207,6 +207,8 @@ func signHint(err error, o signerOptions) string {
 	switch {
 	case anyOf(ocm.ErrExists)(err):
 		return "--force replaces the signature; --signature gives the new one another name"
+	case o.keyless && o.sigstore.token == "" && anyOf(ocm.ErrNotFound)(err):
+		return "give the token by --identity-token or in SIGSTORE_ID_TOKEN; with --oidc-issuer, on a terminal, a browser asks who you are"
 	case o.privateKey == "" && !o.keyless && isNoKey(err):
 		return "give the key with --private-key (\"ocm create rsakeypair\" makes one), or configure it for signature " + o.signature
 	}

@@ -154,13 +154,18 @@ func versionsOf(list []found) []ocm.Version {
 }
 
 // proof is what --verify demands; what does not move is looked for by find.
-func (s *session) proof(r transferRequest, find graph.Find) (*transfer.Proof, error) {
+func (s *session) proof(r transferRequest, find graph.Find, roots []ocm.Version) (*transfer.Proof, error) {
 	if r.verify == nil {
 		return nil, nil
 	}
 	judges, err := s.verifiers(r.verify.trust)
 	if err != nil {
 		return nil, err
+	}
+	for _, v := range roots {
+		if err := judges.demand(v.Descriptor().Signatures, r.verify.signatures); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.keysOfVerify(r.verify.trust); err != nil {
 		return nil, err

@@ -4,8 +4,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/spf13/pflag"
 
@@ -100,14 +100,13 @@ func (s *session) keysOfVerify(t trust) error {
 // configured for its name. Others never reach it.
 type verifiers struct {
 	s     *session
-	given []*givenSpec
+	given []givenSpec
 }
 
 // givenSpec is a configuration that was given by flags.
 type givenSpec struct {
 	from string
 	spec ocm.Spec
-	used atomic.Bool
 }
 
 // verifiers reads the configurations. What is wrong with any of them is an error, also with one that no
@@ -146,7 +145,7 @@ func (v *verifiers) add(from string, spec ocm.Spec) error {
 			return usagef("%s and %s are for the same kind of signatures: give one of them", g.from, from)
 		}
 	}
-	v.given = append(v.given, &givenSpec{from: from, spec: spec})
+	v.given = append(v.given, givenSpec{from, spec})
 	return nil
 }
 
@@ -164,7 +163,6 @@ func (s *session) sameFamily(a, b string) bool {
 func (v *verifiers) specOf(sig ocm.Signature) ocm.Spec {
 	for _, g := range v.given {
 		if v.fits(sig.Signature.Algorithm, g.spec) {
-			g.used.Store(true)
 			return g.spec
 		}
 	}
@@ -175,11 +173,13 @@ func (v *verifiers) specOf(sig ocm.Signature) ocm.Spec {
 	return configured
 }
 
-// unused is an error if something was demanded by flags that no signature had to meet.
-func (v *verifiers) unused() error {
+// demand fails if something was demanded by flags that none of the signatures of a version would have to meet. Signatures that are
+// missing are told by who verifies.
+func (v *verifiers) demand(all []ocm.Signature, names []string) error {
+	judged := slices.DeleteFunc(slices.Clone(all), func(sig ocm.Signature) bool { return len(names) > 0 && !slices.Contains(names, sig.Name) })
 	for _, g := range v.given {
-		if !g.used.Load() {
-			return withHint(fmt.Errorf("%s is for signatures of another kind, none that was verified had to meet it: %w", g.from, ocm.ErrSignature),
+		if len(judged) > 0 && !slices.ContainsFunc(judged, func(sig ocm.Signature) bool { return v.fits(sig.Signature.Algorithm, g.spec) }) {
+			return withHint(fmt.Errorf("%s is for signatures of another kind, none that is verified would have to meet it: %w", g.from, ocm.ErrSignature),
 				"leave it out, or name the signature that it is for by --signature")
 		}
 	}

@@ -137,16 +137,16 @@ func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, e
 	if err != nil {
 		return nil, err
 	}
+	if err := judges.demand(v.Descriptor().Signatures, r.signatures); err != nil {
+		return nil, err
+	}
 	find := helpful(s.finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
 	report, err := graph.Verify(ctx, s.kit, s.env, find, v,
-		graph.VerifyOptions{Signatures: r.signatures, Spec: judges.specOf, Shallow: r.shallow})
+		graph.VerifyOptions{Signatures: r.signatures, Spec: judges.specOf, Shallow: r.shallow, AllCovered: r.allCovered})
 	if err != nil {
 		return nil, s.keyError(err)
 	}
-	if err := report.Err(); err != nil {
-		return report, s.keyError(err)
-	}
-	return report, judges.unused()
+	return report, s.keyError(report.Err())
 }
 
 // transfer copies versions, or only plans to with r.dryRun, and returns what was or would
@@ -172,7 +172,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 		return out, err
 	}
 	find := helpful(s.finder(source, r.from.Component, r.lookup), "--lookup names another repository to look in; without --recursive references are not followed")
-	proof, err := s.proof(r, find)
+	proof, err := s.proof(r, find, roots)
 	if err != nil {
 		return out, err
 	}

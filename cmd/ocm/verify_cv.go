@@ -34,13 +34,15 @@ const verifyExample = `  ocm verify cv ./archive//acme.org/app:1.0.0 --public-ke
 
 type verifyOptions struct {
 	trustOptions
-	shallow bool
-	output  string
+	shallow    bool
+	allCovered bool
+	output     string
 }
 
 func (o *verifyOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	o.trustOptions.AddFlags(fs)
 	fs.BoolVar(&o.shallow, "shallow", false, "check neither content nor referenced versions")
+	fs.BoolVar(&o.allCovered, "require-all", false, "fail if a signature leaves out anything that it could cover, such as excluded resources")
 	addEnum(fs, &o.output, "output", "o", "output format", "table", "json", "yaml")
 	alias(fs, "shallow", "local", "L")
 	boundAlias(fs, &g.parallel)
@@ -50,7 +52,8 @@ func (o *verifyOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 type verifyRequest struct {
 	at ocm.Coordinates
 	trust
-	shallow bool
+	shallow    bool
+	allCovered bool
 }
 
 func newVerifyCV(a *app) *cobra.Command {
@@ -78,7 +81,7 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 	if err != nil {
 		return err
 	}
-	r.at, r.shallow = at, o.shallow
+	r.at, r.shallow, r.allCovered = at, o.shallow, o.allCovered
 	s, err := a.session()
 	if err != nil {
 		return err
@@ -94,8 +97,11 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 }
 
 func verifyHint(err error, o trustOptions) string {
-	if len(o.publicKeys) == 0 && isNoKey(err) {
+	switch {
+	case len(o.publicKeys) == 0 && isNoKey(err):
 		return "give the key with --public-key, or configure it for the name of the signature"
+	case o.sigstore.root == "" && isNoRoot(err):
+		return "give the file with the authorities by --trusted-root, or configure it for the name of the signature; nothing is downloaded"
 	}
 	return ""
 }
