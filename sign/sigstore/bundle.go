@@ -85,18 +85,14 @@ func decodeValue(text string) (*signed, error) {
 	return s, nil
 }
 
-// checkShape accepts what is written today: version 0.3 and one plain signature. That there is one certificate, or the
-// hint of a key, is for the library to say.
+// checkShape accepts what is written today: version 0.3 and one plain signature. That there is a
+// signature, and a certificate or the hint of a key, is for the library to say.
 func checkShape(pb *protobundle.Bundle) error {
 	if t := pb.GetMediaType(); t != MediaType && t != "application/vnd.dev.sigstore.bundle+json;version=0.3" {
 		return fmt.Errorf("bundle has the media type %q, expected %s: %w", t, MediaType, ocm.ErrInvalid)
 	}
 	if pb.GetDsseEnvelope() != nil {
 		return fmt.Errorf("bundle holds an attestation (DSSE), expected a plain signature: an attestation says something about an artifact, but not that somebody signed it: %w", ocm.ErrInvalid)
-	}
-	m := pb.GetMessageSignature()
-	if len(m.GetSignature()) == 0 || len(m.GetMessageDigest().GetDigest()) == 0 {
-		return fmt.Errorf("bundle holds no signature, or no digest: %w", ocm.ErrInvalid)
 	}
 	material := pb.GetVerificationMaterial()
 	times := material.GetTimestampVerificationData().GetRfc3161Timestamps()
