@@ -112,3 +112,16 @@ func TestCVE_2025_61723_huge_PEM(t *testing.T) {
 		}
 	}
 }
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	if _, err := Kind([]byte(block("PRIVATE KEY", make([]byte, maxKeySize+1)))); !errors.Is(err, ocm.ErrLimit) {
+		t.Errorf("a key that is too long: %v", err)
+	}
+	if _, err := parseName(strings.Repeat("x", maxNameSize)); err != nil {
+		t.Errorf("a long name: %v", err)
+	}
+	if _, err := parseName(strings.Repeat("x", maxNameSize+1)); !errors.Is(err, ocm.ErrLimit) {
+		t.Errorf("a name that is too long: %v", err)
+	}
+}
