@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -112,12 +113,12 @@ func TestTheSignersCertificateIsNamed(t *testing.T) {
 		"empty key identifier": {edit(func(p *tsatest.Pieces) { p.SID = tsatest.TLV(0x80) }), ocm.ErrInvalid, "identifier"},
 		"other key identifier": {edit(func(p *tsatest.Pieces) { p.SID = tsatest.TLV(0x80, []byte("x")) }), ocm.ErrInvalid, "identifier"},
 		"serial number with more": {edit(func(p *tsatest.Pieces) {
-			p.SID = tsatest.Seq(a.Signer.Cert.RawIssuer, must(a.Signer.Cert), tsatest.Int(1))
+			p.SID = tsatest.Seq(a.Signer.Cert.RawIssuer, serial(a.Signer.Cert), tsatest.Int(1))
 		}), ocm.ErrInvalid, "identifier"},
 		"right serial number of another issuer": {edit(func(p *tsatest.Pieces) {
-			p.SID = tsatest.Seq(a.Root.Cert.RawSubject, must(a.Signer.Cert))
+			p.SID = tsatest.Seq(a.Root.Cert.RawSubject, serial(a.Signer.Cert))
 		}), ocm.ErrInvalid, "identifier"},
-		"right serial number of another issuer is named": {id(tsatest.Seq(tsatest.Seq(tsatest.Seq(sum, tsatest.Seq(tsatest.Seq(tsatest.TLV(0xa4, a.Root.Cert.RawSubject)), must(a.Signer.Cert)))))),
+		"right serial number of another issuer is named": {id(tsatest.Seq(tsatest.Seq(tsatest.Seq(sum, tsatest.Seq(tsatest.Seq(tsatest.TLV(0xa4, a.Root.Cert.RawSubject)), serial(a.Signer.Cert)))))),
 			ocm.ErrInvalid, "not among"},
 		"other serial number is named": {id(tsatest.Seq(tsatest.Seq(tsatest.Seq(sum, tsatest.Seq(tsatest.Seq(tsatest.TLV(0xa4, a.Signer.Cert.RawIssuer)), tsatest.Int(1)))))),
 			ocm.ErrInvalid, "not among"},
@@ -126,9 +127,13 @@ func TestTheSignersCertificateIsNamed(t *testing.T) {
 	})
 }
 
-// must is the serial number of a certificate in DER.
-func must(c *x509.Certificate) []byte {
-	return tsatest.TLV(2, c.SerialNumber.Bytes())
+// serial is the serial number of a certificate in DER.
+func serial(c *x509.Certificate) []byte {
+	der, err := asn1.Marshal(c.SerialNumber)
+	if err != nil {
+		panic(err)
+	}
+	return der
 }
 
 func TestOnlyATimeStampingCertificateTellsTheTime(t *testing.T) {
@@ -182,7 +187,7 @@ func TestSelfMadeAuthority(t *testing.T) {
 	refused(t, withRoot, a.Roots(), nil, "does not lead to a root")
 	refused(t, ts, nil, ocm.ErrNotFound, "no root certificate")
 	refused(t, ts, []*x509.Certificate{}, ocm.ErrNotFound, "no root certificate")
-	refused(t, ts, []*x509.Certificate{nil}, ocm.ErrInvalid, "nil")
+	refused(t, ts, []*x509.Certificate{nil}, ocm.ErrInvalid, "one of the roots")
 	other.Signer = tsatest.Issue(t, tsatest.Pair{}, tsatest.Stamper("self-signed"))
 	refused(t, other.Stamp(stamped()), a.Roots(), nil, "does not lead to a root")
 }

@@ -179,6 +179,12 @@ func TestCheckAcceptsEveryAlgorithm(t *testing.T) {
 				if _, err := timestamp.Check(ts, d, a.Roots()); err != nil {
 					t.Error(err)
 				}
+				k.Edit = func(p *tsatest.Pieces) {
+					p.SignAlg = tsatest.Seq(tsatest.OID(1, 2, 840, 113549, 1, 1, 5), []byte{5, 0})
+				}
+				if _, err := timestamp.Check(&ocm.Timestamp{Value: tsatest.PEM(k.Answer())}, d, a.Roots()); !errors.Is(err, ocm.ErrInvalid) || !strings.Contains(err.Error(), "not accepted") {
+					t.Errorf("SHA-1: %v", err)
+				}
 				d.Value = hex.EncodeToString(tsatest.Sum(hash, []byte("other")))
 				if _, err := timestamp.Check(ts, d, a.Roots()); !errors.Is(err, ocm.ErrDigest) {
 					t.Error(err)

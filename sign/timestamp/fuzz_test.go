@@ -58,7 +58,7 @@ func FuzzValue(f *testing.F) {
 	})
 }
 
-func readCertificate(t testing.TB, path string) *x509.Certificate {
+func readCertificate(t *testing.F, path string) *x509.Certificate {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {

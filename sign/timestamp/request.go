@@ -47,7 +47,7 @@ const (
 // is for something else.
 func Request(ctx context.Context, env *ocm.Env, address string, d ocm.Digest) (*ocm.Timestamp, error) {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Opaque != "" {
+	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("address of the time stamping authority is not one, expected https://host/path: %w", ocm.ErrInvalid)
 	}
 	ts, err := request(ctx, env, u, d)

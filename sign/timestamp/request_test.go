@@ -216,3 +216,23 @@ func TestRequestTimeout(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An answer without end is not read to the end.
+func TestRequestEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	const chunks = 1024 // of 64 KiB
+	sent := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/timestamp-reply")
+		for chunk := make([]byte, 64<<10); sent < chunks; sent++ {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	_, err := timestamp.Request(t.Context(), nil, s.URL, stamped())
+	s.Close() // waits for the handler
+	if !errors.Is(err, ocm.ErrLimit) || sent == chunks {
+		t.Errorf("%v, after %d of %d chunks", err, sent, chunks)
+	}
+}

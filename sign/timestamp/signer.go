@@ -72,21 +72,16 @@ func (t *token) named() (*x509.Certificate, error) {
 		return nil, fmt.Errorf("the token does not say whose certificate signed it (ESSCertID): %w", ocm.ErrInvalid)
 	}
 	for _, c := range t.certs {
+		ok, err := true, error(nil)
 		if old {
-			if ok, err := isNamed(c, v1, false); err != nil {
-				return nil, err
-			} else if !ok {
-				continue
-			}
+			ok, err = isNamed(c, v1, false)
 		}
-		if present {
-			if ok, err := isNamed(c, v2, true); err != nil {
-				return nil, err
-			} else if !ok {
-				continue
-			}
+		if present && ok && err == nil {
+			ok, err = isNamed(c, v2, true)
 		}
-		return c, nil
+		if ok || err != nil {
+			return c, err
+		}
 	}
 	return nil, fmt.Errorf("the certificate of the signer is not among the %d in the token: %w", len(t.certs), ocm.ErrInvalid)
 }
@@ -98,7 +93,7 @@ func isNamed(c *x509.Certificate, attr cryptobyte.String, v2 bool) (bool, error)
 	var sc, ids, id, issuerSerial cryptobyte.String
 	var sum []byte
 	hash := crypto.SHA1 // of ESSCertID; ESSCertIDv2 says which
-	if !attr.ReadASN1(&sc, der.SEQUENCE) || !attr.Empty() || !sc.ReadASN1(&ids, der.SEQUENCE) || !ids.ReadASN1(&id, der.SEQUENCE) ||
+	if !attr.ReadASN1(&sc, der.SEQUENCE) || !sc.ReadASN1(&ids, der.SEQUENCE) || !ids.ReadASN1(&id, der.SEQUENCE) ||
 		!sc.SkipOptionalASN1(der.SEQUENCE) || !sc.Empty() { // policies
 		return false, malformed(what)
 	}

@@ -46,23 +46,24 @@ type signerInfo struct {
 const (
 	maxAttributes = 32
 	maxNonce      = 64 // bytes
+
+	generalizedTimeForm = "20060102150405.999999999Z"
 )
 
 var (
-	oidSignedData       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
-	oidTSTInfo          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
-	oidContentType      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
-	oidMessageDigest    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
-	oidSigningCert      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
-	oidSigningCertV2    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
-	oidSHA256           = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
-	oidSHA384           = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}
-	oidSHA512           = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
-	tag0, tag1          = der.Tag(0).ContextSpecific().Constructed(), der.Tag(1).ContextSpecific().Constructed()
-	tag0prim, tag1prim  = der.Tag(0).ContextSpecific(), der.Tag(1).ContextSpecific()
-	directoryName       = der.Tag(4).ContextSpecific().Constructed()
-	tag2                = der.Tag(2).ContextSpecific().Constructed()
-	generalizedTimeForm = "20060102150405.999999999Z"
+	oidSignedData      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
+	oidTSTInfo         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
+	oidContentType     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
+	oidMessageDigest   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
+	oidSigningCert     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
+	oidSigningCertV2   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+	oidSHA256          = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
+	oidSHA384          = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}
+	oidSHA512          = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
+	tag0, tag1         = der.Tag(0).ContextSpecific().Constructed(), der.Tag(1).ContextSpecific().Constructed()
+	tag0prim, tag1prim = der.Tag(0).ContextSpecific(), der.Tag(1).ContextSpecific()
+	directoryName      = der.Tag(4).ContextSpecific().Constructed()
+	tag2               = der.Tag(2).ContextSpecific().Constructed()
 )
 
 func malformed(what string) error {
@@ -129,7 +130,7 @@ func (t *token) parseSignedData(data []byte) (signers cryptobyte.String, err err
 	var info, wrapped, sd, algorithms, encap, content, certs cryptobyte.String
 	var kind, inner asn1.ObjectIdentifier
 	var version int
-	if !in.ReadASN1(&info, der.SEQUENCE) || !in.Empty() || !info.ReadASN1ObjectIdentifier(&kind) ||
+	if !in.ReadASN1(&info, der.SEQUENCE) || !info.ReadASN1ObjectIdentifier(&kind) ||
 		!info.ReadASN1(&wrapped, tag0) || !info.Empty() {
 		return nil, malformed("the token")
 	}

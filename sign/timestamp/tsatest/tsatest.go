@@ -73,9 +73,10 @@ func (a *Authority) Token(hash crypto.Hash, imprint []byte) *Token {
 	}
 }
 
-// Stamp makes a timestamp over a SHA-256 digest without the server.
+// Stamp makes a timestamp over a digest without the server.
 func (a *Authority) Stamp(d ocm.Digest) *ocm.Timestamp {
-	k := a.Token(crypto.SHA256, must(hex.DecodeString(d.Value)))
+	hash := map[string]crypto.Hash{"SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512}[d.HashAlgorithm]
+	k := a.Token(hash, must(hex.DecodeString(d.Value)))
 	if a.Change != nil {
 		a.Change(k)
 	}
