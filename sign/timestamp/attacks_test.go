@@ -14,8 +14,10 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +167,29 @@ func TestOnlyATimeStampingCertificateTellsTheTime(t *testing.T) {
 			b.Signer = tsatest.Issue(t, a.Intermediate, x)
 			refused(t, b.Stamp(stamped()), a.Roots(), nil, c.reason)
 		})
+	}
+}
+
+func TestCertificateSignedWithSHA1(t *testing.T) {
+	t.Parallel()
+	a := tsatest.New(t)
+	c := tsatest.Stamper("TSA")
+	c.SignatureAlgorithm = x509.ECDSAWithSHA1
+	a.Signer = tsatest.Issue(t, a.Intermediate, c)
+	refused(t, a.Stamp(stamped()), a.Roots(), nil, "does not lead to a root")
+}
+
+// What makes a foreign parser panic is refused like anything else.
+func TestNoPanic(t *testing.T) {
+	t.Parallel()
+	a := tsatest.New(t)
+	ts := a.Stamp(stamped())
+	root := *a.Root.Cert
+	root.PublicKey = (*ecdsa.PublicKey)(nil)
+	refused(t, ts, []*x509.Certificate{&root}, ocm.ErrInvalid, "panic")
+	env := &ocm.Env{HTTP: roundTripper(func(*http.Request) (*http.Response, error) { panic("no") })}
+	if _, err := timestamp.Request(t.Context(), env, a.URL, stamped()); !errors.Is(err, ocm.ErrInvalid) {
+		t.Error(err)
 	}
 }
 
@@ -422,7 +447,6 @@ func TestLimits(t *testing.T) {
 	}
 	accepted(t, with(a, many(timestamp.MaxCertificates)), a)
 	too := make([]byte, timestamp.MaxResponse)
-	huge := tsatest.Stamper("huge")
 	run(t, a, map[string]attack{
 		"certificates": {many(timestamp.MaxCertificates + 1), ocm.ErrLimit, "certificates"},
 		"bytes":        {func(k *tsatest.Token) { k.Extensions = tsatest.TLV(0xa0, too) }, ocm.ErrLimit, "bytes"},
@@ -435,26 +459,24 @@ func TestLimits(t *testing.T) {
 	t.Run("text", func(t *testing.T) {
 		refused(t, &ocm.Timestamp{Value: strings.Repeat("-----BEGIN ", 1<<20)}, a.Roots(), ocm.ErrLimit, "bytes")
 	})
-	t.Run("RSA keys", func(t *testing.T) {
-		for _, inChain := range []bool{false, true} {
-			c := hugeRSA(t, a, huge)
-			ts := with(a, func(k *tsatest.Token) {
-				if inChain {
-					k.Certs = append(k.Certs, c)
-				} else {
-					k.Cert, k.Certs = c, []*x509.Certificate{c, a.Intermediate.Cert}
-				}
-			})
-			refused(t, ts, a.Roots(), nil, "RSA key of 40000 bits")
-		}
-	})
+	for name, key := range map[string]*rsa.PublicKey{
+		"bits":     {N: newOdd(8193), E: 65537},
+		"exponent": {N: newOdd(2048), E: 65539},
+	} {
+		c := costly(t, a, key)
+		t.Run("RSA "+name+" of the signer", func(t *testing.T) {
+			refused(t, with(a, func(k *tsatest.Token) { k.Cert, k.Certs = c, []*x509.Certificate{c, a.Intermediate.Cert} }), a.Roots(), ocm.ErrLimit, "RSA key")
+		})
+		t.Run("RSA "+name+" of another", func(t *testing.T) {
+			refused(t, with(a, func(k *tsatest.Token) { k.Certs = append(k.Certs, c) }), a.Roots(), ocm.ErrLimit, "RSA key")
+		})
+	}
 }
 
-// hugeRSA is a certificate whose key would take long to verify with.
-func hugeRSA(t *testing.T, a *tsatest.Authority, c *x509.Certificate) *x509.Certificate {
+// costly is a certificate whose key takes long to verify with.
+func costly(t *testing.T, a *tsatest.Authority, key *rsa.PublicKey) *x509.Certificate {
 	t.Helper()
-	key := &rsa.PublicKey{N: newOdd(40000), E: 65537}
-	der, err := x509.CreateCertificate(rand.Reader, c, a.Intermediate.Cert, key, a.Intermediate.Key)
+	der, err := x509.CreateCertificate(rand.Reader, tsatest.Stamper("costly"), a.Intermediate.Cert, key, a.Intermediate.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

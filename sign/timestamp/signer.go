@@ -21,9 +21,12 @@ import (
 	"ocm"
 )
 
+// Keys of certificates in a token. Package x509 tries up to 100 signatures to find a chain, and an attacker can write
+// certificates that need them all: with these bounds that takes less than a second, without them minutes.
 const (
-	minRSABits = 2048
-	maxRSABits = 16384 // the time that one verification takes is bounded
+	minRSABits     = 2048 // of the signer
+	maxRSABits     = 8192
+	maxRSAExponent = 1<<16 + 1
 )
 
 var (
@@ -161,7 +164,7 @@ func (t *token) signatureAlgorithm(c *x509.Certificate) (x509.SignatureAlgorithm
 	plain := isNull(t.parameters)
 	switch key := c.PublicKey.(type) {
 	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n < minRSABits || n > maxRSABits {
+		if n := key.N.BitLen(); n < minRSABits {
 			return 0, fmt.Errorf("certificate %.200q has an RSA key of %d bits, accepted are %d to %d: %w", c.Subject, n, minRSABits, maxRSABits, ocm.ErrInvalid)
 		}
 		if plain && (t.algorithm.Equal(oidRSA) || t.algorithm.Equal(known.rsaID)) {
@@ -230,9 +233,6 @@ func leads(signer *x509.Certificate, others, roots []*x509.Certificate, at time.
 		return fmt.Errorf("no root certificate for time stamping authorities is configured: %w", ocm.ErrNotFound)
 	}
 	for _, c := range others {
-		if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-			return fmt.Errorf("certificate %.200q has an RSA key of %d bits, at most %d are accepted: %w", c.Subject, key.N.BitLen(), maxRSABits, ocm.ErrLimit)
-		}
 		intermediates.AddCert(c)
 	}
 	_, err := signer.Verify(x509.VerifyOptions{

@@ -49,8 +49,8 @@ import (
 const (
 	// MaxResponse is the greatest size in bytes of an authority's answer. Usual ones have 1 to 8 KiB.
 	MaxResponse = 64 << 10
-	// MaxCertificates is the greatest number of certificates in a token.
-	MaxCertificates = 16
+	// MaxCertificates is the greatest number of certificates in a token. Usual are 1 to 4.
+	MaxCertificates = 8
 	// MaxAccuracy is how inexact an authority may say that its time is.
 	MaxAccuracy = time.Minute
 	// MaxSkew is how much the clocks of an authority and of this computer may differ.

@@ -4,6 +4,7 @@ package timestamp
 
 import (
 	"crypto"
+	"crypto/rsa"
 	_ "crypto/sha1" // names certificates in ESSCertID, nothing else
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -169,6 +170,10 @@ func (t *token) parseCertificates(set cryptobyte.String) error {
 		c, err := x509.ParseCertificate(raw)
 		if err != nil {
 			return fmt.Errorf("certificate %d of the token: %v: %w", len(t.certs)+1, err, ocm.ErrInvalid)
+		}
+		if key, ok := c.PublicKey.(*rsa.PublicKey); ok && (key.N.BitLen() > maxRSABits || key.E > maxRSAExponent) {
+			return fmt.Errorf("certificate %d of the token has an RSA key of %d bits with exponent %d, accepted are %d and %d: %w",
+				len(t.certs)+1, key.N.BitLen(), key.E, maxRSABits, maxRSAExponent, ocm.ErrLimit)
 		}
 		t.certs = append(t.certs, c)
 	}
