@@ -535,8 +535,7 @@ func TestMessagesAreShort(t *testing.T) {
 func TestMalformedValues(t *testing.T) {
 	t.Parallel()
 	a := tsatest.New(t)
-	stamp := a.Stamp(stamped())
-	good, at := stamp.Value, accepted(t, stamp, a).Time
+	good := a.Stamp(stamped()).Value
 	block, _ := pem.Decode([]byte(good))
 	der := block.Bytes
 	refusedValue := func(name, value, reason string) {
@@ -562,14 +561,13 @@ func TestMalformedValues(t *testing.T) {
 		}
 	})
 	t.Run("any byte changed", func(t *testing.T) {
-		// Some bytes are nobody's word: the status, the algorithms' set, the intermediate's own form, and so on. What
-		// counts may not change.
 		for i := range der {
-			bad := bytes.Clone(der)
-			bad[i] ^= 0x10
-			r, err := timestamp.Check(&ocm.Timestamp{Value: tsatest.PEM(bad)}, stamped(), a.Roots())
-			if err == nil && (!r.Signer.Equal(a.Signer.Cert) || !r.Time.Equal(at)) {
-				t.Fatalf("byte %d: %s by %q", i, r.Time, r.Signer.Subject)
+			for _, mask := range []byte{0x10, 0x80, 0xff} {
+				bad := bytes.Clone(der)
+				bad[i] ^= mask
+				if r, err := timestamp.Check(&ocm.Timestamp{Value: tsatest.PEM(bad)}, stamped(), a.Roots()); err == nil {
+					t.Errorf("accepted with byte %d changed by %x: %s by %q", i, mask, r.Time, r.Signer.Subject)
+				}
 			}
 		}
 	})

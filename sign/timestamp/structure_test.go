@@ -67,9 +67,6 @@ func TestElementsTooMany(t *testing.T) {
 	accepted(t, &ocm.Timestamp{Value: tsatest.PEM(whole)}, a)
 	count := 0
 	for path, der := range extended(t, "", whole) {
-		if strings.HasPrefix(path, "/1/1/0/1") {
-			continue // the set of digest algorithms is a hint for readers of streams, and is not looked at
-		}
 		if path == "/1/1/0/3/1" {
 			continue // an intermediate certificate: package x509 takes it, and what counts of it is signed
 		}
@@ -120,6 +117,8 @@ func TestVersionsOfTheEnvelope(t *testing.T) {
 		"SignedData has version 0":  {{2, 1, 3, 0x31}, {2, 1, 0, 0x31}},
 		"signer has version 2":      {append([]byte{2, 1, 1}, issuer...), append([]byte{2, 1, 2}, issuer...)},
 		"signer is not what":        {append([]byte{2, 1, 1}, issuer...), append([]byte{4, 1, 1}, issuer...)},
+		"is not among those":        {append(tsatest.Set(tsatest.HashAlg(crypto.SHA256)), 0x30), append(tsatest.Set(tsatest.HashAlg(crypto.SHA512)), 0x30)},
+		"digest algorithms is 2":    {append(tsatest.Set(tsatest.HashAlg(crypto.SHA256)), 0x30), append(tsatest.Set(bytes.Replace(tsatest.HashAlg(crypto.SHA256), []byte{2, 1, 5}, []byte{2, 9, 5}, 1)), 0x30)},
 		"expected SignedData":       {tsatest.OID(1, 2, 840, 113549, 1, 7, 2), tsatest.OID(1, 2, 840, 113549, 1, 7, 3)},
 		"status of the answer is n": {{0x30, 3, 2, 1, 0}, {0x30, 3, 4, 1, 0}},
 	} {

@@ -23,8 +23,9 @@ import (
 
 // token is a TimeStampToken: a CMS SignedData (RFC 5652) with one signer around a TSTInfo (RFC 3161, 2.4.2).
 type token struct {
-	info  []byte // the TSTInfo as it was signed
-	certs []*x509.Certificate
+	info    []byte        // the TSTInfo as it was signed
+	digests []crypto.Hash // that the signers are said to use
+	certs   []*x509.Certificate
 	signerInfo
 
 	hash    crypto.Hash // of the imprint
@@ -155,6 +156,13 @@ func (t *token) parseSignedData(data []byte) (signers cryptobyte.String, err err
 	if !sd.ReadOptionalASN1(&certs, nil, tag0) || !sd.SkipOptionalASN1(tag1) || !sd.ReadASN1(&signers, der.SET) || !sd.Empty() {
 		return nil, malformed("the token's SignedData")
 	}
+	for !algorithms.Empty() {
+		h, err := readHash(&algorithms, "one of the token's digest algorithms")
+		if err != nil {
+			return nil, err
+		}
+		t.digests = append(t.digests, h)
+	}
 	return signers, t.parseCertificates(certs)
 }
 
@@ -199,6 +207,9 @@ func (t *token) parseSigner(set cryptobyte.String) error {
 	var err error
 	if t.digestHash, err = readHash(&s, "the signer's digest algorithm"); err != nil {
 		return err
+	}
+	if !slices.Contains(t.digests, t.digestHash) {
+		return fmt.Errorf("the signer's digest algorithm %s is not among those of the token, %v: %w", t.digestHash, t.digests, ocm.ErrInvalid)
 	}
 	if !s.ReadASN1Element(&attributes, tag0) || !readAlgorithm(&s, &t.algorithm, &t.parameters) ||
 		!s.ReadASN1Bytes(&t.signature, der.OCTET_STRING) || !s.SkipOptionalASN1(tag1) || !s.Empty() {
