@@ -85,7 +85,8 @@ func decodeValue(text string) (*signed, error) {
 	return s, nil
 }
 
-// checkShape accepts what is written today: version 0.3, one plain signature, one certificate or the hint of a key.
+// checkShape accepts what is written today: version 0.3 and one plain signature. That there is a
+// signature, and a certificate or the hint of a key, is for the library to say.
 func checkShape(pb *protobundle.Bundle) error {
 	if t := pb.GetMediaType(); t != MediaType && t != "application/vnd.dev.sigstore.bundle+json;version=0.3" {
 		return fmt.Errorf("bundle has the media type %q, expected %s: %w", t, MediaType, ocm.ErrInvalid)
@@ -93,14 +94,7 @@ func checkShape(pb *protobundle.Bundle) error {
 	if pb.GetDsseEnvelope() != nil {
 		return fmt.Errorf("bundle holds an attestation (DSSE), expected a plain signature: an attestation says something about an artifact, but not that somebody signed it: %w", ocm.ErrInvalid)
 	}
-	m := pb.GetMessageSignature()
-	if len(m.GetSignature()) == 0 || len(m.GetMessageDigest().GetDigest()) == 0 {
-		return fmt.Errorf("bundle holds no signature, or no digest: %w", ocm.ErrInvalid)
-	}
 	material := pb.GetVerificationMaterial()
-	if material.GetCertificate() == nil && material.GetPublicKey() == nil {
-		return fmt.Errorf("bundle names neither a certificate nor a key: %w", ocm.ErrInvalid)
-	}
 	times := material.GetTimestampVerificationData().GetRfc3161Timestamps()
 	if n := max(len(material.GetTlogEntries()), len(times)); n > MaxEntries {
 		return fmt.Errorf("bundle has %d log entries and %d timestamps, at most %d of each are accepted: %w", len(material.GetTlogEntries()), len(times), MaxEntries, ocm.ErrLimit)

@@ -35,14 +35,21 @@ type request struct {
 	token       string // "": none. It stands in no message.
 }
 
+// answer is what a service says.
+type answer struct {
+	status   int
+	location string // of the Location header
+	body     []byte
+}
+
 // do asks and returns the whole answer of a status that is expected. Redirects are not followed: they would lead to
 // places that nobody configured, perhaps with the token.
-func (c client) do(ctx context.Context, q request, expected ...int) (*http.Response, []byte, error) {
+func (c client) do(ctx context.Context, q request, expected ...int) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, q.method, q.url, bytes.NewReader(q.body))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: not an address: %w", q.what, ocm.ErrInvalid)
+		return a, fmt.Errorf("%s: not an address: %w", q.what, ocm.ErrInvalid)
 	}
 	if q.contentType != "" {
 		req.Header.Set("Content-Type", q.contentType)
@@ -56,31 +63,31 @@ func (c client) do(ctx context.Context, q request, expected ...int) (*http.Respo
 		if u := (*url.Error)(nil); errors.As(err, &u) {
 			err = u.Err // its text has the address with its query
 		}
-		return nil, nil, fmt.Errorf("%s at %s: %w", q.what, place(req.URL), err)
+		return a, fmt.Errorf("%s at %s: %w", q.what, place(req.URL), err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, nil, fmt.Errorf("%s at %s: %w", q.what, place(req.URL), err)
-	case len(answer) > maxAnswer:
-		return nil, nil, fmt.Errorf("%s at %s answers with more than %d bytes: %w", q.what, place(req.URL), maxAnswer, ocm.ErrLimit)
+		return a, fmt.Errorf("%s at %s: %w", q.what, place(req.URL), err)
+	case len(body) > maxAnswer:
+		return a, fmt.Errorf("%s at %s answers with more than %d bytes: %w", q.what, place(req.URL), maxAnswer, ocm.ErrLimit)
 	}
 	for _, status := range expected {
 		if resp.StatusCode == status {
-			return resp, answer, nil
+			return answer{status, resp.Header.Get("Location"), body}, nil
 		}
 	}
-	err = fmt.Errorf("%s at %s answers %s%s", q.what, place(req.URL), resp.Status, q.said(answer))
+	err = fmt.Errorf("%s at %s answers %s%s", q.what, place(req.URL), resp.Status, q.said(body))
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		err = fmt.Errorf("%w: %w", err, ocm.ErrDenied)
 	}
-	return nil, nil, err
+	return a, err
 }
 
 // said quotes the beginning of an answer for a message, without what is secret.
-func (q *request) said(answer []byte) string {
-	text := string(answer)
+func (q *request) said(body []byte) string {
+	text := string(body)
 	if q.token != "" {
 		text = strings.ReplaceAll(text, q.token, "***")
 	}

@@ -100,11 +100,11 @@ func random() string {
 
 // discover reads the issuer's discovery document. Where it leads to is as trusted as the issuer.
 func (m *maker) discover(ctx context.Context) (p provider, err error) {
-	_, answer, err := m.do(ctx, request{what: "issuer", method: http.MethodGet, url: join(m.at.issuer, "/.well-known/openid-configuration")}, http.StatusOK)
+	a, err := m.do(ctx, request{what: "issuer", method: http.MethodGet, url: join(m.at.issuer, "/.well-known/openid-configuration")}, http.StatusOK)
 	if err != nil {
 		return p, err
 	}
-	if err := jsonv2.Unmarshal(answer, &p); err != nil {
+	if err := jsonv2.Unmarshal(a.body, &p); err != nil {
 		return p, fmt.Errorf("discovery document: %v: %w", err, ocm.ErrInvalid)
 	}
 	if strings.TrimRight(p.Issuer, "/") != strings.TrimRight(m.at.issuer, "/") {
@@ -161,14 +161,14 @@ func waitForCode(ctx context.Context, listener net.Listener, state string) (stri
 
 // redeem changes the code into an identity token.
 func (m *maker) redeem(ctx context.Context, p provider, form url.Values) (string, error) {
-	_, answer, err := m.do(ctx, request{what: "issuer", method: http.MethodPost, url: p.Token, contentType: "application/x-www-form-urlencoded", body: []byte(form.Encode())}, http.StatusOK)
+	a, err := m.do(ctx, request{what: "issuer", method: http.MethodPost, url: p.Token, contentType: "application/x-www-form-urlencoded", body: []byte(form.Encode())}, http.StatusOK)
 	if err != nil {
 		return "", err
 	}
 	var r struct {
 		IDToken string `json:"id_token"`
 	}
-	if err := jsonv2.Unmarshal(answer, &r); err != nil || r.IDToken == "" {
+	if err := jsonv2.Unmarshal(a.body, &r); err != nil || r.IDToken == "" {
 		return "", fmt.Errorf("the issuer's answer holds no identity token: %w", ocm.ErrInvalid)
 	}
 	return r.IDToken, nil

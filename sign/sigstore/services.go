@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/digitorus/timestamp"
@@ -36,7 +37,7 @@ func (m *maker) certify(ctx context.Context, token string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, answer, err := m.do(ctx, request{what: "certificate authority", method: http.MethodPost, url: join(m.at.fulcio, "/api/v2/signingCert"),
+	a, err := m.do(ctx, request{what: "certificate authority", method: http.MethodPost, url: join(m.at.fulcio, "/api/v2/signingCert"),
 		contentType: "application/json", body: body, token: token}, http.StatusOK, http.StatusCreated)
 	if err != nil {
 		return nil, err
@@ -50,19 +51,16 @@ func (m *maker) certify(ctx context.Context, token string) ([]byte, error) {
 		Embedded chain `json:"signedCertificateEmbeddedSct"`
 		Detached chain `json:"signedCertificateDetachedSct"`
 	}
-	if err := jsonv2.Unmarshal(answer, &r); err != nil {
+	if err := jsonv2.Unmarshal(a.body, &r); err != nil {
 		return nil, fmt.Errorf("certificate authority %s: answer: %v: %w", m.at.fulcio, err, ocm.ErrInvalid)
 	}
-	for _, text := range append(r.Embedded.Chain.Certificates, r.Detached.Chain.Certificates...) {
-		block, _ := pem.Decode([]byte(text))
-		if block == nil {
-			break
+	// The signer's stands first.
+	if all := slices.Concat(r.Embedded.Chain.Certificates, r.Detached.Chain.Certificates); len(all) > 0 {
+		if block, _ := pem.Decode([]byte(all[0])); block != nil {
+			if c, err := x509.ParseCertificate(block.Bytes); err == nil && m.ours(c) {
+				return c.Raw, nil
+			}
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil || !m.ours(cert) {
-			break
-		}
-		return cert.Raw, nil // the signer's stands first
 	}
 	return nil, fmt.Errorf("certificate authority %s answers without a certificate of our key: %w", m.at.fulcio, ocm.ErrInvalid)
 }
@@ -85,18 +83,18 @@ func (m *maker) stamp(ctx context.Context, url string, signature []byte) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	_, answer, err := m.do(ctx, request{what: "timestamp server", method: http.MethodPost, url: url, contentType: "application/timestamp-query", body: body}, http.StatusOK, http.StatusCreated)
+	a, err := m.do(ctx, request{what: "timestamp server", method: http.MethodPost, url: url, contentType: "application/timestamp-query", body: body}, http.StatusOK, http.StatusCreated)
 	if err != nil {
 		return nil, err
 	}
-	t, err := timestamp.ParseResponse(answer)
+	t, err := timestamp.ParseResponse(a.body)
 	if err != nil {
 		return nil, fmt.Errorf("timestamp server %s: answer: %v: %w", url, err, ocm.ErrInvalid)
 	}
 	if !bytes.Equal(t.HashedMessage, sum[:]) || t.Nonce == nil || t.Nonce.Cmp(nonce) != 0 {
 		return nil, fmt.Errorf("timestamp server %s answers another question: %w", url, ocm.ErrInvalid)
 	}
-	return answer, nil
+	return a.body, nil
 }
 
 // publish puts the signature into a log.
@@ -135,12 +133,12 @@ func (m *maker) publishV2(ctx context.Context, base string) (*protorekor.Transpa
 	if err != nil {
 		return nil, err
 	}
-	_, answer, err := m.do(ctx, request{what: "log", method: http.MethodPost, url: join(base, "/api/v2/log/entries"), contentType: "application/json", body: body}, http.StatusOK, http.StatusCreated)
+	a, err := m.do(ctx, request{what: "log", method: http.MethodPost, url: join(base, "/api/v2/log/entries"), contentType: "application/json", body: body}, http.StatusOK, http.StatusCreated)
 	if err != nil {
 		return nil, err
 	}
 	e := &protorekor.TransparencyLogEntry{}
-	if err := protojson.Unmarshal(answer, e); err != nil {
+	if err := protojson.Unmarshal(a.body, e); err != nil {
 		return nil, fmt.Errorf("answer: %v: %w", err, ocm.ErrInvalid)
 	}
 	return e, nil
@@ -162,21 +160,21 @@ func (m *maker) publishV1(ctx context.Context, base string) (*protorekor.Transpa
 		return nil, err
 	}
 	place := join(base, "/api/v1/log/entries")
-	resp, answer, err := m.do(ctx, request{what: "log", method: http.MethodPost, url: place, contentType: "application/json", body: body}, http.StatusCreated, http.StatusConflict)
+	a, err := m.do(ctx, request{what: "log", method: http.MethodPost, url: place, contentType: "application/json", body: body}, http.StatusCreated, http.StatusConflict)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusConflict { // it has this signature: a key whose signatures are always the same
-		there, err := url.Parse(resp.Header.Get("Location"))
+	if a.status == http.StatusConflict { // it has this signature: a key whose signatures are always the same
+		there, err := url.Parse(a.location)
 		if err != nil || there.Path == "" {
 			return nil, fmt.Errorf("the log has this entry, but does not say where: %w", ocm.ErrInvalid)
 		}
 		uuid := there.Path[strings.LastIndex(there.Path, "/")+1:]
-		if _, answer, err = m.do(ctx, request{what: "log", method: http.MethodGet, url: place + "/" + url.PathEscape(uuid)}, http.StatusOK); err != nil {
+		if a, err = m.do(ctx, request{what: "log", method: http.MethodGet, url: place + "/" + url.PathEscape(uuid)}, http.StatusOK); err != nil {
 			return nil, err
 		}
 	}
-	return entryV1(answer)
+	return entryV1(a.body)
 }
 
 // signerPEM is the certificate, or the key, as the older log wants it.

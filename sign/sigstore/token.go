@@ -106,14 +106,14 @@ func (m *maker) githubToken(ctx context.Context, address, secret, audience strin
 	q := u.Query()
 	q.Set("audience", audience)
 	u.RawQuery = q.Encode()
-	_, answer, err := m.do(ctx, request{what: "token service", method: http.MethodGet, url: u.String(), token: secret}, http.StatusOK)
+	a, err := m.do(ctx, request{what: "token service", method: http.MethodGet, url: u.String(), token: secret}, http.StatusOK)
 	if err != nil {
 		return "", err
 	}
 	var r struct {
 		Value string `json:"value"`
 	}
-	if err := jsonv2.Unmarshal(answer, &r); err != nil || r.Value == "" {
+	if err := jsonv2.Unmarshal(a.body, &r); err != nil || r.Value == "" {
 		return "", fmt.Errorf("the answer holds no token: %w", ocm.ErrInvalid)
 	}
 	return r.Value, nil

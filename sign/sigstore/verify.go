@@ -115,9 +115,9 @@ func (c *VerificationConfig) demands(t *trust, b *signed) (options []verify.Veri
 		options = append(options, verify.WithSignedCertificateTimestamps(1))
 	}
 	switch {
-	case c.TimestampThreshold > 0 || c.PrivateInfrastructure && b.certificate != nil:
-		return append(options, verify.WithSignedTimestamps(max(1, c.TimestampThreshold)))
-	case b.certificate != nil || t.limited: // what is good only for a time must be dated
+	case c.TimestampThreshold > 0:
+		return append(options, verify.WithSignedTimestamps(c.TimestampThreshold))
+	case b.certificate != nil || t.limited: // what is good only for a time must be dated: by an authority or a log that is asked for
 		return append(options, verify.WithObserverTimestamps(1))
 	}
 	return append(options, verify.WithNoObserverTimestamps())

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -699,8 +700,11 @@ func TestMediaTypes(t *testing.T) {
 			m.VerificationMaterial.TimestampVerificationData.Rfc3161Timestamps[0].SignedTimestamp = nil
 		},
 	} {
-		if err := changed(t, func(_ *lab, m *made, _ *sigstore.VerificationConfig) { change(m) }); !errors.Is(err, ocm.ErrInvalid) {
-			t.Errorf("%s: %v", what, err)
+		if err := changed(t, func(_ *lab, m *made, c *sigstore.VerificationConfig) {
+			change(m)
+			c.PrivateInfrastructure = len(m.VerificationMaterial.TlogEntries) == 0
+		}); err == nil {
+			t.Errorf("%s: accepted", what)
 		}
 	}
 }
@@ -771,21 +775,58 @@ func TestNamesArePrintable(t *testing.T) {
 // CVE-2026-39984: a timestamp by a stranger passed because the authority's certificate lay beside the stranger's.
 func TestCVE202639984(t *testing.T) {
 	t.Parallel()
-	for _, own := range []bool{true, false} {
+	for _, first := range []bool{true, false} {
 		err := changed(t, func(l *lab, m *made, _ *sigstore.VerificationConfig) {
 			stranger := newLab(t)
 			hash := sha256.Sum256(m.GetMessageSignature().Signature)
-			s := timestamp.Timestamp{HashAlgorithm: crypto.SHA256, HashedMessage: hash[:], Time: time.Now(), Policy: asn1.ObjectIdentifier{1, 2, 3},
-				Certificates: l.tsa, AddTSACertificate: own}
+			s := timestamp.Timestamp{HashAlgorithm: crypto.SHA256, HashedMessage: hash[:], Time: time.Now(), Policy: asn1.ObjectIdentifier{1, 2, 3}, AddTSACertificate: true}
 			raw, err := s.CreateResponseWithOpts(stranger.tsa[0], stranger.tsaKey, crypto.SHA256)
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.VerificationMaterial.TimestampVerificationData.Rfc3161Timestamps[0].SignedTimestamp = raw
+			beside := slices.Concat(stranger.tsa[0].Raw, l.tsa[0].Raw)
+			if first {
+				beside = slices.Concat(l.tsa[0].Raw, stranger.tsa[0].Raw)
+			}
+			m.VerificationMaterial.TimestampVerificationData.Rfc3161Timestamps[0].SignedTimestamp = withCertificates(t, raw, beside)
 			m.VerificationMaterial.TlogEntries[0].InclusionPromise = nil
 		})
-		wantCheck(t, err, ocm.FoundTime, "")
+		wantCheck(t, err, ocm.FoundTime, "1 timestamps")
 	}
+}
+
+// withCertificates changes the certificates of a timestamp: TimeStampResp, ContentInfo, SignedData, certificates. No
+// signature covers them.
+func withCertificates(t *testing.T, response, certificates []byte) []byte {
+	t.Helper()
+	parts := func(raw []byte) (out []asn1.RawValue) {
+		if rest, err := asn1.Unmarshal(raw, &out); err != nil || len(rest) > 0 {
+			t.Fatal(rest, err)
+		}
+		return out
+	}
+	whole := func(v any) []byte {
+		raw, err := asn1.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	answer := parts(response)
+	token := parts(answer[1].FullBytes)
+	data := parts(token[1].Bytes)
+	found := false
+	for i := range data {
+		if data[i].Class == asn1.ClassContextSpecific && data[i].Tag == 0 {
+			data[i], found = asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: certificates}, true
+		}
+	}
+	if !found {
+		t.Fatal("no certificates")
+	}
+	token[1] = asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: whole(data)}
+	answer[1] = asn1.RawValue{FullBytes: whole(token)}
+	return whole(answer)
 }
 
 // CVE-2026-44310: a panic was no failure.
