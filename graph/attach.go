@@ -104,7 +104,8 @@ func (r *Request) checkName() error {
 //
 // o.Timestamp is asked if the signature has no timestamp. o.Name, Algorithm, Hash, Normalisation and Spec
 // are taken from the signature.
-func Attach(ctx context.Context, kit *ocm.Kit, env *ocm.Env, locate Locate, repo ocm.Repository, v ocm.Version, sig ocm.Signature, o SignOptions) (stored Signed, judged bool, err error) {
+func Attach(ctx context.Context, kit *ocm.Kit, env *ocm.Env, locate Locate, repo ocm.Repository, v ocm.Version,
+	sig ocm.Signature, o SignOptions) (stored Signed, judged bool, err error) {
 	if sig.Name == "" || sig.Signature.Value == "" || sig.Digest.Empty() {
 		return Signed{}, false, fmt.Errorf("signature without name, digest or value: %w", ocm.ErrInvalid)
 	}

@@ -265,7 +265,7 @@ func TestSignChecksItself(t *testing.T) {
 }
 
 // A version that becomes another one while it is signed is not what was signed.
-func TestVersionChangesWhileItIsSigned(t *testing.T) {
+func TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned(t *testing.T) {
 	l := newLab(t)
 	meanwhile := func(change func(d *ocm.Descriptor)) graph.SignOptions {
 		return graph.SignOptions{Name: "late", Timestamp: func(context.Context, ocm.Digest) (*ocm.Timestamp, error) {

@@ -35,7 +35,8 @@ type signerOptions struct {
 
 func (o *signerOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.signature, "signature", "s", "default", "`name` of the signature")
-	fs.StringVarP(&o.algorithm, "algorithm", "S", rsa.PSS, "signature `algorithm`: RSASSA-PSS, RSASSA-PKCS1-V1_5, ECDSA-P256, ECDSA-P384, Ed25519 or GPG; if not given, the one that the private key is for")
+	fs.StringVarP(&o.algorithm, "algorithm", "S", rsa.PSS,
+		"signature `algorithm`: RSASSA-PSS, RSASSA-PKCS1-V1_5, ECDSA-P256, ECDSA-P384, Ed25519 or GPG; if not given, the one that the private key is for")
 	fs.StringVarP(&o.privateKey, "private-key", "K", "", "`file` with the private key; also !BASE64 or =TEXT, and NAME= before each")
 	fs.StringVarP(&o.publicKey, "public-key", "k", "", "`file` with the public key; certificates in it go into the signature, the signer's first")
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with authorities; the signature is stored only if its certificates lead to one of them")

@@ -28,7 +28,7 @@ func (o *sigstoreSigning) AddFlags(fs *pflag.FlagSet, keyless *bool) {
 	fs.BoolVar(keyless, "keyless", false, "sign with an identity (Sigstore) in place of a key; the token is from --identity-token, $SIGSTORE_ID_TOKEN, the CI system or a browser")
 	fs.StringVar(&o.fulcioURL, "fulcio-url", "", "`URL` of the authority that turns an identity into a certificate")
 	fs.StringVar(&o.rekorURL, "rekor-url", "", "`URL` of the transparency log")
-	fs.IntVar(&o.rekorVersion, "rekor-version", 0, "`number` of the log's protocol: 1 or 2 (default 2)")
+	fs.IntVar(&o.rekorVersion, "rekor-version", 0, "`number` of the log's protocol: 1 or 2; 0: the newest")
 	fs.StringVar(&o.signingConfig, "signing-config", "", "`file` that names all servers of a Sigstore installation, in place of their URLs")
 	fs.StringVar(&o.oidcIssuer, "oidc-issuer", "", "`URL` of the service that knows the identity, for the browser")
 	fs.StringVar(&o.oidcClient, "oidc-client-id", "", "`name` under which that service knows this program")

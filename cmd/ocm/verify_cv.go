@@ -22,6 +22,11 @@ The public key comes from --public-key, or from the configuration: credentials o
 consumer {type: RSA/v1alpha1, algorithm: RSASSA-PSS, signature: NAME}. What cannot be
 checked is a failure, never a warning.
 
+Each signature is judged by the rules of its own kind. Signatures with certificates must lead to
+--ca-cert, and be by --issuer; keyless ones (Sigstore) must lead to --trusted-root, and be by
+--certificate-identity, whom --certificate-oidc-issuer knows. A --verifier-spec is for signatures
+of its kind. What is demanded so and met by no signature is a failure, too.
+
 --shallow checks the signatures against this descriptor only and reads no content.`
 
 const verifyExample = `  ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub
