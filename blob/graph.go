@@ -158,7 +158,7 @@ func Check(ctx context.Context, c ocm.Content) error {
 			return err
 		}
 		defer r.Close()
-		_, err = io.Copy(io.Discard, r)
+		_, err = Drain(r, d.Size)
 		return err
 	})
 }

@@ -154,7 +154,7 @@ func hashBytes(ctx context.Context, c ocm.Content, h hash.Hash, algorithm digest
 			return "", err
 		}
 		defer r.Close()
-		_, err = io.Copy(io.Discard, r)
+		_, err = blob.Drain(r, c.Root.Size)
 		return c.Root.Digest.Encoded(), err // equal, or err says so
 	}
 	rc, err := blob.OpenContent(ctx, c)

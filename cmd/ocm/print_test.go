@@ -102,7 +102,7 @@ func TestVerdict(t *testing.T) {
 		r    graph.Report
 		want string
 	}{
-		{graph.Report{Steps: good, Verified: true}, "verified: 1 signature, 1 content, 2 component versions; not covered by signatures: 2 elements (sources, excluded resources)"},
+		{graph.Report{Steps: good, Verified: true}, "verified: 1 signature, 1 content, 2 component versions\nnot covered by signatures: 2 elements (sources, and what is excluded)"},
 		{graph.Report{Steps: good[:2], Verified: true, Shallow: true}, "verified: 1 signature; shallow: contents and references were not checked"},
 		{graph.Report{Steps: failed}, "NOT verified: 1 of 6 checks failed"},
 		{graph.Report{Steps: skipped}, "NOT verified: 1 of 6 checks failed, 1 skipped"},

@@ -137,7 +137,7 @@ func verdictOf(r *graph.Report) string {
 	}
 	line := fmt.Sprintf("verified: %s, %s, %s", count(signatures, "signature"), count(contents, "content"), count(len(components), "component version"))
 	if uncovered > 0 {
-		line += fmt.Sprintf("; not covered by signatures: %s (sources, excluded resources)", count(uncovered, "element"))
+		line += fmt.Sprintf("\nnot covered by signatures: %s (sources, and what is excluded)", count(uncovered, "element"))
 	}
 	return line
 }

@@ -36,7 +36,7 @@ func inRSA() []mutation {
 		m(trust, `	if t.issuer == "" {
 		return nil, "", fmt`, `	if false {
 		return nil, "", fmt`, "TestSystemRootsCountOnlyForAName"),
-		m(trust, `		if i != len(t.certs)-1 {`, `		if false {`, "TestChainRefused"),
+		m(trust, `		if i != len(t.certs)-1 {`, `		if i < 0 {`, "TestChainRefused"),
 		m(trust, `	if err := checkNames(leaf, v.issuer, t.issuer); err != nil {`, `	if err := checkNames(leaf, v.issuer, t.issuer); false && err != nil {`, "TestIssuer"),
 		m(trust, `	} else if t.issuer != "" {`, `	} else if false {`, "TestPlainRefused/name required"),
 		m(key, `; n < MinKeyBits || n > MaxKeyBits {
