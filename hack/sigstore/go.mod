@@ -1,3 +1,4 @@
+// Sigstore's servers, for tests only: "make sigstore-servers" builds them.
 module ocm/hack/sigstore
 
 go 1.26.0
@@ -204,4 +205,5 @@ tool (
 	github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server
 )
 
+// Not every module proxy serves the version that is asked for.
 replace chainguard.dev/sdk => chainguard.dev/sdk v0.1.102
