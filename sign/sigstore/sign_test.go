@@ -4,6 +4,7 @@ package sigstore_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -502,7 +503,13 @@ func TestDiscovery(t *testing.T) {
 		t.Cleanup(srv.Close)
 		c := s.config()
 		c.Issuer = srv.URL
-		_, err := trySign(t, secrets{}, c, sigstore.Handler{Interactive: true, Show: func(text string) { t.Errorf("shown: %s", text) }})
+		ctx, stop := context.WithCancel(t.Context())
+		h := sigstore.Handler{Interactive: true, Show: func(text string) {
+			t.Errorf("shown: %s", text)
+			stop()
+		}}
+		_, err := h.Sign(ctx, &ocm.Env{}, name, digest, spec(t, c))
+		stop()
 		if !errors.Is(err, ocm.ErrInvalid) {
 			t.Errorf("%s: %v", doc, err)
 		}

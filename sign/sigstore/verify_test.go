@@ -692,8 +692,14 @@ func TestMediaTypes(t *testing.T) {
 			m.VerificationMaterial.Content = &protobundle.VerificationMaterial_X509CertificateChain{X509CertificateChain: &protocommon.X509CertificateChain{
 				Certificates: []*protocommon.X509Certificate{{RawBytes: m.leaf.Raw}}}}
 		},
-		"no material":  func(m *made) { m.VerificationMaterial.Content = nil },
-		"no proof":     func(m *made) { m.VerificationMaterial.TlogEntries[0].InclusionProof = nil },
+		"no material": func(m *made) { m.VerificationMaterial.Content = nil },
+		"no proof":    func(m *made) { m.VerificationMaterial.TlogEntries[0].InclusionProof = nil },
+		"no second proof": func(m *made) {
+			hash, sig := m.GetMessageSignature().MessageDigest.Digest, m.GetMessageSignature().Signature
+			second := newLab(t).entry(t, &pem.Block{Type: "CERTIFICATE", Bytes: m.leaf.Raw}, hash, sig, time.Now())
+			second.InclusionProof = nil
+			m.VerificationMaterial.TlogEntries = append(m.VerificationMaterial.TlogEntries, second)
+		},
 		"no signature": func(m *made) { m.GetMessageSignature().Signature = nil },
 		"no digest":    func(m *made) { m.GetMessageSignature().MessageDigest = nil },
 		"empty timestamp": func(m *made) {
