@@ -91,7 +91,7 @@ func changed(t *testing.T, change func(l *lab, m *made, c *sigstore.Verification
 }
 
 // CVE-2026-22703: any valid entry of the log was accepted, whatever it was about.
-func TestCVE202622703(t *testing.T) {
+func TestCVE_2026_22703(t *testing.T) {
 	t.Parallel()
 	content := artifactOf(t, digest)
 	for what, c := range map[string]struct {
@@ -139,7 +139,7 @@ func TestCVE202622703(t *testing.T) {
 }
 
 // CVE-2022-36056: a bundle's log entry was not compared with the signature and certificate beside it.
-func TestCVE202236056(t *testing.T) {
+func TestCVE_2022_36056(t *testing.T) {
 	t.Parallel()
 	err := changed(t, func(l *lab, m *made, _ *sigstore.VerificationConfig) {
 		mallory := l.make(t, artifactOf(t, digest), func(c *x509.Certificate) { c.EmailAddresses = []string{"mallory@example.com"} })
@@ -156,7 +156,7 @@ func TestCVE202236056(t *testing.T) {
 }
 
 // CVE-2022-23649: the log's promise was not checked to be about what was signed.
-func TestCVE202223649(t *testing.T) {
+func TestCVE_2022_23649(t *testing.T) {
 	t.Parallel()
 	for what, change := range map[string]func(e, other *protorekor.TransparencyLogEntry){
 		"promise of another entry": func(e, other *protorekor.TransparencyLogEntry) { e.InclusionPromise = other.InclusionPromise },
@@ -210,7 +210,7 @@ func TestLogOfTheRoot(t *testing.T) {
 }
 
 // CVE-2026-24122: an intermediate that had expired before the signature was made.
-func TestCVE202624122(t *testing.T) {
+func TestCVE_2026_24122(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	l.chain, l.key = newAuthority(t, time.Now().Add(-time.Hour))
@@ -295,7 +295,7 @@ func TestCertificateNeedsATime(t *testing.T) {
 }
 
 // CVE-2026-39395: what could not be parsed was "Verified OK".
-func TestCVE202639395(t *testing.T) {
+func TestCVE_2026_39395(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	m := l.make(t, artifactOf(t, digest), nil)
@@ -352,7 +352,7 @@ func TestCVE202639395(t *testing.T) {
 func b(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
 // CVE-2026-49834: one log, or one authority, met a threshold of two.
-func TestCVE202649834(t *testing.T) {
+func TestCVE_2026_49834(t *testing.T) {
 	t.Parallel()
 	l, second := newLab(t), newLab(t)
 	m := l.make(t, artifactOf(t, digest), nil)
@@ -419,7 +419,7 @@ func (l *lab) keyed(t *testing.T, content []byte, key *ecdsa.PrivateKey) made {
 }
 
 // CVE-2026-54787: the signing time was not compared with the time for which the key was good.
-func TestCVE202654787(t *testing.T) {
+func TestCVE_2026_54787(t *testing.T) {
 	t.Parallel()
 	l, key := newLab(t), newKey(t)
 	m := l.keyed(t, artifactOf(t, digest), key)
@@ -520,7 +520,7 @@ func TestCertificateSwapped(t *testing.T) {
 }
 
 // CVE-2024-45395: nothing bounded how many entries a verifier had to look at.
-func TestCVE202445395(t *testing.T) {
+func TestCVE_2024_45395(t *testing.T) {
 	t.Parallel()
 	for _, change := range []func(m *made){
 		func(m *made) {
@@ -543,7 +543,7 @@ func TestCVE202445395(t *testing.T) {
 }
 
 // CVE-2022-35929: an attestation, of whatever type, passed for a signature.
-func TestCVE202235929(t *testing.T) {
+func TestCVE_2022_35929(t *testing.T) {
 	t.Parallel()
 	err := changed(t, func(_ *lab, m *made, _ *sigstore.VerificationConfig) {
 		m.Content = &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{Payload: []byte("{}"), PayloadType: "application/vnd.in-toto+json",
@@ -779,7 +779,7 @@ func TestNamesArePrintable(t *testing.T) {
 }
 
 // CVE-2026-39984: a timestamp by a stranger passed because the authority's certificate lay beside the stranger's.
-func TestCVE202639984(t *testing.T) {
+func TestCVE_2026_39984(t *testing.T) {
 	t.Parallel()
 	for _, first := range []bool{true, false} {
 		err := changed(t, func(l *lab, m *made, _ *sigstore.VerificationConfig) {
@@ -836,7 +836,7 @@ func withCertificates(t *testing.T, response, certificates []byte) []byte {
 }
 
 // CVE-2026-44310: a panic was no failure.
-func TestCVE202644310(t *testing.T) {
+func TestCVE_2026_44310(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	env := &ocm.Env{Credentials: panics{}}
