@@ -20,6 +20,7 @@ import (
 const (
 	uploadChunk  = 256 << 10 // read, hashed and sent in one piece
 	uploadChunks = 4         // one being read, one held back, one or two on their way
+	smallUpload  = 64 << 10  // has a buffer of its own size: most blobs of most components are small
 	markEvery    = 64 << 20  // between two places that hashing can go on from, at least
 	maxMarks     = 256       // number of these places
 )
@@ -56,7 +57,7 @@ type outgoing struct {
 
 // piece is a part of the content in a buffer.
 type piece struct {
-	buf  *[uploadChunk]byte
+	buf  []byte
 	data []byte
 }
 
@@ -115,7 +116,7 @@ func (o *outgoing) pump() {
 			return
 		}
 		if p.buf == nil {
-			p.buf = chunks.Get().(*[uploadChunk]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+			p.buf = bufferFor(o.want.Size)
 		}
 		if o.err = o.fill(&p); o.err != nil {
 			p.recycle()
@@ -138,7 +139,7 @@ func (o *outgoing) pump() {
 
 // fill reads the next piece. At the end it verifies the whole.
 func (o *outgoing) fill(p *piece) error {
-	n, err := fill(o.src, p.buf[:])
+	n, err := fill(o.src, p.buf)
 	at := o.n
 	o.hash.Write(p.buf[:n])
 	o.n += int64(n)
@@ -247,8 +248,16 @@ func (o *outgoing) stop() (complete bool, failed error) {
 
 // recycle gives a buffer back. Nobody may use the piece any more.
 func (p *piece) recycle() {
-	if p.buf != nil {
-		chunks.Put(p.buf)
+	if len(p.buf) == uploadChunk {
+		chunks.Put((*[uploadChunk]byte)(p.buf))
 	}
 	*p = piece{}
+}
+
+// bufferFor is a buffer for content of that size: with a byte more, in which its end shows.
+func bufferFor(size int64) []byte {
+	if size >= 0 && size < smallUpload {
+		return make([]byte, size+1)
+	}
+	return chunks.Get().(*[uploadChunk]byte)[:] //nolint:errcheck,forcetypeassert // the pool holds nothing else
 }

@@ -122,11 +122,17 @@ var wireChunks = sync.Pool{New: func() any { return new([wireChunk]byte) }}
 
 // ReadFrom implements io.ReaderFrom.
 func (c wideConn) ReadFrom(r io.Reader) (n int64, err error) {
-	buf := wireChunks.Get().(*[wireChunk]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-	defer wireChunks.Put(buf)
+	var buf []byte
+	if l, ok := r.(*io.LimitedReader); ok && l.N < smallUpload {
+		buf = make([]byte, l.N+1)
+	} else {
+		chunk := wireChunks.Get().(*[wireChunk]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+		defer wireChunks.Put(chunk)
+		buf = chunk[:]
+	}
 	for err == nil {
 		var m int
-		m, err = r.Read(buf[:])
+		m, err = r.Read(buf)
 		if m > 0 {
 			written, werr := c.Write(buf[:m])
 			if n += int64(written); werr != nil {
