@@ -136,7 +136,7 @@ func hint(err error) string {
 		{isUnexplained, "log in with \"docker login HOST\" or another tool that writes Docker's configuration, or add credentials for the host to $HOME/.ocmconfig"},
 		{anyOf(ocm.ErrConflict), "somebody else wrote the same component version; run the command again"},
 		{anyOf(syscall.ENOSPC), "free some space and run the command again; --temp-folder moves temporary files to another disk"},
-		{isRefused, "check the registry's name and port"},
+		{isRefused, "check the server's name and port"},
 	} {
 		if known.is(err) {
 			return known.hint

@@ -108,6 +108,9 @@ func arguments(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
+		if len(args) > len(names) && len(names) == 0 {
+			return usagef("unexpected argument %q: %s takes only flags", args[0], cmd.CommandPath())
+		}
 		if len(args) > len(names) {
 			return usagef("unexpected argument %q: %s takes %s", args[len(names)], cmd.CommandPath(), strings.Join(names, " "))
 		}

@@ -21,7 +21,8 @@ What is signed is the digest of the normalised descriptor. It covers the digests
 resources and of all versions that are referenced; each of them is computed again and
 compared before anything is signed. With --recursive the versions that are referenced are
 signed too, with the same name and key, those at the bottom first; digests that are missing
-there are added. Those that have a good signature of this name stay as they are.
+there are added. Of those that are referenced, the ones with a good signature of this name
+stay as they are.
 
 The private key comes from --private-key, or from the configuration: credentials of the
 consumer {type: RSA/v1alpha1, algorithm: RSASSA-PSS, signature: NAME}. A key that is
@@ -163,7 +164,11 @@ func runSignCV(ctx context.Context, a *app, o signOptions, reference string) err
 		list, err = s.sign(ctx, r)
 	}
 	a.err.stopProgress()
-	err = withHint(err, signHint(err, o.signerOptions))
+	next := signHint(err, o.signerOptions)
+	if o.attach != "" && isNoKey(err) {
+		next = attachHint(o.signerOptions)
+	}
+	err = withHint(err, next)
 	switch {
 	case len(list) == 0:
 		return err
@@ -173,6 +178,14 @@ func runSignCV(ctx context.Context, a *app, o signOptions, reference string) err
 		return err
 	}
 	return printValue(a.out, o.output, list[0].Signature)
+}
+
+// attachHint is for a signature that no key at hand is for.
+func attachHint(o signerOptions) string {
+	if o.publicKey != "" {
+		return "the key of --public-key is for signatures of another kind: give the one that belongs to the key which signed"
+	}
+	return "give the public key with --public-key, or for a certificate chain its authority with --ca-cert"
 }
 
 // export writes a signing request.

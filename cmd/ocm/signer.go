@@ -38,7 +38,7 @@ func (o *signerOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.algorithm, "algorithm", "S", rsa.PSS,
 		"signature `algorithm`: RSASSA-PSS, RSASSA-PKCS1-V1_5, ECDSA-P256, ECDSA-P384, Ed25519 or GPG; if not given, the one that the private key is for")
 	fs.StringVarP(&o.privateKey, "private-key", "K", "", "`file` with the private key; also !BASE64 or =TEXT, and NAME= before each")
-	fs.StringVarP(&o.publicKey, "public-key", "k", "", "`file` with the public key; certificates in it go into the signature, the signer's first")
+	fs.StringVarP(&o.publicKey, "public-key", "k", "", "`file` with the public key; certificates in it go into the signature, the signer's first, which must be that of the private key")
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with authorities; the signature is stored only if its certificates lead to one of them")
 	fs.StringVar(&o.tsaCert, "tsa-cert", "", "`file` with the time stamping authorities that --ca-cert goes by")
 	fs.StringVar(&o.spec, "signer-spec", "", "`file` with the configuration of the signer, in place of that in signing.config.ocm.software")
@@ -163,7 +163,8 @@ func (s *session) followKey(o signerOptions, g *graph.SignOptions, algorithm, pu
 	switch {
 	case fits:
 	case o.explicit || o.spec != "":
-		return usagef("the private key is for %s, it cannot sign with %s", algorithm, said)
+		err = usagef("the private key is for %s, it cannot sign with %s", algorithm, said)
+		return withHint(err, "leave out what says how to sign: the key decides")
 	default: // a configuration is for other keys
 		g.Spec, g.Algorithm = ocm.Spec{}, algorithm
 	}
@@ -206,6 +207,8 @@ func (s *session) authorities(caCert, tsaCert string) error {
 
 func signHint(err error, o signerOptions) string {
 	switch {
+	case err != nil && strings.Contains(err.Error(), "tsaCertPEM is not set"):
+		return "give the root of the time stamping authority with --tsa-cert, as when verifying"
 	case anyOf(ocm.ErrExists)(err):
 		return "--force replaces the signature; --signature gives the new one another name"
 	case o.keyless && o.sigstore.token == "" && anyOf(ocm.ErrNotFound)(err):

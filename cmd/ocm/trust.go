@@ -26,10 +26,10 @@ type trustOptions struct {
 
 func (o *trustOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&o.signatures, "signature", "s", nil, "verify the signature of this `name`; may be repeated (default: all)")
-	fs.StringArrayVarP(&o.publicKeys, "public-key", "k", nil, "`[NAME=]file` with the public key, of signature NAME; also !BASE64 or =TEXT; may be repeated")
+	fs.StringArrayVarP(&o.publicKeys, "public-key", "k", nil, "`[NAME=]file` with the public key, for signature NAME only or, without a name, for any; also !BASE64 or =TEXT; may be repeated")
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with the authorities that certificates in signatures must lead to")
-	fs.StringVar(&o.tsaCert, "tsa-cert", "", "`file` with the time stamping authorities whose word counts for when it was signed")
-	fs.StringArrayVarP(&o.issuers, "issuer", "I", nil, "distinguished `name` that the certificate must have; NAME:= before it is for signature NAME only; may be repeated")
+	fs.StringVar(&o.tsaCert, "tsa-cert", "", "`file` with the time stamping authorities whose word counts for when it was signed; signatures with a timestamp and certificates need it")
+	fs.StringArrayVarP(&o.issuers, "issuer", "I", nil, "distinguished `name` that the certificate must have, such as CN=release,O=acme; NAME:= before it is for signature NAME only; may be repeated")
 	fs.StringArrayVar(&o.specs, "verifier-spec", nil, "`file` with the configuration of a verifier, for signatures of its kind; may be repeated")
 	o.sigstore.AddFlags(fs)
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,20 +21,28 @@ somebody wrote it down.
 
 All signatures are verified, or those that --signature names; a version without any fails.
 The public key comes from --public-key, or from the configuration: credentials of the
-consumer {type: RSA/v1alpha1, algorithm: RSASSA-PSS, signature: NAME}. What cannot be
-checked is a failure, never a warning.
+consumer {type: RSA/v1alpha1, algorithm: RSASSA-PSS, signature: NAME}. A key without a name
+is good for signatures of every name. What cannot be checked is a failure, never a warning.
 
 Each signature is judged by the rules of its own kind. Signatures with certificates must lead to
 --ca-cert, and be by --issuer; keyless ones (Sigstore) must lead to --trusted-root, and be by
 --certificate-identity, whom --certificate-oidc-issuer knows. A --verifier-spec is for signatures
 of its kind. What is demanded so and met by no signature is a failure, too.
 
---shallow checks the signatures against this descriptor only and reads no content.`
+--shallow checks the signatures against this descriptor only and reads no content.
+
+docs/signing.md is the guide.`
 
 const verifyExample = `  ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub
 
   # one of several signatures, and what was checked, for a script
   ocm verify cv ./archive//acme.org/app:1.0.0 --signature release --public-key rsa.pub -o json
+
+  # two who sign, each with a key of their own
+  ocm verify cv ./archive//acme.org/app:1.0.0 --signature release --signature audit --public-key release=rsa.pub --public-key audit=audit.pub
+
+  # a certificate chain, and a timestamp
+  ocm verify cv ./archive//acme.org/app:1.0.0 --ca-cert root.pem --issuer "CN=release,O=acme" --tsa-cert tsa.pem
 
   # only the signature, without reading content
   ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub --shallow`
@@ -104,9 +114,15 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 func verifyHint(err error, o trustOptions) string {
 	switch {
 	case len(o.publicKeys) == 0 && isNoKey(err):
-		return "give the key with --public-key, or configure it for the name of the signature"
+		return "give the key with --public-key, or for a certificate chain its authority with --ca-cert, or configure them for the name of the signature"
+	case isNoKey(err):
+		return "no key of --public-key is for a signature of this kind and name: an RSA key is for RSA signatures, NAME=FILE only for NAME"
 	case o.sigstore.root == "" && isNoRoot(err):
 		return "give the file with the authorities by --trusted-root, or configure it for the name of the signature; nothing is downloaded"
+	case err != nil && o.tsaCert == "" && strings.Contains(err.Error(), "tsaCertPEM is not set"):
+		return "give the root of the time stamping authority with --tsa-cert"
+	case err != nil && strings.Contains(err.Error(), "no signature is named") && slices.ContainsFunc(o.signatures, func(s string) bool { return strings.Contains(s, ",") }):
+		return "each --signature takes one name: repeat it for several"
 	}
 	return ""
 }
