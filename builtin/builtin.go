@@ -53,7 +53,7 @@ func Kit() *ocm.Kit {
 	k.Signers.Add(ecHandler, append(versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
 	k.Verifiers.Add(ecHandler, ec.Algorithms...)
 	k.Signers.Add(server.Handler{}, server.ConfigTypes...) // its signatures are RSA's
-	pgpHandler := pgp.Handler{}
+	pgpHandler := pgp.Handler{Time: timeOf}
 	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
 	sigstoreHandler := sigstore.Handler{Getenv: os.Getenv}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -162,6 +163,9 @@ func (s *session) followKey(o signerOptions, g *graph.SignOptions, algorithm, pu
 	fits := s.kit.Signers.Same(said, algorithm)
 	switch {
 	case fits:
+	case o.explicit && !slices.Contains(s.kit.Signers.Names(), said):
+		_, err = s.kit.Signers.For(said)
+		err = fmt.Errorf("--algorithm: %w", err)
 	case o.explicit || o.spec != "":
 		err = usagef("the private key is for %s, it cannot sign with %s", algorithm, said)
 		return withHint(err, "leave out what says how to sign: the key decides")

@@ -73,7 +73,7 @@ func (s *session) keysOfVerify(t trust) error {
 			return err
 		}
 	}
-	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
+	s.keys.Credentials = k.chosen(s.keys.Credentials)
 	if err := s.authorities(t.caCert, t.tsaCert); err != nil {
 		return err
 	}

@@ -92,6 +92,9 @@ func runVerifyCV(ctx context.Context, a *app, o verifyOptions, reference string)
 	if err != nil {
 		return err
 	}
+	if o.allCovered && o.shallow {
+		return usagef("--require-all is about contents and references too: leave out --shallow")
+	}
 	r, err := o.trustOptions.request()
 	if err != nil {
 		return err

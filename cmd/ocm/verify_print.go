@@ -72,13 +72,14 @@ func shortDetail(c graph.Step) string {
 		return shortDigests(detail)
 	}
 	if strings.HasPrefix(c.Object, "signature") {
-		return shortFailure(c.Detail)
+		return shortFailure(c)
 	}
 	return shortError(c.Detail)
 }
 
 // shortFailure is a word for what is wrong with a signature.
-func shortFailure(text string) string {
+func shortFailure(c graph.Step) string {
+	text := c.Detail
 	for _, known := range [...]struct{ part, word string }{
 		{"no signature is named", "no such signature"},
 		{"the version has no signatures", "not signed"},
@@ -90,6 +91,16 @@ func shortFailure(text string) string {
 		if strings.Contains(text, known.part) {
 			return known.word
 		}
+	}
+	switch c.Check {
+	case ocm.FoundChain:
+		return "certificate not accepted"
+	case ocm.FoundTime:
+		return "time not accepted"
+	case ocm.FoundIdentity:
+		return "not the signer that is demanded"
+	case ocm.FoundLog:
+		return "not in a log that is trusted"
 	}
 	return shortError(text)
 }

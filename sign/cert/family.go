@@ -157,11 +157,30 @@ func (f *Family) signingKey(ctx context.Context, env *ocm.Env, signature, algori
 		}
 		key, err := PrivateKey(secret, a.Kind)
 		if err == nil {
+			err = pair(secret, key.Public(), a.Kind)
+		}
+		if err == nil {
 			return signingKey{a, secret, key}, nil
 		}
 		unfit = cmp.Or(unfit, fmt.Errorf("credentials for %s: %w", id, err))
 	}
 	return signingKey{}, cmp.Or(unfit, missing)
+}
+
+// pair refuses a private key beside the public key of another one: whoever verifies would use that.
+func pair(s ocm.Secret, key crypto.PublicKey, kind string) error {
+	text, name, err := publicKeyProperty().read(s)
+	if err != nil || text == nil {
+		return err
+	}
+	public, certs, err := parsePublicKey(text, kind)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if len(certs) == 0 && !equal(public, key) {
+		return fmt.Errorf("%s: it does not belong to the private key: %w", name, ocm.ErrInvalid)
+	}
+	return nil // certificates are judged where they are used
 }
 
 // Verify judges a signature. Every error wraps [ocm.ErrSignature]. The check is for timestamps; nil

@@ -56,6 +56,17 @@ func signingTime(sig ocm.Signature, roots stampRoots, now time.Time, check TimeC
 	return at, &ocm.Finding{Check: ocm.FoundTime, Time: at, Detail: fmt.Sprintf("%s, by the timestamp of %s", at.UTC().Format(time.RFC3339), by)}, nil
 }
 
+// Stamped judges the timestamp of a signature without certificates, by the roots in tsaCertPEM. The finding is nil
+// if there is none; without roots it says that nothing was judged. Errors are those of a bad timestamp.
+func Stamped(sig ocm.Signature, s ocm.Secret, now time.Time, check TimeCheck) (*ocm.Finding, error) {
+	roots, err := tsaCertProperty().certificates(s)
+	if err != nil {
+		return nil, err
+	}
+	_, finding, err := signingTime(sig, stampRoots{roots, "tsaCertPEM"}, now, check)
+	return finding, err
+}
+
 // agrees compares the text beside a token with the token's time, which may have fractions of a second that
 // the text has not.
 func agrees(text string, at time.Time) error {

@@ -36,6 +36,7 @@ import (
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
 	"ocm"
+	"ocm/sign/cert"
 )
 
 const (
@@ -61,8 +62,11 @@ type Config struct {
 	KeyFingerprint string `json:"keyFingerprint,omitempty"`
 }
 
-// Handler is the [ocm.Signer] and [ocm.Verifier] for OpenPGP. The zero value is ready.
-type Handler struct{}
+// Handler is the [ocm.Signer] and [ocm.Verifier] for OpenPGP. The zero value is ready, but cannot judge
+// timestamps. Keys are judged now, whatever a timestamp says: it tells when, no more.
+type Handler struct {
+	Time cert.TimeCheck
+}
 
 var (
 	_ ocm.Signer   = Handler{}
@@ -121,15 +125,15 @@ func sign(ctx context.Context, env *ocm.Env, name string, d ocm.Digest, s ocm.Sp
 }
 
 // Verify judges a signature. Every error wraps [ocm.ErrSignature].
-func (Handler) Verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) ([]ocm.Finding, error) {
-	found, err := verify(ctx, env, sig, s)
+func (h Handler) Verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) ([]ocm.Finding, error) {
+	found, err := verify(ctx, env, sig, s, h.Time)
 	if err != nil {
 		return found, fmt.Errorf("signature %q: %w: %w", sig.Name, ocm.ErrSignature, err)
 	}
 	return found, nil
 }
 
-func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) (found []ocm.Finding, err error) {
+func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec, check cert.TimeCheck) (found []ocm.Finding, err error) {
 	defer noPanic(&err)
 	cfg, _, err := parseConfig(s)
 	if err != nil {
@@ -165,6 +169,16 @@ func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) (f
 	found = []ocm.Finding{{Check: ocm.FoundValue, Detail: Algorithm + ", by its own word of " + made.CreationTime.UTC().Format(time.RFC3339)}}
 	if err := stillGood(keys, issuer, cfg.KeyFingerprint, config); err != nil {
 		return found, &ocm.CheckError{Check: ocm.FoundIdentity, Err: err}
+	}
+	if name := secret["issuer"]; name != "" {
+		err := fmt.Errorf("issuer %q is required, but an OpenPGP key has no such name (require its keyFingerprint instead): %w", name, ocm.ErrInvalid)
+		return found, &ocm.CheckError{Check: ocm.FoundIdentity, Err: err}
+	}
+	switch at, err := cert.Stamped(sig, secret, env.Time(), check); {
+	case err != nil:
+		return found, err
+	case at != nil:
+		found = append(found, *at)
 	}
 	return append(found, ocm.Finding{Check: ocm.FoundSigner, Detail: fmt.Sprintf("key %X", by.PrimaryKey.Fingerprint)}), nil
 }

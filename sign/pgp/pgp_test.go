@@ -5,10 +5,12 @@ package pgp
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -477,4 +479,51 @@ func judge(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec) err
 		return fmt.Errorf("findings %v with error %w", found, err)
 	}
 	return err
+}
+
+// A timestamp is judged if there are roots for it, and a distinguished name that is demanded cannot be shown.
+func TestTimestampAndIssuer(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	sig := mustSign(t, ocm.Secret{"privateKeyPGP": private(t, key)}, ocm.Spec{})
+	sig.Timestamp = &ocm.Timestamp{Value: "a token"}
+	root, err := os.ReadFile("../timestamp/testdata/root.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamped, bad := goldenTime.Add(-time.Minute), errors.New("a bad token")
+	for name, tt := range map[string]struct {
+		secret ocm.Secret
+		err    error // of judging the timestamp
+		check  string
+		time   time.Time
+	}{
+		"good":              {secret: ocm.Secret{"tsaCertPEM": string(root)}, time: stamped},
+		"bad":               {secret: ocm.Secret{"tsaCertPEM": string(root)}, err: bad, check: ocm.FoundTime},
+		"without roots":     {err: bad},
+		"name that is none": {secret: ocm.Secret{"issuer": "CN=release"}, check: ocm.FoundIdentity},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := ocm.Secret{"publicKeyPGP": public(t, key)}
+			maps.Copy(secret, tt.secret)
+			h := Handler{Time: func(*ocm.Timestamp, ocm.Digest, []*x509.Certificate) (time.Time, string, error) { return stamped, "TSA", tt.err }}
+			found, err := h.Verify(t.Context(), envWith(secret, goldenTime), sig, ocm.Spec{})
+			var failed *ocm.CheckError
+			if tt.check != "" && (!errors.As(err, &failed) || failed.Check != tt.check || !errors.Is(err, ocm.ErrSignature)) || tt.check == "" && err != nil {
+				t.Fatalf("expected the check %q to fail, found %v", tt.check, err)
+			}
+			told := false
+			for _, f := range found {
+				if f.Check == ocm.FoundTime {
+					told = true
+					if !f.Time.Equal(tt.time) {
+						t.Errorf("expected the time %s, found %s", tt.time, f.Time)
+					}
+				}
+			}
+			if tt.check == "" && !told {
+				t.Errorf("nothing is said of the timestamp: %v", found)
+			}
+		})
+	}
 }
