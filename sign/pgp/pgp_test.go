@@ -506,7 +506,9 @@ func TestTimestampAndIssuer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			secret := ocm.Secret{"publicKeyPGP": public(t, key)}
 			maps.Copy(secret, tt.secret)
-			h := Handler{Time: func(*ocm.Timestamp, ocm.Digest, []*x509.Certificate) (time.Time, string, error) { return stamped, "TSA", tt.err }}
+			h := Handler{Time: func(*ocm.Timestamp, ocm.Digest, []*x509.Certificate) (time.Time, string, error) {
+				return stamped, "TSA", tt.err
+			}}
 			found, err := h.Verify(t.Context(), envWith(secret, goldenTime), sig, ocm.Spec{})
 			var failed *ocm.CheckError
 			if tt.check != "" && (!errors.As(err, &failed) || failed.Check != tt.check || !errors.Is(err, ocm.ErrSignature)) || tt.check == "" && err != nil {

@@ -219,6 +219,9 @@ func ask(ctx context.Context, env *ocm.Env, at *url.URL, algorithm string, d ocm
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswerSize+1))
+	if err == nil {
+		err = ctx.Err() // a server that sees us hang up may still end its answer as if it were whole
+	}
 	if err != nil {
 		return nil, client.explain(err)
 	}
