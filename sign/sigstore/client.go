@@ -67,6 +67,9 @@ func (c client) do(ctx context.Context, q request, expected ...int) (a answer, e
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err == nil {
+		err = req.Context().Err() // a server that sees us hang up may still end its answer as if it were whole
+	}
 	switch {
 	case err != nil:
 		return a, fmt.Errorf("%s at %s: %w", q.what, place(req.URL), err)

@@ -146,6 +146,9 @@ func post(ctx context.Context, env *ocm.Env, u *url.URL, query []byte) ([]byte, 
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
+	if err == nil {
+		err = req.Context().Err() // a server that sees us hang up may still end its answer as if it were whole
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
