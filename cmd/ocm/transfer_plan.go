@@ -162,13 +162,13 @@ func (s *session) proof(r transferRequest, find graph.Find, roots []ocm.Version)
 	if err != nil {
 		return nil, err
 	}
+	if err := judges.keysOfVerify(r.verify.trust); err != nil {
+		return nil, err
+	}
 	for _, v := range roots {
 		if err := judges.demand(v.Descriptor().Signatures, r.verify.signatures); err != nil {
 			return nil, err
 		}
-	}
-	if err := s.keysOfVerify(r.verify.trust); err != nil {
-		return nil, err
 	}
 	return &transfer.Proof{VerifyOptions: graph.VerifyOptions{Signatures: r.verify.signatures, Spec: judges.specOf}, Find: find}, nil
 }
