@@ -170,7 +170,8 @@ func (s *session) proof(r transferRequest, find graph.Find, roots []ocm.Version)
 			return nil, err
 		}
 	}
-	return &transfer.Proof{VerifyOptions: graph.VerifyOptions{Signatures: r.verify.signatures, Spec: judges.specOf}, Find: find}, nil
+	demand := func(selected []ocm.Signature) error { return judges.demand(selected, nil) } // of what is in the target, too
+	return &transfer.Proof{VerifyOptions: graph.VerifyOptions{Signatures: r.verify.signatures, Spec: judges.specOf, Demand: demand}, Find: find}, nil
 }
 
 // planTable shows what would move, from where to where.

@@ -10,9 +10,9 @@ func inTrust() []mutation {
 		m(trust, `	if !used {
 `, `	if false {
 `, "TestGivenKeysAreUsed"),
-		m(trust, `if owner.signature == sig.Name && sig.Name != "" && !own {`, `if false {`, "TestGivenKeysAreUsed"),
+		m(trust, `if owner.signature == sig.Name && sig.Name != "" && !own {`, `if owner.signature == sig.Name && !own && false {`, "TestGivenKeysAreUsed"),
 		m(trust, `		if !met {
-`, `		if false {
+`, `		if false && !met {
 `, "TestGivenNamesAreDemanded"),
 		m(trust, `case i.signature == sig.Name && !named:`, `case false:`, "TestGivenNamesAreDemanded"),
 		m(trust, `if slices.ContainsFunc(t.issuers, func(i keyFile) bool { return i.signature == signature }) {`, `if false {`, "TestGivenNamesAreDemanded"),
