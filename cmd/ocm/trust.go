@@ -24,9 +24,24 @@ type trustOptions struct {
 	issuers    []string
 	specs      []string
 	sigstore   sigstoreTrust
+	empty      func() string // a flag that was given without a value; nil: none was
 }
 
 func (o *trustOptions) AddFlags(fs *pflag.FlagSet) {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.addFlags(own)
+	fs.AddFlagSet(own)
+	o.empty = func() (name string) {
+		own.VisitAll(func(f *pflag.Flag) {
+			if f.Changed && f.Value.String() == "" {
+				name = f.Name
+			}
+		})
+		return name
+	}
+}
+
+func (o *trustOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&o.signatures, "signature", "s", nil, "verify the signature of this `name`; may be repeated (default: all)")
 	fs.StringArrayVarP(&o.publicKeys, "public-key", "k", nil, "`[NAME=]file` with the public key, of signature NAME; also !BASE64 or =TEXT; may be repeated")
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with the authorities that certificates in signatures must lead to")
@@ -49,6 +64,11 @@ type trust struct {
 
 func (o *trustOptions) request() (verifyRequest, error) {
 	t := trust{signatures: o.signatures, caCert: o.caCert, tsaCert: o.tsaCert, specs: o.specs, sigstore: o.sigstore}
+	if o.empty != nil {
+		if name := o.empty(); name != "" { // of a variable that is not set: nothing would be demanded
+			return verifyRequest{}, usagef("--%s: it is empty", name)
+		}
+	}
 	var err error
 	if t.publicKeys, err = parseKeyFiles(o.publicKeys); err != nil {
 		return verifyRequest{}, err

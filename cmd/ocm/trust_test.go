@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"ocm"
 	"ocm/builtin"
 	"ocm/config"
@@ -122,6 +124,31 @@ configurations:
 		if spec := v.specOf(signedAs(text)[0]); !strings.Contains(string(spec.Raw), want) || want == "" && spec.Type != "" {
 			t.Errorf("%s: got %s %s, expected that of %q", text, spec.Type, spec.Raw, want)
 		}
+	}
+}
+
+// A demand that is made with a variable that is not set must not become none.
+func TestEmptyDemandsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"ca-cert", "tsa-cert", "trusted-root", "certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer", "certificate-oidc-issuer-regexp"} {
+		var o trustOptions
+		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+		o.AddFlags(fs)
+		if err := fs.Parse([]string{"--" + flag, "", "--public-key", "x.pub"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.request(); !isUsage(err) || !strings.Contains(err.Error(), flag) {
+			t.Errorf("--%s: %v", flag, err)
+		}
+	}
+	var o trustOptions
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.AddFlags(fs)
+	if err := fs.Parse([]string{"--ca-cert", "x", "-k", "x.pub"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.request(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,6 +17,7 @@ func inTrust() []mutation {
 		m(trust, `case i.signature == sig.Name && !named:`, `case false:`, "TestGivenNamesAreDemanded"),
 		m(trust, `if slices.ContainsFunc(t.issuers, func(i keyFile) bool { return i.signature == signature }) {`, `if false {`, "TestGivenNamesAreDemanded"),
 		m(trust, `return v.fits(sig.Signature.Algorithm, spec) }); i >= 0 {`, `return true }); i >= 0 {`, "TestConfiguredVerifiersOfSeveralKinds"),
+		m(trust, `if f.Changed && f.Value.String() == "" {`, `if false {`, "TestEmptyDemandsAreRefused"),
 		m(keys, `isKeyText(name) || isKeyText(path) && !literal {`, `false && literal {`, "TestKeysStayOutOfMessages"),
 		m(print, `; !ofVerifier {`, `; true || !ofVerifier {`, "TestNamesOfSignersAreNotCut"),
 	}
