@@ -317,6 +317,16 @@ func TestSigning(t *testing.T) {
 			t.Errorf("%q: signer %q, verifier %q, expected %q (%v)", name, s.Type, v.Type, want, err)
 		}
 	}
+	for name, want := range map[string]string{"release": "B", "other": "OB", "x": "B"} {
+		specs, err := c.Verifiers(name)
+		got := ""
+		for _, s := range specs {
+			got += s.Type
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: verifiers %q, expected %q (%v)", name, got, want, err)
+		}
+	}
 	if s, v, err := (*Config)(nil).Signing("x"); err != nil || s.Type+v.Type != "" {
 		t.Errorf("nothing configured: %v %v %v", s, v, err)
 	}

@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ocm"
@@ -14,20 +15,48 @@ import (
 // win, signer and verifier each for itself. What is not configured is the zero Spec.
 // [ocm.ErrInvalid] if any entry, whatever its name, cannot be read or has no type.
 func (c *Config) Signing(name string) (signer, verifier ocm.Spec, err error) {
-	type entry struct {
-		Signature string   `json:"signature"`
-		Signer    ocm.Spec `json:"signer"`
-		Verifier  ocm.Spec `json:"verifier"`
+	all, err := c.signing(name)
+	for _, e := range all {
+		if e.Signer.Type != "" {
+			signer = e.Signer
+		}
+		if e.Verifier.Type != "" {
+			verifier = e.Verifier
+		}
 	}
-	var base, scoped []entry
+	return signer, verifier, err
+}
+
+// Verifiers returns all configurations of verifiers for a signature, that which wins in [Config.Signing] first. Those of
+// different kinds of signatures do not replace each other: of each kind the first one counts.
+func (c *Config) Verifiers(name string) ([]ocm.Spec, error) {
+	all, err := c.signing(name)
+	var specs []ocm.Spec
+	for _, e := range slices.Backward(all) {
+		if e.Verifier.Type != "" {
+			specs = append(specs, e.Verifier)
+		}
+	}
+	return specs, err
+}
+
+type signingEntry struct {
+	Signature string   `json:"signature"`
+	Signer    ocm.Spec `json:"signer"`
+	Verifier  ocm.Spec `json:"verifier"`
+}
+
+// signing are the entries for a signature, the one that wins last.
+func (c *Config) signing(name string) ([]signingEntry, error) {
+	var base, scoped []signingEntry
 	for _, s := range c.Of(SigningType) {
-		var e entry
+		var e signingEntry
 		if err := s.Decode(&e); err != nil {
-			return ocm.Spec{}, ocm.Spec{}, err
+			return nil, err
 		}
 		for member, spec := range map[string]ocm.Spec{"signer": e.Signer, "verifier": e.Verifier} {
 			if spec.Type == "" && len(spec.Raw) > 0 {
-				return ocm.Spec{}, ocm.Spec{}, fmt.Errorf("%s: %s has no type: %w", s.Type, member, ocm.ErrInvalid)
+				return nil, fmt.Errorf("%s: %s has no type: %w", s.Type, member, ocm.ErrInvalid)
 			}
 		}
 		switch e.Signature {
@@ -37,15 +66,7 @@ func (c *Config) Signing(name string) (signer, verifier ocm.Spec, err error) {
 			scoped = append(scoped, e)
 		}
 	}
-	for _, e := range append(base, scoped...) {
-		if e.Signer.Type != "" {
-			signer = e.Signer
-		}
-		if e.Verifier.Type != "" {
-			verifier = e.Verifier
-		}
-	}
-	return signer, verifier, nil
+	return append(base, scoped...), nil
 }
 
 // Filesystem names folders; empty means the system's default.

@@ -178,6 +178,24 @@ func TestNothingIsReadWithoutAGoodSignature(t *testing.T) {
 	}
 }
 
+// Good signatures are not enough if they are not those that are wanted.
+func TestSignaturesAreThoseThatAreWanted(t *testing.T) {
+	l := newLab(t)
+	for _, wanted := range []bool{true, false} {
+		v := &counting{Version: l.open("root")}
+		demand := func(selected []ocm.Signature) error {
+			if wanted && len(selected) > 0 {
+				return nil
+			}
+			return fmt.Errorf("somebody else's: %w", ocm.ErrSignature)
+		}
+		rep, err := graph.Verify(t.Context(), l.kit, l.env, l.repo.Open, v, graph.VerifyOptions{Demand: demand})
+		if err != nil || rep.Verified != wanted || (v.asked > 0) != wanted {
+			t.Errorf("wanted %v: asked %d times, %v, %v", wanted, v.asked, err, rep.Err())
+		}
+	}
+}
+
 // counting counts how often content is asked for.
 type counting struct {
 	ocm.Version

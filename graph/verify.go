@@ -26,6 +26,8 @@ type VerifyOptions struct {
 	Signatures []string
 	// Spec configures the verifier of a signature: a configuration of its family, or the zero Spec.
 	Spec func(sig ocm.Signature) ocm.Spec
+	// Demand refuses signatures that are not those that are wanted, whether they are good or not. nil: all are wanted.
+	Demand func(selected []ocm.Signature) error
 	// Shallow checks signatures and the descriptor only: no content, no references.
 	Shallow bool
 	// AllCovered makes a failure of everything that a signature could cover and does not.
@@ -153,6 +155,9 @@ func (v pinned) choose() (chosen, bool) {
 			Digest: SignedDigest{s.Digest.HashAlgorithm, s.Digest.NormalisationAlgorithm, s.Digest.Value}})
 	}
 	list, err := selectSignatures(d.Signatures, v.o.Signatures)
+	if err == nil && v.o.Demand != nil {
+		err = v.o.Demand(list)
+	}
 	if err == nil {
 		v.nested, err = nestedOf(d)
 	}

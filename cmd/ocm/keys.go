@@ -83,10 +83,18 @@ func parseKeyFile(s string) (keyFile, error) {
 	if !named || name == "" || strings.ContainsAny(name, "/\\.!\n") {
 		name, path = "", s
 	}
+	if literal := strings.HasPrefix(path, "=") || strings.HasPrefix(path, "!"); isKeyText(name) || isKeyText(path) && !literal {
+		return keyFile{}, usagef("a key in the command line: expected = before its text, or ! before its base64 (and NAME= before that, where NAME has none of / \\ . and !)")
+	}
 	if path == "" || path == "=" || path == "!" {
 		return keyFile{}, usagef("key %q: expected FILE or NAME=FILE, with !BASE64 or =TEXT in place of the file", s)
 	}
 	return keyFile{name, path}, nil
+}
+
+// isKeyText finds a key that stands where its file is expected: it may be private, and must not get into messages.
+func isKeyText(s string) bool {
+	return strings.Contains(s, "-----BEGIN ") || strings.Contains(s, "LS0tLS1CRUdJTi") // the same in base64
 }
 
 func parseKeyFiles(list []string) ([]keyFile, error) {

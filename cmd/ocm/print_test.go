@@ -117,6 +117,22 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// Who may choose the name in a certificate cannot make the table show a part of it only, which is somebody else's name.
+func TestNamesOfSignersAreNotCut(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]string{
+		{"signature", `RSASSA-PSS by "CN=release (not at all)"`, `RSASSA-PSS by "CN=release (not at all)"`},
+		{"signature", `RSASSA-PSS by "CN=x by the key in y"`, `RSASSA-PSS by "CN=x by the key in y"`},
+		{"certificate chain", `"CN=release (not)" by "CN=root"`, `"CN=release (not)" by "CN=root"`},
+		{"signature", "RSASSA-PSS by the key in rsa.pub", "RSASSA-PSS"},
+		{"descriptor digest", "SHA-256:00 (jsonNormalisation/v3)", "SHA-256:00"},
+	} {
+		if got := shortDetail(graph.Step{Object: "signature x", Check: c[0], Verdict: graph.OK, Detail: c[1]}); got != c[2] {
+			t.Errorf("%s: got %s", c[1], got)
+		}
+	}
+}
+
 // A table of checks fits a narrow terminal, and says why something failed or was left out.
 func TestTableOfChecks(t *testing.T) {
 	t.Parallel()

@@ -162,15 +162,16 @@ func (s *session) proof(r transferRequest, find graph.Find, roots []ocm.Version)
 	if err != nil {
 		return nil, err
 	}
+	if err := judges.keysOfVerify(r.verify.trust); err != nil {
+		return nil, err
+	}
 	for _, v := range roots {
 		if err := judges.demand(v.Descriptor().Signatures, r.verify.signatures); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.keysOfVerify(r.verify.trust); err != nil {
-		return nil, err
-	}
-	return &transfer.Proof{VerifyOptions: graph.VerifyOptions{Signatures: r.verify.signatures, Spec: judges.specOf}, Find: find}, nil
+	demand := func(selected []ocm.Signature) error { return judges.demand(selected, nil) } // of what is in the target, too
+	return &transfer.Proof{VerifyOptions: graph.VerifyOptions{Signatures: r.verify.signatures, Spec: judges.specOf, Demand: demand}, Find: find}, nil
 }
 
 // planTable shows what would move, from where to where.

@@ -11,6 +11,8 @@ import (
 
 	"ocm"
 	"ocm/credentials"
+	"ocm/sign/ec"
+	"ocm/sign/rsa"
 )
 
 // trustOptions say which signatures count, and whose.
@@ -22,9 +24,24 @@ type trustOptions struct {
 	issuers    []string
 	specs      []string
 	sigstore   sigstoreTrust
+	empty      func() string // a flag that was given without a value; nil: none was
 }
 
 func (o *trustOptions) AddFlags(fs *pflag.FlagSet) {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.addFlags(own)
+	fs.AddFlagSet(own)
+	o.empty = func() (name string) {
+		own.VisitAll(func(f *pflag.Flag) {
+			if f.Changed && f.Value.String() == "" {
+				name = f.Name
+			}
+		})
+		return name
+	}
+}
+
+func (o *trustOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&o.signatures, "signature", "s", nil, "verify the signature of this `name`; may be repeated (default: all)")
 	fs.StringArrayVarP(&o.publicKeys, "public-key", "k", nil, "`[NAME=]file` with the public key, for signature NAME only or, without a name, for any; also !BASE64 or =TEXT; may be repeated")
 	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with the authorities that certificates in signatures must lead to")
@@ -47,6 +64,11 @@ type trust struct {
 
 func (o *trustOptions) request() (verifyRequest, error) {
 	t := trust{signatures: o.signatures, caCert: o.caCert, tsaCert: o.tsaCert, specs: o.specs, sigstore: o.sigstore}
+	if o.empty != nil {
+		if name := o.empty(); name != "" { // of a variable that is not set: nothing would be demanded
+			return verifyRequest{}, usagef("--%s: it is empty", name)
+		}
+	}
 	var err error
 	if t.publicKeys, err = parseKeyFiles(o.publicKeys); err != nil {
 		return verifyRequest{}, err
@@ -59,6 +81,9 @@ func (o *trustOptions) request() (verifyRequest, error) {
 		if name == "" || scoped && signature == "" {
 			return verifyRequest{}, usagef("--issuer %q: expected a distinguished name, or SIGNATURE:=NAME", s)
 		}
+		if slices.ContainsFunc(t.issuers, func(i keyFile) bool { return i.signature == signature }) {
+			return verifyRequest{}, usagef("--issuer %q: there is another one for the same signatures, and only one would count; write all attributes into one name, as in CN=release,O=acme", s)
+		}
 		t.issuers = append(t.issuers, keyFile{signature, name})
 	}
 	return verifyRequest{trust: t}, o.sigstore.check()
@@ -66,8 +91,9 @@ func (o *trustOptions) request() (verifyRequest, error) {
 
 // keysOfVerify lays the public keys of flags above the configured ones; authorities and names
 // count for both.
-func (s *session) keysOfVerify(t trust) error {
-	k := keySet{}
+func (v *verifiers) keysOfVerify(t trust) error {
+	s, k := v.s, keySet{}
+	v.keys, v.issuers = k, t.issuers
 	for _, f := range t.publicKeys {
 		if _, _, err := k.add(f.signature, "publicKey", f.path, ""); err != nil {
 			return err
@@ -99,8 +125,10 @@ func (s *session) keysOfVerify(t trust) error {
 // verifiers choose the configuration that a signature is judged with: one of its own kind, given by flags, else
 // configured for its name. Others never reach it.
 type verifiers struct {
-	s     *session
-	given []givenSpec
+	s       *session
+	given   []givenSpec
+	keys    keySet    // given by flags
+	issuers []keyFile // names, given by flags
 }
 
 // givenSpec is a configuration that was given by flags.
@@ -166,22 +194,89 @@ func (v *verifiers) specOf(sig ocm.Signature) ocm.Spec {
 			return g.spec
 		}
 	}
-	_, configured, err := v.s.config.Signing(sig.Name)
-	if err != nil || !v.fits(sig.Signature.Algorithm, configured) { // errors were told by verifiers
+	configured, err := v.s.config.Verifiers(sig.Name)
+	if err != nil { // told by verifiers
 		return ocm.Spec{}
 	}
-	return configured
+	// What is configured for signatures of another kind replaces nothing that is demanded of this one.
+	if i := slices.IndexFunc(configured, func(spec ocm.Spec) bool { return v.fits(sig.Signature.Algorithm, spec) }); i >= 0 {
+		return configured[i]
+	}
+	return ocm.Spec{}
 }
 
 // demand fails if something was demanded by flags that none of the signatures of a version would have to meet. Signatures that are
 // missing are told by who verifies.
 func (v *verifiers) demand(all []ocm.Signature, names []string) error {
 	judged := slices.DeleteFunc(slices.Clone(all), func(sig ocm.Signature) bool { return len(names) > 0 && !slices.Contains(names, sig.Name) })
+	if len(judged) == 0 {
+		return nil
+	}
 	for _, g := range v.given {
-		if len(judged) > 0 && !slices.ContainsFunc(judged, func(sig ocm.Signature) bool { return v.fits(sig.Signature.Algorithm, g.spec) }) {
+		if !slices.ContainsFunc(judged, func(sig ocm.Signature) bool { return v.fits(sig.Signature.Algorithm, g.spec) }) {
 			return withHint(fmt.Errorf("%s is for signatures of another kind, none that is verified would have to meet it: %w", g.from, ocm.ErrSignature),
 				"leave it out, or name the signature that it is for by --signature")
 		}
 	}
+	if err := v.demandKeys(judged); err != nil {
+		return err
+	}
+	return v.demandNames(judged)
+}
+
+// demandKeys fails if keys were given, and what is verified would be judged by configured ones only: whoever has one of
+// those could sign in place of who was named. A key for one signature is the only one for it, of whatever kind.
+func (v *verifiers) demandKeys(judged []ocm.Signature) error {
+	used := len(v.keys) == 0
+	for _, sig := range judged {
+		consumer := consumerOf(sig.Signature.Algorithm)
+		_, own := v.keys[keyOwner{consumer, sig.Name}]
+		_, common := v.keys[keyOwner{consumer, ""}]
+		used = used || own || common
+		for owner := range v.keys {
+			if owner.signature == sig.Name && sig.Name != "" && !own {
+				return fmt.Errorf("the public key that was given for signature %q is not for its algorithm %s: %w", sig.Name, sig.Signature.Algorithm, ocm.ErrSignature)
+			}
+		}
+	}
+	if !used {
+		return withHint(fmt.Errorf("none of the signatures that are verified is for the public key that was given: %w", ocm.ErrSignature),
+			"leave out --public-key to verify with configured keys only")
+	}
 	return nil
+}
+
+// demandNames fails if a distinguished name was demanded of signatures that have no certificate of the kind that has one.
+func (v *verifiers) demandNames(judged []ocm.Signature) error {
+	for _, i := range v.issuers {
+		met := i.signature != "" // nothing is demanded of those that are not there
+		for _, sig := range judged {
+			switch named := hasName(sig.Signature.Algorithm); {
+			case i.signature == "" && named:
+				met = true
+			case i.signature == sig.Name && !named:
+				met = false
+			}
+		}
+		if !met {
+			return withHint(fmt.Errorf("--issuer %q: signatures of another kind have no such name, none that is verified would have to meet it: %w", i.path, ocm.ErrSignature),
+				"leave it out; the signer of a keyless signature is demanded by --certificate-identity, that of an OpenPGP signature by --public-key")
+		}
+	}
+	return nil
+}
+
+// consumerOf is the consumer whose key judges signatures of an algorithm.
+func consumerOf(algorithm string) string {
+	if isSigstore(algorithm) {
+		return sigstoreVerifier
+	}
+	identity, _ := identityOf(algorithm)
+	return identity
+}
+
+// hasName reports whether signatures of an algorithm may come with a certificate that has a distinguished name.
+func hasName(algorithm string) bool {
+	consumer := consumerOf(algorithm)
+	return consumer == rsa.IdentityType || consumer == ec.IdentityType
 }

@@ -130,7 +130,7 @@ func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, e
 	if err != nil {
 		return nil, err
 	}
-	if err := s.keysOfVerify(r.trust); err != nil {
+	if err := judges.keysOfVerify(r.trust); err != nil {
 		return nil, err
 	}
 	repo, v, err := s.openVersion(ctx, r.at)

@@ -67,14 +67,24 @@ func alike(list []graph.Step) int {
 
 func shortDetail(c graph.Step) string {
 	if c.Verdict != graph.Failed {
-		detail, _, _ := strings.Cut(c.Detail, " (")          // the algorithm that normalised
-		detail, _, _ = strings.Cut(detail, " by the key in") // who verifies has named it
-		return shortDigests(detail)
+		return shortDigests(withoutKnown(c))
 	}
 	if strings.HasPrefix(c.Object, "signature") {
 		return shortFailure(c)
 	}
 	return shortError(c.Detail)
+}
+
+// withoutKnown cuts what says nothing new. Names of signers are never cut: what is left could be the name of somebody else.
+func withoutKnown(c graph.Step) string {
+	if ofVerifier := strings.HasPrefix(c.Object, "signature ") && c.Check != "descriptor digest"; !ofVerifier {
+		detail, _, _ := strings.Cut(c.Detail, " (") // the algorithm that normalised
+		return detail
+	}
+	if algorithm, by, _ := strings.Cut(c.Detail, " "); strings.HasPrefix(by, "by the key in ") { // who verifies has named it
+		return algorithm
+	}
+	return c.Detail
 }
 
 // shortFailure is a word for what is wrong with a signature.

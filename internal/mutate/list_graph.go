@@ -23,6 +23,7 @@ func inGraph() []mutation {
 		if false {
 			return nil, fmt.Errorf("no signature`, "TestCVE_2026_23992_GHSA_pmwq_pjrm_6p5r_NamesOfSignatures"),
 		m(judge, `if !slices.Contains(names[:i], name) {`, `if i >= 0 {`, "TestCVE_2026_23992_GHSA_pmwq_pjrm_6p5r_NamesOfSignatures"),
+		m(verify, `err == nil && v.o.Demand != nil {`, `false && v.o.Demand != nil {`, "TestSignaturesAreThoseThatAreWanted"),
 		// match
 		m(verify, `err := v.root.matches(sig.Digest)`, `err := error(nil)`, "TestAttacksOnASignedVersion/resource added"),
 		m(verify, `		out.all = false

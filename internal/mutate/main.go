@@ -34,7 +34,7 @@ type mutation struct {
 
 // lists are all mutations.
 func lists() []mutation {
-	return slices.Concat(inGraph(), inNormalise(), inDescriptor(), inOCI(), inRSA(), inPGP())
+	return slices.Concat(inGraph(), inNormalise(), inDescriptor(), inOCI(), inRSA(), inPGP(), inTrust())
 }
 
 func main() {
