@@ -196,35 +196,6 @@ func (k keySet) add(signature, property, path, consumer string) (text, algorithm
 	return text, algorithm, nil
 }
 
-// chosen lays the keys above others. A signature that a key was named for is judged by that key alone: a signature
-// is only a copy under another name, so that one of another kind must not be good by a key that is meant for the rest.
-func (k keySet) chosen(rest ocm.Credentials) ocm.Credentials {
-	named, nameless := keySet{}, keySet{}
-	c := chosenKeys{names: map[string]bool{}}
-	for owner, secret := range k {
-		if owner.signature == "" {
-			nameless[owner] = secret
-			continue
-		}
-		named[owner] = secret
-		c.names[owner.signature] = true
-	}
-	c.named, c.rest = named.credentials(), credentials.Overlay(nameless.credentials(), rest)
-	return c
-}
-
-type chosenKeys struct {
-	names       map[string]bool
-	named, rest ocm.Credentials
-}
-
-func (c chosenKeys) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
-	if c.names[id["signature"]] {
-		return c.named.Resolve(ctx, id)
-	}
-	return c.rest.Resolve(ctx, id)
-}
-
 // checkKey finds a key early that cannot be what it was given for. An OpenPGP key that is
 // private has the public one in it.
 func checkKey(where, property, text string) error {

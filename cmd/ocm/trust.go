@@ -99,7 +99,7 @@ func (v *verifiers) keysOfVerify(t trust) error {
 			return err
 		}
 	}
-	s.keys.Credentials = k.chosen(s.keys.Credentials)
+	s.keys.Credentials = credentials.Overlay(k.credentials(), s.keys.Credentials)
 	if err := s.authorities(t.caCert, t.tsaCert); err != nil {
 		return err
 	}

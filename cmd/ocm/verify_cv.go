@@ -41,8 +41,8 @@ const verifyExample = `  ocm verify cv ./archive//acme.org/app:1.0.0 --public-ke
   # two who sign, each with a key of their own
   ocm verify cv ./archive//acme.org/app:1.0.0 --signature release --signature audit --public-key release=rsa.pub --public-key audit=audit.pub
 
-  # a certificate chain, and a timestamp
-  ocm verify cv ./archive//acme.org/app:1.0.0 --ca-cert root.pem --issuer "CN=release,O=acme" --tsa-cert tsa.pem
+  # a certificate chain (--tsa-cert too, if there is a timestamp)
+  ocm verify cv ./archive//acme.org/app:1.0.0 --ca-cert root.pem --issuer CN=release,O=acme
 
   # only the signature, without reading content
   ocm verify cv ./archive//acme.org/app:1.0.0 --public-key rsa.pub --shallow`
