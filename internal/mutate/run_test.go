@@ -4,10 +4,8 @@ package main
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 )
 
@@ -104,9 +102,9 @@ func TestListsHaveNothingTwice(t *testing.T) {
 		m.test = ""
 		seen[m]++
 	}
-	for _, m := range slices.Collect(maps.Keys(seen)) {
-		if seen[m] > 1 {
-			t.Errorf("%s: %q is there %d times", m.file, m.find, seen[m])
+	for m, times := range seen {
+		if times > 1 {
+			t.Errorf("%s: %q is there %d times", m.file, m.find, times)
 		}
 		if m.find == m.replace || m.find == "" {
 			t.Errorf("%s: %q changes nothing", m.file, m.find)
