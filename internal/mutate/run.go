@@ -14,6 +14,14 @@ import (
 	"strings"
 )
 
+// What may become of a mutation but that the test notices.
+var (
+	errSurvived = errors.New("NOT NOTICED")
+	errText     = errors.New("the text is not in the file exactly once")
+	errBuild    = errors.New("the mutation does not build")
+	errOdd      = errors.New("the test did not run")
+)
+
 // workshop is where mutated files are made.
 type workshop struct {
 	ctx        context.Context
@@ -44,7 +52,11 @@ func (w *workshop) baseline(list []mutation) error {
 			t, _, _ := strings.Cut(name, "/")
 			top = append(top, regexp.QuoteMeta(t))
 		}
-		out, err := w.goTest(pkg, "^("+strings.Join(top, "|")+")$", "-v")
+		binary := filepath.Join(w.temp, "baseline.test")
+		if err := w.build(pkg, binary); err != nil {
+			return fmt.Errorf("%s without a mutation: %w", pkg, err)
+		}
+		out, err := w.test(pkg, binary, "^("+strings.Join(top, "|")+")$")
 		if err != nil {
 			return fmt.Errorf("%s without a mutation: %w\n%s", pkg, err, out)
 		}
@@ -57,45 +69,75 @@ func (w *workshop) baseline(list []mutation) error {
 	return nil
 }
 
-// apply returns nil if the test fails.
+// apply returns nil if the test fails. A mutation that does not build, or that makes another test
+// fail, proves nothing.
 func (w *workshop) apply(i int, m mutation) error {
-	path := filepath.Join(w.root, m.file)
-	src, err := os.ReadFile(path)
+	dir := filepath.Join(w.temp, fmt.Sprint(i))
+	defer os.RemoveAll(dir)
+	overlay, err := w.overlay(dir, m)
 	if err != nil {
 		return err
 	}
-	if n := strings.Count(string(src), m.find); n != 1 {
-		return fmt.Errorf("this text is in the file %d times, expected is once", n)
+	binary := filepath.Join(dir, "mutated.test")
+	err = w.build(m.pkg, binary, "-overlay", overlay)
+	if w.ctx.Err() != nil {
+		return w.ctx.Err()
 	}
-	mutated := filepath.Join(w.temp, fmt.Sprintf("%d.go", i))
-	overlay := filepath.Join(w.temp, fmt.Sprintf("%d.json", i))
-	doc, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutated}})
 	if err != nil {
-		return err
-	}
-	if err := errors.Join(os.WriteFile(mutated, []byte(strings.Replace(string(src), m.find, m.replace, 1)), 0o600), os.WriteFile(overlay, doc, 0o600)); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errBuild, err)
 	}
 	var parts []string
 	for part := range strings.SplitSeq(spelled(m.test), "/") {
 		parts = append(parts, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	out, err := w.goTest(m.pkg, strings.Join(parts, "/"), "-overlay", overlay)
+	out, err := w.test(m.pkg, binary, strings.Join(parts, "/"))
 	switch {
 	case w.ctx.Err() != nil:
 		return w.ctx.Err()
 	case err == nil:
-		return fmt.Errorf("NOT NOTICED by %s in %s", m.test, m.pkg)
+		return fmt.Errorf("%w by %s in %s", errSurvived, m.test, m.pkg)
 	case !strings.Contains(out, "--- FAIL: "+spelled(m.test)+" (") && !strings.Contains(out, "\npanic: "):
-		return fmt.Errorf("the test did not run: %w\n%s", err, out)
+		return fmt.Errorf("%w: %w\n%s", errOdd, err, out)
 	}
 	return nil
 }
 
-func (w *workshop) goTest(pkg, pattern string, more ...string) (string, error) {
-	args := append([]string{"test", "-vet=off", "-ldflags=-s -w", "-timeout=300s", "-run", pattern}, more...)
+// overlay writes the mutated file, and what tells the compiler to take it for the real one.
+func (w *workshop) overlay(dir string, m mutation) (string, error) {
+	path := filepath.Join(w.root, m.file)
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(src), m.find); n != 1 {
+		return "", fmt.Errorf("%w: %d times", errText, n)
+	}
+	mutated, overlay := filepath.Join(dir, "mutated.go"), filepath.Join(dir, "overlay.json")
+	doc, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutated}})
+	if err != nil {
+		return "", err
+	}
+	return overlay, errors.Join(os.MkdirAll(dir, 0o700),
+		os.WriteFile(mutated, []byte(strings.Replace(string(src), m.find, m.replace, 1)), 0o600),
+		os.WriteFile(overlay, doc, 0o600))
+}
+
+// build makes the test binary of a package. It is a step of its own, so that nobody takes an error of the
+// compiler for a test that fails.
+func (w *workshop) build(pkg, binary string, more ...string) error {
+	args := append([]string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", binary}, more...)
 	cmd := exec.CommandContext(w.ctx, "go", append(args, "./"+pkg)...)
 	cmd.Dir = w.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go test -c: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// test runs tests of a binary where go test would, in the folder of the package.
+func (w *workshop) test(pkg, binary, pattern string) (string, error) {
+	cmd := exec.CommandContext(w.ctx, binary, "-test.v", "-test.timeout=300s", "-test.run", pattern)
+	cmd.Dir = filepath.Join(w.root, pkg)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

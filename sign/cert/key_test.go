@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -123,5 +124,17 @@ func TestLimits(t *testing.T) {
 	}
 	if _, err := parseName(strings.Repeat("x", maxNameSize+1)); !errors.Is(err, ocm.ErrLimit) {
 		t.Errorf("a name that is too long: %v", err)
+	}
+}
+
+// A public key may be so long that one verification takes minutes, whoever configured it.
+func TestRSAKeysThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	for bits, good := range map[uint]bool{MinRSABits - 1: false, MinRSABits: true, MaxRSABits: true, MaxRSABits + 1: false} {
+		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		key := &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
+		if err := checkKey(key, RSA, "key"); (err == nil) != good || err != nil && !errors.Is(err, ocm.ErrInvalid) {
+			t.Errorf("%d bits, expected good: %v, found %v", bits, good, err)
+		}
 	}
 }

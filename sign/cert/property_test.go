@@ -66,3 +66,25 @@ func TestProperties(t *testing.T) {
 		}
 	}
 }
+
+// A signer's private key says whose signatures are good only where nothing else does: beside anchors or
+// certificates it would be one more way to pass.
+func TestPrivateKeyCountsOnlyAlone(t *testing.T) {
+	t.Parallel()
+	chain, err := os.ReadFile("testdata/chain.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, public := newEC(t, elliptic.P256()), newEC(t, elliptic.P256())
+	for name, s := range map[string]ocm.Secret{
+		"anchors":      {"caCertPEM": string(chain)},
+		"certificates": {"publicKeyPEM": string(chain)},
+		"public key":   {"publicKeyPEM": pkixPEM(t, public.Public())},
+	} {
+		s["privateKeyPEM"] = pkcs8(t, private)
+		trust, err := LoadTrust(s, P256)
+		if err != nil || equal(private.Public(), trust.public) {
+			t.Errorf("beside %s, the private key counts too: %v", name, err)
+		}
+	}
+}

@@ -323,6 +323,29 @@ func TestServicesThatLie(t *testing.T) {
 	}
 }
 
+// A signer who knows a trusted root gets no signature that this root would not bear out.
+func TestNewSignatureIsJudgedByTheRoot(t *testing.T) {
+	t.Parallel()
+	s, other := newServices(t), newLab(t)
+	token := newToken(t)
+	for what, c := range map[string]struct {
+		change func(p *rootParts)
+		check  string
+	}{
+		"the same":          {func(*rootParts) {}, ""},
+		"another authority": {func(p *rootParts) { p.cas = other.parts(t).cas }, ocm.FoundChain},
+		"another log":       {func(p *rootParts) { p.logs = other.parts(t).logs }, ocm.FoundLog},
+	} {
+		p := s.parts(t)
+		c.change(&p)
+		v, err := trySign(t, secrets{signer: ocm.Secret{"token": token}, verifier: ocm.Secret{"trustedRootJSON": trustedRoot(t, p)}}, s.config(), sigstore.Handler{})
+		failed := (*ocm.CheckError)(nil)
+		if errors.As(err, &failed) != (c.check != "") || failed != nil && failed.Check != c.check || (v.Value == "") != (c.check != "") {
+			t.Errorf("%s: expected a failure of %q, found %v", what, c.check, err)
+		}
+	}
+}
+
 // replayed dates the right signature, but does not answer this question.
 func replayed(t testing.TB) func(*services, http.ResponseWriter, *http.Request) {
 	return func(s *services, w http.ResponseWriter, r *http.Request) {

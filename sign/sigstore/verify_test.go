@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -207,6 +208,60 @@ func TestLogOfTheRoot(t *testing.T) {
 	if _, err := verify(t, l.trust(t), m.value(t), c); err != nil {
 		t.Error(err)
 	}
+}
+
+// A log of the root whose promise is forged is passed over where another log has the signature, and is not
+// among those that are said to have it.
+func TestCVE202236056_second_log_with_a_forged_promise(t *testing.T) {
+	t.Parallel()
+	l, second := newLab(t), newLab(t)
+	m := l.make(t, artifactOf(t, digest), nil)
+	p := l.parts(t)
+	p.logs = append(p.logs, second.log(t))
+	trust := secrets{verifier: ocm.Secret{"trustedRootJSON": trustedRoot(t, p)}}
+	signed := m.GetMessageSignature()
+	e := second.entry(t, &pem.Block{Type: "CERTIFICATE", Bytes: m.leaf.Raw}, signed.MessageDigest.Digest, signed.Signature, time.Now())
+	m.VerificationMaterial.TlogEntries = append(m.VerificationMaterial.TlogEntries, e)
+	logs := func() (n int) {
+		found, err := verify(t, trust, m.value(t), expectAlice())
+		if err != nil {
+			t.Error(err)
+		}
+		for _, f := range found {
+			if f.Check == ocm.FoundLog {
+				n++
+			}
+		}
+		return n
+	}
+	if n := logs(); n != 2 {
+		t.Errorf("two good entries: %d are told of", n)
+	}
+	e.InclusionPromise = m.VerificationMaterial.TlogEntries[0].InclusionPromise
+	if n := logs(); n != 1 {
+		t.Errorf("one good entry and a forged one: %d are told of", n)
+	}
+}
+
+// The hash belongs to the key: one that is weaker than the key was once accepted for the sake of old signatures.
+func TestHashThatDoesNotBelongToTheKey(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	m := l.make(t, artifactOf(t, digest), nil)
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, v := m.GetMessageSignature(), m.VerificationMaterial
+	if signed.Signature, err = ecdsa.SignASN1(rand.Reader, key, signed.MessageDigest.Digest); err != nil {
+		t.Fatal(err)
+	}
+	leaf := l.leaf(t, &key.PublicKey, nil)
+	v.GetCertificate().RawBytes = leaf.Raw
+	v.TlogEntries[0] = l.entry(t, &pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}, signed.MessageDigest.Digest, signed.Signature, time.Now())
+	v.TimestampVerificationData.Rfc3161Timestamps[0] = l.stamp(t, signed.Signature)
+	_, err = verify(t, l.trust(t), m.value(t), expectAlice())
+	wantCheck(t, err, ocm.FoundValue, "")
 }
 
 // CVE-2026-24122: an intermediate that had expired before the signature was made.
@@ -742,17 +797,24 @@ func TestNoTrustedRoot(t *testing.T) {
 	}
 }
 
-// A configuration of another kind, or with numbers that nobody can meet.
+// A configuration of another kind, with numbers that nobody can meet, or that demands and forbids logs.
 func TestVerificationConfig(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	v := l.make(t, artifactOf(t, digest), nil).value(t)
-	for _, c := range []sigstore.VerificationConfig{
-		{Type: "RSASigningConfiguration"}, {Type: "SigstoreVerificationConfiguration/v1alpha1", LogThreshold: -1}, {LogThreshold: sigstore.MaxEntries + 1},
-		{TimestampThreshold: -1}, {PrivateInfrastructure: true, LogThreshold: 1},
+	for text, change := range map[string]func(c *sigstore.VerificationConfig){
+		"":                              func(*sigstore.VerificationConfig) {},
+		"not one for verifying":         func(c *sigstore.VerificationConfig) { c.Type = "RSASigningConfiguration" },
+		"transparencyLogThreshold -1":   func(c *sigstore.VerificationConfig) { c.LogThreshold = -1 },
+		"transparencyLogThreshold 17":   func(c *sigstore.VerificationConfig) { c.LogThreshold = sigstore.MaxEntries + 1 },
+		"timestampThreshold -1":         func(c *sigstore.VerificationConfig) { c.TimestampThreshold = -1 },
+		"timestampThreshold 17":         func(c *sigstore.VerificationConfig) { c.TimestampThreshold = sigstore.MaxEntries + 1 },
+		"transparencyLogThreshold dema": func(c *sigstore.VerificationConfig) { c.PrivateInfrastructure, c.LogThreshold = true, 1 },
 	} {
-		if _, err := verify(t, l.trust(t), v, c); err == nil {
-			t.Errorf("%+v: accepted", c)
+		c := expectAlice()
+		change(&c)
+		if _, err := verify(t, l.trust(t), v, c); (err == nil) != (text == "") || err != nil && !strings.Contains(err.Error(), text) {
+			t.Errorf("%+v: expected %q, found %v", c, text, err)
 		}
 	}
 }
