@@ -471,8 +471,13 @@ func TestAttach(t *testing.T) {
 	if _, err := attach("odd", sig, graph.SignOptions{}); !errors.Is(err, ocm.ErrExists) {
 		t.Errorf("twice: %v", err)
 	}
-	// Without a key it is taken by its digest, unless it has to be judged.
+	// Without a key it is taken by its digest, unless it has to be judged, or there is nothing that could be.
 	l.env.Credentials = nil
+	empty := sig
+	empty.Signature.Value = ""
+	if _, err := attach("odd", empty, graph.SignOptions{Force: true}); !errors.Is(err, ocm.ErrInvalid) {
+		t.Errorf("without a value: %v", err)
+	}
 	if _, err := attach("odd", sig, graph.SignOptions{Force: true, Check: true}); !errors.Is(err, ocm.ErrSignature) {
 		t.Errorf("nobody can judge it: %v", err)
 	}
