@@ -191,6 +191,37 @@ func TestSignRecursivelyBreaksNothing(t *testing.T) {
 	}
 }
 
+// Nobody could verify a signature over a version below which a digest is missing.
+func TestSignDemandsTheDigestsBelow(t *testing.T) {
+	undigested := func(d *ocm.Descriptor) { d.Component.Resources[1].Digest = nil }
+	onTop := func(ref ocm.Reference) func(d *ocm.Descriptor) {
+		return func(d *ocm.Descriptor) { d.Component.References = []ocm.Reference{ref} }
+	}
+	for want, below := range map[string]func(l *lab){
+		"below:1.0.0: resource two": func(l *lab) { l.put("below", undigested) },
+		"below:1.0.0: reference leaf": func(l *lab) {
+			ref := l.reference("leaf")
+			ref.Digest = nil
+			l.put("below", onTop(ref))
+		},
+		"deep:1.0.0: resource two": func(l *lab) {
+			l.put("deep", undigested)
+			l.put("below", onTop(l.reference("deep")))
+		},
+	} {
+		l := newLab(t)
+		below(l)
+		l.put("new", onTop(l.reference("below")))
+		_, err := graph.Sign(t.Context(), l.kit, l.env, l.repo.Open, l.repo, l.name("new"), "1.0.0", graph.SignOptions{})
+		if !errors.Is(err, ocm.ErrDigest) || !strings.Contains(err.Error(), want+" has no digest") {
+			t.Errorf("%s: %v", want, err)
+		}
+		if len(l.open("new").Descriptor().Signatures) > 0 {
+			t.Errorf("%s: it was signed", want)
+		}
+	}
+}
+
 // The digest of a reference is kept, unless the version that it leads to gets digests itself.
 func TestSignRecursivelyRenewsReferences(t *testing.T) {
 	l := newLab(t)
