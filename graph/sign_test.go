@@ -191,6 +191,25 @@ func TestSignRecursivelyBreaksNothing(t *testing.T) {
 	}
 }
 
+// An artifact in a registry is compared with its digest too, and the tag may lead elsewhere by now.
+func TestSignComparesArtifactsElsewhere(t *testing.T) {
+	l, elsewhere := newLab(t), newLab(t)
+	url := registry(t, nil)
+	elsewhere.repo = openRegistry(t, l.env, url)
+	elsewhere.put("image", func(*ocm.Descriptor) {})
+	for short, value := range map[string]string{"same": elsewhere.open("image").Manifest().Digest.Encoded(), "moved": strings.Repeat("0", 64)} {
+		l.put(short, func(d *ocm.Descriptor) {
+			d.Component.Resources[0].Access = ocm.Spec{Type: "ociArtifact",
+				Raw: ocm.RawJSON(`{"type":"ociArtifact","imageReference":"` + url + `/acme/component-descriptors/acme.org/image:1.0.0"}`)}
+			d.Component.Resources[0].Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: "ociArtifactDigest/v1", Value: value}
+		})
+		_, err := graph.Sign(t.Context(), l.kit, l.env, l.repo.Open, l.repo, l.name(short), "1.0.0", graph.SignOptions{})
+		if (err == nil) != (short == "same") || err != nil && !errors.Is(err, ocm.ErrDigest) {
+			t.Errorf("%s: %v", short, err)
+		}
+	}
+}
+
 // Nobody could verify a signature over a version below which a digest is missing.
 func TestSignDemandsTheDigestsBelow(t *testing.T) {
 	undigested := func(d *ocm.Descriptor) { d.Component.Resources[1].Digest = nil }
