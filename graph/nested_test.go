@@ -97,6 +97,20 @@ func TestNestedDigestsThatProveNothing(t *testing.T) {
 					ocm.NestedResourceDigest{Name: "two", Version: "1.0.0", Digest: *d.Component.Resources[0].Digest})
 			})
 		}, ocm.ErrDigest, "nested digests of acme.org/leaf:1.0.0: resource two"},
+		"resource digest with another hash": {func(l *lab) {
+			l.tamper("root", func(d *ocm.Descriptor) {
+				other := *l.open("leaf").Descriptor().Component.Resources[1].Digest
+				other.HashAlgorithm = ocm.SHA512
+				d.NestedDigests[0].ResourceDigests = append(d.NestedDigests[0].ResourceDigests, ocm.NestedResourceDigest{Name: "two", Version: "1.0.0", Digest: other})
+			})
+		}, ocm.ErrDigest, "nested digests of acme.org/leaf:1.0.0: resource two"},
+		"resource digest with another normalisation": {func(l *lab) {
+			l.tamper("root", func(d *ocm.Descriptor) {
+				other := *l.open("leaf").Descriptor().Component.Resources[1].Digest
+				other.NormalisationAlgorithm = "ociArtifactDigest/v1"
+				d.NestedDigests[0].ResourceDigests = append(d.NestedDigests[0].ResourceDigests, ocm.NestedResourceDigest{Name: "two", Version: "1.0.0", Digest: other})
+			})
+		}, ocm.ErrDigest, "nested digests of acme.org/leaf:1.0.0: resource two"},
 		"resource digest for none": {func(l *lab) {
 			l.tamper("root", func(d *ocm.Descriptor) {
 				d.NestedDigests[1].ResourceDigests = []ocm.NestedResourceDigest{{Name: "three", Version: "1.0.0", Digest: *d.Component.Resources[0].Digest}}

@@ -191,6 +191,56 @@ func TestSignRecursivelyBreaksNothing(t *testing.T) {
 	}
 }
 
+// An artifact in a registry is compared with its digest too, and the tag may lead elsewhere by now.
+func TestSignComparesArtifactsElsewhere(t *testing.T) {
+	l, elsewhere := newLab(t), newLab(t)
+	url := registry(t, nil)
+	elsewhere.repo = openRegistry(t, l.env, url)
+	elsewhere.put("image", func(*ocm.Descriptor) {})
+	for short, value := range map[string]string{"same": elsewhere.open("image").Manifest().Digest.Encoded(), "moved": strings.Repeat("0", 64)} {
+		l.put(short, func(d *ocm.Descriptor) {
+			d.Component.Resources[0].Access = ocm.Spec{Type: "ociArtifact",
+				Raw: ocm.RawJSON(`{"type":"ociArtifact","imageReference":"` + url + `/acme/component-descriptors/acme.org/image:1.0.0"}`)}
+			d.Component.Resources[0].Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: "ociArtifactDigest/v1", Value: value}
+		})
+		_, err := graph.Sign(t.Context(), l.kit, l.env, l.repo.Open, l.repo, l.name(short), "1.0.0", graph.SignOptions{})
+		if (err == nil) != (short == "same") || err != nil && !errors.Is(err, ocm.ErrDigest) {
+			t.Errorf("%s: %v", short, err)
+		}
+	}
+}
+
+// Nobody could verify a signature over a version below which a digest is missing.
+func TestSignDemandsTheDigestsBelow(t *testing.T) {
+	undigested := func(d *ocm.Descriptor) { d.Component.Resources[1].Digest = nil }
+	onTop := func(ref ocm.Reference) func(d *ocm.Descriptor) {
+		return func(d *ocm.Descriptor) { d.Component.References = []ocm.Reference{ref} }
+	}
+	for want, below := range map[string]func(l *lab){
+		"below:1.0.0: resource two": func(l *lab) { l.put("below", undigested) },
+		"below:1.0.0: reference leaf": func(l *lab) {
+			ref := l.reference("leaf")
+			ref.Digest = nil
+			l.put("below", onTop(ref))
+		},
+		"deep:1.0.0: resource two": func(l *lab) {
+			l.put("deep", undigested)
+			l.put("below", onTop(l.reference("deep")))
+		},
+	} {
+		l := newLab(t)
+		below(l)
+		l.put("new", onTop(l.reference("below")))
+		_, err := graph.Sign(t.Context(), l.kit, l.env, l.repo.Open, l.repo, l.name("new"), "1.0.0", graph.SignOptions{})
+		if !errors.Is(err, ocm.ErrDigest) || !strings.Contains(err.Error(), want+" has no digest") {
+			t.Errorf("%s: %v", want, err)
+		}
+		if len(l.open("new").Descriptor().Signatures) > 0 {
+			t.Errorf("%s: it was signed", want)
+		}
+	}
+}
+
 // The digest of a reference is kept, unless the version that it leads to gets digests itself.
 func TestSignRecursivelyRenewsReferences(t *testing.T) {
 	l := newLab(t)
@@ -467,8 +517,13 @@ func TestAttach(t *testing.T) {
 	if _, err := attach("odd", sig, graph.SignOptions{}); !errors.Is(err, ocm.ErrExists) {
 		t.Errorf("twice: %v", err)
 	}
-	// Without a key it is taken by its digest, unless it has to be judged.
+	// Without a key it is taken by its digest, unless it has to be judged, or there is nothing that could be.
 	l.env.Credentials = nil
+	empty := sig
+	empty.Signature.Value = ""
+	if _, err := attach("odd", empty, graph.SignOptions{Force: true}); !errors.Is(err, ocm.ErrInvalid) {
+		t.Errorf("without a value: %v", err)
+	}
 	if _, err := attach("odd", sig, graph.SignOptions{Force: true, Check: true}); !errors.Is(err, ocm.ErrSignature) {
 		t.Errorf("nobody can judge it: %v", err)
 	}

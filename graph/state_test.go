@@ -425,12 +425,40 @@ func TestNothingIsReadUnlessAllSignaturesAreGood(t *testing.T) {
 	}
 }
 
-// So is one reference that is not covered.
+// So is one reference, anywhere, and all else that the contents rest on.
 func TestUncoveredReferencesStopTheRest(t *testing.T) {
-	l := lenient(t, func(_ *lab, d *ocm.Descriptor) { d.Component.References[0].Digest = nil })
-	v := &counting{Version: l.open("root")}
-	rep, err := graph.Verify(t.Context(), l.kit, l.env, l.repo.Open, v, graph.VerifyOptions{})
-	if err != nil || rep.Err() == nil || v.asked > 0 || len(stepsOf(rep, graph.Skipped)) != 2 {
-		t.Errorf("asked %d times, %v, %+v", v.asked, err, rep)
+	uncovered := ocm.Reference{Element: ocm.Element{Name: "more", Version: "1"}, ComponentName: "acme.org/more"}
+	unpinned := func(l *lab) graph.Find {
+		leaf := l.open("leaf")
+		return func(context.Context, string, string) (ocm.Version, error) {
+			return &disguised{leaf, ociv1.Descriptor{}, leaf.Descriptor()}, nil
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(l *lab, d *ocm.Descriptor)
+		find   func(l *lab) graph.Find
+	}{
+		"of the root": {change: func(_ *lab, d *ocm.Descriptor) { d.Component.References[0].Digest = nil }},
+		"of a referenced version": {change: func(l *lab, d *ocm.Descriptor) {
+			l.tamper("leaf", func(d *ocm.Descriptor) { d.Component.References = []ocm.Reference{uncovered} })
+			d.Component.References[0] = l.reference("leaf")
+		}},
+		"nested digests": {change: func(_ *lab, d *ocm.Descriptor) {
+			d.NestedDigests = []ocm.NestedDigest{{Name: "acme.org/more", Version: "1"}}
+		}},
+		"version that is not pinned": {func(*lab, *ocm.Descriptor) {}, unpinned},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lenient(t, c.change)
+			find := graph.Find(l.repo.Open)
+			if c.find != nil {
+				find = c.find(l)
+			}
+			v := &counting{Version: l.open("root")}
+			rep, err := graph.Verify(t.Context(), l.kit, l.env, find, v, graph.VerifyOptions{})
+			if err != nil || rep.Err() == nil || v.asked > 0 || len(stepsOf(rep, graph.Skipped)) < 2 {
+				t.Errorf("asked %d times, %v, %+v", v.asked, err, rep)
+			}
+		})
 	}
 }

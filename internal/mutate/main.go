@@ -32,9 +32,15 @@ type mutation struct {
 	test    string // its name; subtests as they stand in the source, after a slash
 }
 
+// in makes mutations of a file whose tests are in a package.
+func in(file, pkg string) func(find, replace, test string) mutation {
+	return func(find, replace, test string) mutation { return mutation{file, find, replace, pkg, test} }
+}
+
 // lists are all mutations.
 func lists() []mutation {
-	return slices.Concat(inGraph(), inNormalise(), inDescriptor(), inOCI(), inRSA(), inPGP(), inTrust())
+	return slices.Concat(inGraph(), inVerification(), inSigning(), inNormalise(), inDescriptor(), inOCI(),
+		inCert(), inOpenPGP(), inTimestamps(), inSigstoreRoom(), inSigningServer(), inTrust())
 }
 
 func main() {
