@@ -2,8 +2,8 @@
 
 package main
 
-// inTrust are the checks that what was demanded by flags and configuration is what verifies.
-func inTrust() []mutation {
+// inDemands are the checks that what was demanded by flags and configuration is what verifies.
+func inDemands() []mutation {
 	const trust, keys, print = "cmd/ocm/trust.go", "cmd/ocm/keys.go", "cmd/ocm/verify_print.go"
 	m := func(file, find, replace, test string) mutation { return mutation{file, find, replace, "cmd/ocm", test} }
 	return []mutation{
