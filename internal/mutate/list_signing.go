@@ -84,10 +84,10 @@ func inStore() []mutation {
 	return []mutation{
 		m(`	if !same {
 		return false, fmt`, `	if false {
-		return false, fmt`, "TestVersionChangesWhileItIsSigned"),
-		m(`there = sameSignature(other, t.sig)`, `there = true`, "TestVersionChangesWhileItIsSigned"),
-		m(`a.Name == b.Name && a.Digest.Value == b.Digest.Value && a.Signature.Value == b.Signature.Value`, `a.Name == b.Name`, "TestVersionChangesWhileItIsSigned"),
+		return false, fmt`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
+		m(`there = sameSignature(other, t.sig)`, `there = true`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
+		m(`a.Name == b.Name && a.Digest.Value == b.Digest.Value && a.Signature.Value == b.Signature.Value`, `a.Name == b.Name`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
 		m(`t.desc.Signatures = now, found.Clone().Signatures`, `t.desc.Signatures = now, t.desc.Signatures`, "TestSignatureThatIsOverwrittenComesBack"),
-		m(`return bytes.Equal(raw[0], raw[1]), nil`, `return raw[0] != nil && bytes.Equal(nil, nil), nil`, "TestVersionChangesWhileItIsSigned"),
+		m(`return bytes.Equal(raw[0], raw[1]), nil`, `return raw[0] != nil && bytes.Equal(nil, nil), nil`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
 	}
 }

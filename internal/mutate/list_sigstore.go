@@ -15,18 +15,18 @@ func inBundle() []mutation {
 	return []mutation{
 		m(`v.MediaType != MediaType || v.Algorithm != Algorithm && v.Algorithm != LegacyAlgorithm`, `v.MediaType != MediaType`, "TestMediaTypes"),
 		m(`v.MediaType != MediaType || v.Algorithm != Algorithm && v.Algorithm != LegacyAlgorithm`, `v.Algorithm != Algorithm && v.Algorithm != LegacyAlgorithm`, "TestMediaTypes"),
-		m(`; len(text) > limit {`, `; limit < 0 {`, "TestCVE202639395"),
-		m(`if err := checkShape(pb); err != nil {`, `if err := checkShape(pb); false {`, "TestCVE202235929"),
+		m(`; len(text) > limit {`, `; limit < 0 {`, "TestCVE_2026_39395"),
+		m(`if err := checkShape(pb); err != nil {`, `if err := checkShape(pb); false {`, "TestCVE_2022_35929"),
 		m(`; t != MediaType && t != "application/vnd.dev.sigstore.bundle+json;version=0.3" {`, `; t == "" {`, "TestMediaTypes"),
-		m(`if pb.GetDsseEnvelope() != nil {`, `if false {`, "TestCVE202235929"),
-		m(`; n > MaxEntries {`, `; n < 0 {`, "TestCVE202445395"),
-		m(`if !bytes.Equal(e.Signature(), m.GetSignature()) {`, `if false {`, "TestCVE202622703"),
-		m(`if !s.madeWith(e.PublicKey(), key) {`, `if false {`, "TestCVE202622703"),
-		m(`return ok && c.Equal(s.certificate)`, `return ok && c != nil`, "TestCVE202622703"),
+		m(`if pb.GetDsseEnvelope() != nil {`, `if false {`, "TestCVE_2022_35929"),
+		m(`; n > MaxEntries {`, `; n < 0 {`, "TestCVE_2024_45395"),
+		m(`if !bytes.Equal(e.Signature(), m.GetSignature()) {`, `if false {`, "TestCVE_2026_22703"),
+		m(`if !s.madeWith(e.PublicKey(), key) {`, `if false {`, "TestCVE_2026_22703"),
+		m(`return ok && c.Equal(s.certificate)`, `return ok && c != nil`, "TestCVE_2026_22703"),
 		m(`return ok && k.Equal(key)`, `return ok && k != nil`, "TestKeySwapped"),
 		m(`func (signed) Version() (string, error) { return "", nil }`, `func (s signed) Version() (string, error) { return s.Bundle.Version() }`, "TestHashThatDoesNotBelongToTheKey"),
 		m(`if len(t.GetSignedTimestamp()) == 0 {`, `if t == nil {`, "TestMediaTypes"),
-		m(`!ok || !bytes.Equal(digest, m.GetMessageDigest().GetDigest())`, `!ok || digest == nil`, "TestCVE202622703"),
+		m(`!ok || !bytes.Equal(digest, m.GetMessageDigest().GetDigest())`, `!ok || digest == nil`, "TestCVE_2026_22703"),
 	}
 }
 
@@ -41,21 +41,21 @@ func inSigstore() []mutation {
 		m(`return verify.WithCertificateIdentity(id), nil`, `_ = id
 	return verify.WithoutIdentitiesUnsafe(), nil`, "TestExpressionMatchesTheWhole"),
 		m(`if err := oneName(b); err != nil {`, `if err := oneName(b); false {`, "TestCertificateForTwoNames"),
-		m(`if err := b.checkEntries(t.key); err != nil {`, `if err := b.checkEntries(t.key); false {`, "TestCVE202622703"),
+		m(`if err := b.checkEntries(t.key); err != nil {`, `if err := b.checkEntries(t.key); false {`, "TestCVE_2026_22703"),
 		m(`	if !c.PrivateInfrastructure {
 		options`, `	if false {
-		options`, "TestCVE202223649"),
-		m(`max(1, c.LogThreshold)`, `1`, "TestCVE202649834"),
+		options`, "TestCVE_2022_23649"),
+		m(`max(1, c.LogThreshold)`, `1`, "TestCVE_2026_49834"),
 		m(`if b.certificate != nil && len(t.CTLogs()) > 0 {`, `if false {`, "TestCertificateLog"),
 		m(`verify.WithSignedCertificateTimestamps(1)`, `verify.WithSignedCertificateTimestamps(0)`, "TestCertificateLog"),
-		m(`case c.TimestampThreshold > 0:`, `case false:`, "TestCVE202639395"),
-		m(`case b.certificate != nil || t.limited:`, `case t.limited:`, "TestCVE202639984"),
-		m(`case b.certificate != nil || t.limited:`, `case b.certificate != nil:`, "TestCVE202654787"),
-		m(`ok && b.isIn(e, t)`, `ok`, "TestCVE202236056_second_log_with_a_forged_promise"),
+		m(`case c.TimestampThreshold > 0:`, `case false:`, "TestCVE_2026_39395"),
+		m(`case b.certificate != nil || t.limited:`, `case t.limited:`, "TestCVE_2026_39984"),
+		m(`case b.certificate != nil || t.limited:`, `case b.certificate != nil:`, "TestCVE_2026_54787"),
+		m(`ok && b.isIn(e, t)`, `ok`, "TestCVE_2022_36056_second_log_with_a_forged_promise"),
 		m(`verify.NewPolicy(verify.WithArtifact(bytes.NewReader(artifact)), policy)`, `func() verify.PolicyBuilder {
 		_ = bytes.NewReader(artifact)
 		return verify.NewPolicy(verify.WithoutArtifactUnsafe(), policy)
-	}()`, "TestCVE202624122"),
+	}()`, "TestCVE_2026_24122"),
 	}
 }
 
@@ -63,12 +63,12 @@ func inSigstore() []mutation {
 func inTrustedRoot() []mutation {
 	m := in("sign/sigstore/trust.go", "sign/sigstore")
 	return []mutation{
-		m(`root.NewExpiringKey(v, from, until)`, `root.NewExpiringKey(v, time.Time{}, until)`, "TestCVE202654787"),
-		m(`root.NewExpiringKey(v, from, until)`, `root.NewExpiringKey(v, from, time.Time{})`, "TestCVE202654787"),
-		m(`t.key, t.limited = key, !from.IsZero() || !until.IsZero()`, `t.key, t.limited = key, !from.IsZero()`, "TestCVE202654787"),
-		m(`t.key, t.limited = key, !from.IsZero() || !until.IsZero()`, `t.key, t.limited = key, !until.IsZero()`, "TestCVE202654787"),
+		m(`root.NewExpiringKey(v, from, until)`, `root.NewExpiringKey(v, time.Time{}, until)`, "TestCVE_2026_54787"),
+		m(`root.NewExpiringKey(v, from, until)`, `root.NewExpiringKey(v, from, time.Time{})`, "TestCVE_2026_54787"),
+		m(`t.key, t.limited = key, !from.IsZero() || !until.IsZero()`, `t.key, t.limited = key, !from.IsZero()`, "TestCVE_2026_54787"),
+		m(`t.key, t.limited = key, !from.IsZero() || !until.IsZero()`, `t.key, t.limited = key, !until.IsZero()`, "TestCVE_2026_54787"),
 		m(`; next != nil {`, `; next != nil && false {`, "TestKeySwapped"),
-		m(`err != nil || t.IsZero()`, `err != nil && t.IsZero() && false`, "TestCVE202654787"),
+		m(`err != nil || t.IsZero()`, `err != nil && t.IsZero() && false`, "TestCVE_2026_54787"),
 	}
 }
 

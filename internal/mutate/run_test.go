@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -108,6 +109,34 @@ func TestListsHaveNothingTwice(t *testing.T) {
 		}
 		if m.find == m.replace || m.find == "" {
 			t.Errorf("%s: %q changes nothing", m.file, m.find)
+		}
+	}
+}
+
+// Code that changes takes its mutations along: each text is in its file once, and its test is in a file of its package.
+func TestTheListsAreOfToday(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{} // by package: the text of all its tests
+	for _, m := range lists() {
+		src, err := os.ReadFile(filepath.Join("..", "..", m.file))
+		if err != nil || strings.Count(string(src), m.find) != 1 {
+			t.Errorf("%s: %q: %v, %v", m.file, m.find, errText, err)
+		}
+		if _, ok := tests[m.pkg]; !ok {
+			files, err := filepath.Glob(filepath.Join("..", "..", m.pkg, "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tests[m.pkg] += string(text)
+			}
+		}
+		if name, _, _ := strings.Cut(m.test, "/"); !strings.Contains(tests[m.pkg], "func "+name+"(") {
+			t.Errorf("%s: there is no test %s", m.pkg, name)
 		}
 	}
 }

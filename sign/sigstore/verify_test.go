@@ -212,7 +212,7 @@ func TestLogOfTheRoot(t *testing.T) {
 
 // A log of the root whose promise is forged is passed over where another log has the signature, and is not
 // among those that are said to have it.
-func TestCVE202236056_second_log_with_a_forged_promise(t *testing.T) {
+func TestCVE_2022_36056_second_log_with_a_forged_promise(t *testing.T) {
 	t.Parallel()
 	l, second := newLab(t), newLab(t)
 	m := l.make(t, artifactOf(t, digest), nil)
