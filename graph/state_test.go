@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,12 +165,12 @@ func TestNothingIsReadWithoutAGoodSignature(t *testing.T) {
 		l.tamper("root", change)
 		v := &counting{Version: l.open("root")}
 		find := func(ctx context.Context, name, version string) (ocm.Version, error) {
-			v.asked++
+			v.asked.Add(1)
 			return l.repo.Open(ctx, name, version)
 		}
 		rep, err := graph.Verify(t.Context(), l.kit, l.env, find, v, graph.VerifyOptions{})
-		if err != nil || !errors.Is(rep.Err(), ocm.ErrSignature) || v.asked > 0 {
-			t.Errorf("asked %d times, %v, %v", v.asked, err, rep.Err())
+		if err != nil || !errors.Is(rep.Err(), ocm.ErrSignature) || v.asked.Load() > 0 {
+			t.Errorf("asked %d times, %v, %v", v.asked.Load(), err, rep.Err())
 		}
 		// The report does not look complete: everything is named, and skipped.
 		if got := stepsOf(rep, graph.Skipped); len(got) < 3 {
@@ -190,20 +191,20 @@ func TestSignaturesAreThoseThatAreWanted(t *testing.T) {
 			return fmt.Errorf("somebody else's: %w", ocm.ErrSignature)
 		}
 		rep, err := graph.Verify(t.Context(), l.kit, l.env, l.repo.Open, v, graph.VerifyOptions{Demand: demand})
-		if err != nil || rep.Verified != wanted || (v.asked > 0) != wanted {
-			t.Errorf("wanted %v: asked %d times, %v, %v", wanted, v.asked, err, rep.Err())
+		if err != nil || rep.Verified != wanted || (v.asked.Load() > 0) != wanted {
+			t.Errorf("wanted %v: asked %d times, %v, %v", wanted, v.asked.Load(), err, rep.Err())
 		}
 	}
 }
 
-// counting counts how often content is asked for.
+// counting counts how often content is asked for, by several at once.
 type counting struct {
 	ocm.Version
-	asked int
+	asked atomic.Int64
 }
 
 func (c *counting) Blob(ctx context.Context, access ocm.Spec) (ocm.Content, error) {
-	c.asked++
+	c.asked.Add(1)
 	return c.Version.Blob(ctx, access)
 }
 
@@ -418,8 +419,8 @@ func TestNothingIsReadUnlessAllSignaturesAreGood(t *testing.T) {
 			l.tamper("root", bad)
 			v := &counting{Version: l.open("root")}
 			rep, err := graph.Verify(t.Context(), l.kit, l.env, l.repo.Open, v, graph.VerifyOptions{})
-			if err != nil || rep.Err() == nil || v.asked > 0 {
-				t.Errorf("asked %d times, %v, %v", v.asked, err, rep.Err())
+			if err != nil || rep.Err() == nil || v.asked.Load() > 0 {
+				t.Errorf("asked %d times, %v, %v", v.asked.Load(), err, rep.Err())
 			}
 		})
 	}
@@ -456,8 +457,8 @@ func TestUncoveredReferencesStopTheRest(t *testing.T) {
 			}
 			v := &counting{Version: l.open("root")}
 			rep, err := graph.Verify(t.Context(), l.kit, l.env, find, v, graph.VerifyOptions{})
-			if err != nil || rep.Err() == nil || v.asked > 0 || len(stepsOf(rep, graph.Skipped)) < 2 {
-				t.Errorf("asked %d times, %v, %+v", v.asked, err, rep)
+			if err != nil || rep.Err() == nil || v.asked.Load() > 0 || len(stepsOf(rep, graph.Skipped)) < 2 {
+				t.Errorf("asked %d times, %v, %+v", v.asked.Load(), err, rep)
 			}
 		})
 	}
