@@ -82,12 +82,14 @@ func inAttach() []mutation {
 func inStore() []mutation {
 	m := in("graph/store.go", "graph")
 	return []mutation{
+		m(`!there && (before < 0 || !sameSignature(other, t.desc.Signatures[before]))`, `!there && before > 1<<30`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
+		m(`if err == nil && !there {`, `if err == nil && there && false {`, "TestSignatureThatIsOverwrittenComesBack"),
 		m(`	if !same {
 		return false, fmt`, `	if false {
 		return false, fmt`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
 		m(`there = sameSignature(other, t.sig)`, `there = true`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
 		m(`a.Name == b.Name && a.Digest.Value == b.Digest.Value && a.Signature.Value == b.Signature.Value`, `a.Name == b.Name`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
 		m(`t.desc.Signatures = now, found.Clone().Signatures`, `t.desc.Signatures = now, t.desc.Signatures`, "TestSignatureThatIsOverwrittenComesBack"),
-		m(`return bytes.Equal(raw[0], raw[1]), nil`, `return raw[0] != nil && bytes.Equal(nil, nil), nil`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
+		m(`return bytes.Equal(raw[0], raw[1]), nil`, `return bytes.Equal(raw[0], raw[0]), nil`, "TestGHSA_wfqx_gjrf_g28r_VersionChangesWhileItIsSigned"),
 	}
 }

@@ -83,6 +83,9 @@ func run(ctx context.Context, only string, parallel int, verbose bool) (problems
 		wg.Go(func() {
 			for i := range next {
 				result := w.apply(i, list[i])
+				if ctx.Err() != nil {
+					continue
+				}
 				mu.Lock()
 				problems += tell(list[i], result, verbose)
 				mu.Unlock()
@@ -90,12 +93,18 @@ func run(ctx context.Context, only string, parallel int, verbose bool) (problems
 		})
 	}
 	for i := range list {
+		if ctx.Err() != nil {
+			break
+		}
 		next <- i
 	}
 	close(next)
 	wg.Wait()
+	if ctx.Err() != nil { // what was not tried is neither noticed nor not
+		return problems, ctx.Err()
+	}
 	fmt.Printf("%d mutations, %d not noticed, %v\n", len(list), problems, time.Since(start).Round(time.Second))
-	return problems, ctx.Err()
+	return problems, nil
 }
 
 // tell prints what has become of a mutation, and counts it if that is not as it should be.

@@ -128,6 +128,7 @@ func (w *workshop) build(pkg, binary string, more ...string) error {
 	args := append([]string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", binary}, more...)
 	cmd := exec.CommandContext(w.ctx, "go", append(args, "./"+pkg)...)
 	cmd.Dir = w.root
+	cmd.Env = append(os.Environ(), "GOGC=400") // the linker's memory is bounded by what it reads; this takes a fifth less time
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go test -c: %w\n%s", err, out)
 	}
