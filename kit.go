@@ -171,6 +171,7 @@ func (e *Env) Event(ev Event) {
 type Registry[T any] struct {
 	what  string
 	byKey map[string]*T
+	types []Type
 }
 
 // NewRegistry returns an empty registry; what names the kind of thing in messages.
@@ -184,6 +185,15 @@ func (r *Registry[T]) Add(v T, names ...string) {
 		r.byKey[n] = &v
 	}
 }
+
+// Register adds v under the names of a type, and keeps its description.
+func (r *Registry[T]) Register(v T, t Type) {
+	r.Add(v, t.Names...)
+	r.types = append(r.types, t)
+}
+
+// Types are the descriptions of what was registered, in that order.
+func (r *Registry[T]) Types() []Type { return slices.Clone(r.types) }
 
 // Same reports whether two names mean the same thing.
 func (r *Registry[T]) Same(a, b string) bool {

@@ -37,6 +37,12 @@ type Content struct {
 	// Skip names entries of indexes that stay behind, with all that is below them; the index is
 	// copied as it is. nil: none, the content is whole.
 	Skip func(ociv1.Descriptor) bool
+	// Hint is a name for the content in a registry, path[:tag], that is kept with a local blob as its
+	// referenceName. Empty: none.
+	Hint string
+	// Pinned is the access that leads to this very content for good, where the one that was opened
+	// may lead to other content tomorrow: a tag, a branch. nil: it cannot be said better.
+	Pinned *Spec
 }
 
 // Open opens the root's bytes.

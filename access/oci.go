@@ -9,25 +9,45 @@ package access
 
 import (
 	"context"
-	"fmt"
+	"strings"
 
 	"ocm"
 	"ocm/oci/remote"
 )
 
-// OCIArtifact is an image, chart or any other OCI artifact in a registry. The spec's field
-// imageReference is [scheme://]host/repository[:tag][@digest].
-var OCIArtifact ocm.Opener = ocm.OpenerFunc(openOCIArtifact)
+// All lists the access methods of this package.
+func All() []ocm.Method {
+	return []ocm.Method{OCIArtifact, None}
+}
+
+// OCIArtifact is an image, chart or any other OCI artifact in a registry.
+var OCIArtifact = ocm.Method{
+	Type: ocm.Type{
+		Names:  ocm.Versioned("v1", "ociArtifact", "OCIArtifact", "ociImage", "OCIImage", "ociRegistry"),
+		About:  "An image, chart or other OCI artifact in a registry, with everything below its manifest.",
+		Fields: ocm.FieldsOf(ociArtifact{}),
+	},
+	Opener: ocm.OpenerFunc(openOCIArtifact),
+}
+
+type ociArtifact struct {
+	Type           string      `json:"type"`
+	ImageReference string      `json:"imageReference" need:"yes" about:"[scheme://]host/repository[:tag][@digest]"`
+	Rest           ocm.RawJSON `json:",embed"`
+}
 
 func openOCIArtifact(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
-	var a struct {
-		ImageReference string `json:"imageReference"`
-	}
-	if err := s.Decode(&a); err != nil {
+	var a ociArtifact
+	if err := s.Members(&a); err != nil {
 		return ocm.Content{}, err
 	}
-	if a.ImageReference == "" {
-		return ocm.Content{}, fmt.Errorf("access %s: imageReference is missing: %w", s.Type, ocm.ErrInvalid)
+	c, err := remote.OpenArtifact(ctx, env, a.ImageReference)
+	if err != nil || strings.Contains(a.ImageReference, "@") {
+		return c, err
 	}
-	return remote.OpenArtifact(ctx, env, a.ImageReference)
+	// the tag may move, the component may not
+	a.ImageReference += "@" + c.Root.Digest.String()
+	pinned, err := ocm.NewSpec(a)
+	c.Pinned = &pinned
+	return c, err
 }

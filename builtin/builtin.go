@@ -36,25 +36,25 @@ func Kit() *ocm.Kit {
 		Signers:      ocm.NewRegistry[ocm.Signer]("signer"),
 		Verifiers:    ocm.NewRegistry[ocm.Verifier]("signature algorithm"),
 	}
-	k.Repositories.Add(openRegistry, versioned("v1", "OCIRepository", "OCI", "oci", "OCIRegistry", "ociRegistry")...)
-	k.Repositories.Add(openCTF, versioned("v1", "CommonTransportFormat", "CTF", "ctf", "commonTransportFormat")...)
+	k.Repositories.Add(openRegistry, ocm.Versioned("v1", "OCIRepository", "OCI", "oci", "OCIRegistry", "ociRegistry")...)
+	k.Repositories.Add(openCTF, ocm.Versioned("v1", "CommonTransportFormat", "CTF", "ctf", "commonTransportFormat")...)
 
-	k.Access.Add(access.OCIArtifact, versioned("v1", "ociArtifact", "OCIArtifact", "ociImage", "OCIImage", "ociRegistry")...)
-	k.Access.Add(access.None, versioned("v1", "none", "None")...)
-
-	for _, in := range input.All() {
-		k.Inputs.Add(in.Opener, in.Names...)
+	for _, m := range access.All() {
+		k.Access.Register(m, m.Type)
+	}
+	for _, m := range input.All() {
+		k.Inputs.Register(m, m.Type)
 	}
 
 	rsaHandler := rsa.Handler{Time: timeOf}
-	k.Signers.Add(rsaHandler, append(versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
+	k.Signers.Add(rsaHandler, append(ocm.Versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
 	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
 	ecHandler := ec.Handler{Time: timeOf}
-	k.Signers.Add(ecHandler, append(versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
+	k.Signers.Add(ecHandler, append(ocm.Versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
 	k.Verifiers.Add(ecHandler, ec.Algorithms...)
 	k.Signers.Add(server.Handler{}, server.ConfigTypes...) // its signatures are RSA's
 	pgpHandler := pgp.Handler{Time: timeOf}
-	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, versioned("v1alpha1", "GPGSigningConfiguration")...)...)
+	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, ocm.Versioned("v1alpha1", "GPGSigningConfiguration")...)...)
 	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
 	sigstoreHandler := sigstore.Handler{Getenv: os.Getenv}
 	k.Signers.Add(sigstoreHandler, sigstore.SignerNames...)
@@ -69,15 +69,6 @@ func timeOf(ts *ocm.Timestamp, d ocm.Digest, roots []*x509.Certificate) (at time
 		return at, "", err
 	}
 	return r.Time, r.Signer.Subject.String(), nil
-}
-
-// versioned lists names without and with a version suffix.
-func versioned(version string, names ...string) []string {
-	out := make([]string, 0, 2*len(names))
-	for _, n := range names {
-		out = append(out, n, n+"/"+version)
-	}
-	return out
 }
 
 // OpenRepository opens a repository by its specification.

@@ -14,7 +14,7 @@ import (
 // HTTPOptions are the settings for one host. Times of 0 are unlimited, or left to the
 // operating system.
 type HTTPOptions struct {
-	Timeout               time.Duration // without progress, see remote.Transport; default 30s
+	Timeout               time.Duration // without progress, see web.Transport; default 30s
 	TCPDialTimeout        time.Duration
 	TCPKeepAlive          time.Duration // negative: no keep-alive
 	TLSHandshakeTimeout   time.Duration

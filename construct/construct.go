@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -210,7 +209,7 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 	for i := range c.Resources {
 		in, res := &c.Resources[i], &desc.Component.Resources[i]
 		g.Go(func() error {
-			if err := b.resource(ctx, in, res, draft); err != nil {
+			if err := b.resource(ctx, c, in, res, draft); err != nil {
 				return fmt.Errorf("resource %s: %w", &res.Element, err)
 			}
 			return nil
@@ -222,7 +221,7 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 			if in.Input == nil {
 				return nil
 			}
-			stored, _, err := b.input(ctx, *in.Input, draft)
+			stored, _, err := b.input(ctx, c.Name, *in.Input, draft)
 			if err != nil {
 				return fmt.Errorf("source %s: %w", &src.Element, err)
 			}
@@ -234,7 +233,7 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 }
 
 // input opens an input and stores what it delivers.
-func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (ocm.Stored, ocm.Content, error) {
+func (b *builder) input(ctx context.Context, component string, spec ocm.Spec, draft ocm.Draft) (ocm.Stored, ocm.Content, error) {
 	opener, err := b.kit.Inputs.For(spec.Type)
 	if err != nil {
 		return ocm.Stored{}, ocm.Content{}, err
@@ -243,13 +242,21 @@ func (b *builder) input(ctx context.Context, spec ocm.Spec, draft ocm.Draft) (oc
 	if err != nil {
 		return ocm.Stored{}, ocm.Content{}, err
 	}
-	stored, err := draft.Add(ctx, content, "")
+	stored, err := draft.Add(ctx, content, hint(component, content.Hint))
 	return stored, content, err
 }
 
-func (b *builder) resource(ctx context.Context, in *Resource, res *ocm.Resource, draft ocm.Draft) error {
+// hint is the name that content has below a registry: what does not begin with "/" lies below the component.
+func hint(component, name string) string {
+	if rest, absolute := strings.CutPrefix(name, "/"); absolute || name == "" {
+		return rest
+	}
+	return component + "/" + name
+}
+
+func (b *builder) resource(ctx context.Context, c *Component, in *Resource, res *ocm.Resource, draft ocm.Draft) error {
 	if in.Input != nil {
-		stored, content, err := b.input(ctx, *in.Input, draft)
+		stored, content, err := b.input(ctx, c.Name, *in.Input, draft)
 		if err != nil {
 			return err
 		}
@@ -345,30 +352,10 @@ func (b *builder) byReference(ctx context.Context, res *ocm.Resource) error {
 	if err != nil {
 		return err
 	}
-	res.Access, err = pin(res.Access, content)
+	if err == nil && content.Pinned != nil {
+		res.Access = *content.Pinned
+	}
 	return err
-}
-
-// pin adds the manifest's digest to an image reference that has none: the tag may move, the
-// component may not.
-func pin(access ocm.Spec, content ocm.Content) (ocm.Spec, error) {
-	if !blob.IsManifest(content.Root.MediaType) {
-		return access, nil
-	}
-	var a struct {
-		ImageReference string      `json:"imageReference"`
-		Rest           ocm.RawJSON `json:",embed"`
-	}
-	if err := access.Decode(&a); err != nil || a.ImageReference == "" || strings.Contains(a.ImageReference, "@") {
-		return access, err
-	}
-	a.ImageReference += "@" + content.Root.Digest.String()
-	raw, err := jsonv2.Marshal(a, jsonv2.Deterministic(true))
-	if err != nil {
-		return access, err
-	}
-	var pinned ocm.Spec
-	return pinned, pinned.UnmarshalJSON(raw)
 }
 
 // storedDigest is the digest of content that was hashed while it was stored.

@@ -15,7 +15,7 @@ import (
 func Example() {
 	kit := ocm.NewRegistry[ocm.Opener]("input")
 	for _, in := range input.All() {
-		kit.Add(in.Opener, in.Names...)
+		kit.Register(in, in.Type)
 	}
 
 	spec, err := ocm.NewSpec(map[string]any{"type": "utf8", "json": map[string]any{"b": true, "a": 1}})

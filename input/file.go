@@ -12,15 +12,27 @@ import (
 	"ocm/blob"
 )
 
+// File is a regular file. An OCI image layout archive, which only its media type (see
+// [blob.MediaTypeLayout]) can tell, becomes the artifact in it.
+var File = ocm.Method{
+	Type: ocm.Type{
+		Names:  []string{"file", "file/v1", "File", "File/v1"},
+		About:  "A file.",
+		Fields: ocm.FieldsOf(fileSpec{}),
+		Notes:  []string{"A file of media type " + blob.MediaTypeLayout + "[+gzip] is an OCI image layout archive and becomes the artifact in it."},
+	},
+	Opener: ocm.OpenerFunc(openFile),
+}
+
 type fileSpec struct {
-	Path      string `json:"path"`
-	MediaType string `json:"mediaType"`
-	Compress  bool   `json:"compress"`
+	Path      string `json:"path" need:"yes" about:"the file, relative to the folder of the constructor, which it may not leave"`
+	MediaType string `json:"mediaType" about:"media type; default by the file's extension, else its first bytes"`
+	Compress  bool   `json:"compress" about:"compress with gzip"`
 }
 
 func openFile(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
 	var f fileSpec
-	if err := decode(s, &f, "path", "mediaType", "compress"); err != nil {
+	if err := s.Members(&f); err != nil {
 		return ocm.Content{}, err
 	}
 	boundary, name, err := place(env, s, f.Path)
@@ -73,21 +85,32 @@ func sniff(ctx context.Context, name string, c ocm.Content) (string, error) {
 	return byContent(head[:n]), nil
 }
 
+// Dir is a directory as a tar archive, see [blob.TarDir]. A path that names a regular file is that
+// file, with the default media type application/octet-stream.
+var Dir = ocm.Method{
+	Type: ocm.Type{
+		Names:  []string{"dir", "dir/v1", "Dir", "Dir/v1"},
+		About:  "A directory as a tar archive, the same bytes on every machine.",
+		Fields: ocm.FieldsOf(dirSpec{}),
+		Notes:  []string{"In patterns a * stays within one element of a path, and an element ** stands for any number of elements."},
+	},
+	Opener: ocm.OpenerFunc(openDir),
+}
+
 type dirSpec struct {
-	Path           string   `json:"path"`
-	MediaType      string   `json:"mediaType"`
-	Compress       bool     `json:"compress"`
-	PreserveDir    bool     `json:"preserveDir"`
-	FollowSymlinks bool     `json:"followSymlinks"`
-	IncludeFiles   []string `json:"includeFiles"`
-	ExcludeFiles   []string `json:"excludeFiles"`
-	Reproducible   *bool    `json:"reproducible"`
+	Path           string   `json:"path" need:"yes" about:"the directory, relative to the folder of the constructor, which it may not leave"`
+	MediaType      string   `json:"mediaType" about:"media type; default application/x-tar"`
+	Compress       bool     `json:"compress" about:"compress with gzip"`
+	PreserveDir    bool     `json:"preserveDir" about:"put the directory's own name before every entry"`
+	FollowSymlinks bool     `json:"followSymlinks" about:"store what symbolic links point at; without it each one is an error"`
+	IncludeFiles   []string `json:"includeFiles" about:"patterns of what is taken; default everything"`
+	ExcludeFiles   []string `json:"excludeFiles" about:"patterns of what is left out, even if it is included"`
+	Reproducible   *bool    `json:"reproducible" about:"leave out times, owners and special modes; default true"`
 }
 
 func openDir(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
 	var d dirSpec
-	err := decode(s, &d, "path", "mediaType", "compress", "preserveDir", "followSymlinks", "includeFiles", "excludeFiles", "reproducible")
-	if err != nil {
+	if err := s.Members(&d); err != nil {
 		return ocm.Content{}, err
 	}
 	boundary, name, err := place(env, s, d.Path)

@@ -2,7 +2,7 @@
 
 // Package input makes content of what a constructor describes: files, directories and values
 // that stand in the constructor itself. Each kind is an [ocm.Opener] that is found by the
-// "type" member of its specification; [All] lists them with their names.
+// "type" member of its specification; [All] lists them.
 //
 // A specification comes from somebody's constructor and is checked like any other input: a
 // member that is not known is an error, because a misspelt option would otherwise silently pack
@@ -18,12 +18,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	jsonv2 "github.com/go-json-experiment/json"
 
 	"ocm"
 	"ocm/blob"
@@ -35,62 +31,13 @@ const (
 	MaxInlineDepth = 100      // nested objects and arrays of json, formattedJson and yaml
 )
 
-// The inputs of this package. Besides the members that are listed here a specification holds
-// only its "type".
-var (
-	// File is a regular file. Members: path; mediaType, default by the file's extension and
-	// content; compress (gzip). An OCI image layout archive, which only its media type
-	// (see [blob.MediaTypeLayout]) can tell, becomes the artifact in it.
-	File ocm.Opener = ocm.OpenerFunc(openFile)
-	// Dir is a directory as a tar archive, see [blob.TarDir]. Members: path; mediaType, default
-	// application/x-tar; compress; preserveDir; followSymlinks; includeFiles; excludeFiles;
-	// reproducible, default true. A path that names a regular file is that file, with the
-	// default media type application/octet-stream.
-	Dir ocm.Opener = ocm.OpenerFunc(openDir)
-	// UTF8 is a value from the constructor: exactly one of text, json (compact, with sorted
-	// keys), formattedJson (indented by two spaces) and yaml. Other members: mediaType,
-	// default text/plain, application/json or application/x-yaml; compress.
-	UTF8 ocm.Opener = ocm.OpenerFunc(openUTF8)
-	// Binary is a value from the constructor in base64. Members: data; mediaType, default
-	// application/octet-stream; compress.
-	Binary ocm.Opener = ocm.OpenerFunc(openBinary)
-)
-
-// Input is an opener with the type names that it is known by.
-type Input struct {
-	Names  []string
-	Opener ocm.Opener
-}
-
-// All lists the inputs of this package.
-func All() []Input {
-	return []Input{
-		{[]string{"file", "file/v1", "File", "File/v1"}, File},
-		{[]string{"dir", "dir/v1", "Dir", "Dir/v1"}, Dir},
-		{[]string{"utf8", "utf8/v1", "UTF8", "UTF8/v1"}, UTF8},
-		{[]string{"binary", "binary/v1", "Binary", "Binary/v1"}, Binary},
+// All lists the inputs of this package. A member that is not among the fields of a type is an error.
+func All() []ocm.Method {
+	all := []ocm.Method{File, Dir, UTF8, Binary}
+	for i, m := range all {
+		all[i] = ocm.Strict(m)
 	}
-}
-
-// decode reads a specification into v, a pointer to a struct, and refuses members that are not
-// among known.
-func decode(s ocm.Spec, v any, known ...string) error {
-	if len(s.Raw) == 0 {
-		return fmt.Errorf("input %s: expected the members %s, found none: %w", s.Type, strings.Join(known, ", "), ocm.ErrInvalid)
-	}
-	var members map[string]ocm.RawJSON
-	if err := jsonv2.Unmarshal(s.Raw, &members); err != nil {
-		return fmt.Errorf("input %s: %v: %w", s.Type, err, ocm.ErrInvalid)
-	}
-	for _, m := range slices.Sorted(maps.Keys(members)) {
-		if m != "type" && !slices.Contains(known, m) {
-			return fmt.Errorf("input %s: unknown field %.200q (known: %s): %w", s.Type, m, strings.Join(known, ", "), ocm.ErrInvalid)
-		}
-	}
-	if err := s.Decode(v); err != nil {
-		return fmt.Errorf("input %w", err)
-	}
-	return nil
+	return all
 }
 
 // place finds the boundary directory and the slash path of an input below it.

@@ -41,7 +41,7 @@ func open(t testing.TB, env *ocm.Env, text string) (ocm.Content, error) {
 	must(t, json.Unmarshal(raw, &s))
 	kit := ocm.NewRegistry[ocm.Opener]("input")
 	for _, in := range All() {
-		kit.Add(in.Opener, in.Names...)
+		kit.Register(in, in.Type)
 	}
 	opener, err := kit.For(s.Type)
 	must(t, err)

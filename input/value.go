@@ -16,18 +16,28 @@ import (
 	"ocm"
 )
 
+// UTF8 is a value from the constructor, in exactly one of four forms.
+var UTF8 = ocm.Method{
+	Type: ocm.Type{
+		Names:  []string{"utf8", "utf8/v1", "UTF8", "UTF8/v1"},
+		About:  "A text or value that stands in the constructor: exactly one of text, json, formattedJson and yaml.",
+		Fields: ocm.FieldsOf(utf8Spec{}),
+	},
+	Opener: ocm.OpenerFunc(openUTF8),
+}
+
 type utf8Spec struct {
-	Text          *string     `json:"text"`
-	JSON          ocm.RawJSON `json:"json"`
-	FormattedJSON ocm.RawJSON `json:"formattedJson"`
-	YAML          ocm.RawJSON `json:"yaml"`
-	MediaType     string      `json:"mediaType"`
-	Compress      bool        `json:"compress"`
+	Text          *string     `json:"text" about:"the text as it is"`
+	JSON          ocm.RawJSON `json:"json" about:"a value, written as compact JSON with sorted keys"`
+	FormattedJSON ocm.RawJSON `json:"formattedJson" about:"a value, written as JSON indented by two spaces, with sorted keys"`
+	YAML          ocm.RawJSON `json:"yaml" about:"a value, written as YAML with sorted keys"`
+	MediaType     string      `json:"mediaType" about:"media type; default text/plain, application/json or application/x-yaml"`
+	Compress      bool        `json:"compress" about:"compress with gzip"`
 }
 
 func openUTF8(ctx context.Context, _ *ocm.Env, s ocm.Spec) (ocm.Content, error) {
 	var u utf8Spec
-	if err := decode(s, &u, "text", "json", "formattedJson", "yaml", "mediaType", "compress"); err != nil {
+	if err := s.Members(&u); err != nil {
 		return ocm.Content{}, err
 	}
 	forms := 0
@@ -96,19 +106,26 @@ func sorted(v ocm.RawJSON, opts ...jsontext.Options) ([]byte, error) {
 	return v, nil
 }
 
+// Binary is a value from the constructor in base64.
+var Binary = ocm.Method{
+	Type: ocm.Type{
+		Names:  []string{"binary", "binary/v1", "Binary", "Binary/v1"},
+		About:  "Bytes that stand in the constructor, in base64.",
+		Fields: ocm.FieldsOf(binarySpec{}),
+	},
+	Opener: ocm.OpenerFunc(openBinary),
+}
+
 type binarySpec struct {
-	Data      *string `json:"data"`
-	MediaType string  `json:"mediaType"`
-	Compress  bool    `json:"compress"`
+	Data      *string `json:"data" need:"yes" about:"the bytes in base64; line breaks are ignored"`
+	MediaType string  `json:"mediaType" about:"media type; default application/octet-stream"`
+	Compress  bool    `json:"compress" about:"compress with gzip"`
 }
 
 func openBinary(ctx context.Context, _ *ocm.Env, s ocm.Spec) (ocm.Content, error) {
 	var b binarySpec
-	if err := decode(s, &b, "data", "mediaType", "compress"); err != nil {
+	if err := s.Members(&b); err != nil {
 		return ocm.Content{}, err
-	}
-	if b.Data == nil {
-		return ocm.Content{}, fmt.Errorf("input %s: data is missing: %w", s.Type, ocm.ErrInvalid)
 	}
 	// Line breaks are ignored by the decoder; a block of text in YAML may also be indented.
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(*b.Data))

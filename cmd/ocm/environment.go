@@ -18,7 +18,7 @@ import (
 	"ocm/credentials"
 	"ocm/graph"
 	"ocm/inspect"
-	"ocm/oci/remote"
+	"ocm/web"
 )
 
 // configure reads the configuration files and completes the environment.
@@ -70,7 +70,7 @@ func (s *session) connect() error {
 	if err != nil {
 		return err
 	}
-	transport := remote.NewTransport(settings)
+	transport := web.NewTransport(settings)
 	s.env.HTTP = transport
 	s.app.atExit = append(s.app.atExit, transport.CloseIdleConnections)
 	for host, o := range settings.Hosts {

@@ -24,26 +24,28 @@ var floors = map[string]int{
 	"ocm/descriptor": 1,
 	"ocm/normalise":  2, // over descriptor: jsonNormalisation/v1 reads the document itself
 
-	"ocm/config":      3,
-	"ocm/credentials": 4,
-	"ocm/sign":        3,
-	"ocm/oci":         3,
+	"ocm/config": 3,
+	"ocm/sign":   3,
+	"ocm/oci":    3,
 
-	"ocm/oci/remote": 4,
-	"ocm/oci/memory": 4,
-	"ocm/ctf":        4,
+	"ocm/web": 4,
 
-	"ocm/access": 5,
-	"ocm/input":  5,
+	"ocm/credentials": 5, // over web: secrets are also kept by servers
+	"ocm/oci/remote":  5,
+	"ocm/oci/memory":  5,
+	"ocm/ctf":         5,
 
-	"ocm/graph": 6,
+	"ocm/access": 6,
 
-	"ocm/construct": 7,
-	"ocm/transfer":  7,
-	"ocm/inspect":   7,
+	"ocm/input": 7, // over access: much of what is packed comes from where an access would lead
+	"ocm/graph": 7,
 
-	"ocm/builtin": 8,
-	"ocm/cmd":     9,
+	"ocm/construct": 8,
+	"ocm/transfer":  8,
+	"ocm/inspect":   8,
+
+	"ocm/builtin": 9,
+	"ocm/cmd":     10,
 }
 
 // rooms are the only places where a library may be imported directly.

@@ -21,6 +21,7 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // network gives test servers names: requests to https://name and http://name reach the handler.
@@ -334,8 +335,8 @@ func TestGHSA_vh4v_2xq2_g5cg_RedirectRefused(t *testing.T) {
 		})
 		_, err := open(t, network{"registry.example.org": loop}.env(t, nil), "https://registry.example.org").Repo("a").Fetch(t.Context(), d)
 		wantErr(t, err, ocm.ErrLimit)
-		if got := len(loop.take()); got != MaxRedirects+1 {
-			t.Errorf("expected %d requests, found %d", MaxRedirects+1, got)
+		if got := len(loop.take()); got != web.MaxRedirects+1 {
+			t.Errorf("expected %d requests, found %d", web.MaxRedirects+1, got)
 		}
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"ocm"
+	"ocm/web"
 )
 
 // Limits of what is read and repeated of a registry's refusal.
@@ -90,7 +91,7 @@ func (s *session) denial(req *http.Request, resp *http.Response, said string, se
 	if name := repositoryOf(req.URL.Path); name != "" {
 		at += " (repository " + name + ")"
 	}
-	if !sameOrigin(resp.Request.URL, req.URL) {
+	if !web.SameOrigin(resp.Request.URL, req.URL) {
 		return fmt.Sprintf("%s: redirected to %s, which answers with status %d%s; credentials are never sent there", at, resp.Request.URL.Host, resp.StatusCode, said)
 	}
 	if sent {

@@ -25,6 +25,7 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // bucket is a registry that serves so many requests per second and refuses the others.
@@ -242,7 +243,7 @@ func TestTransportSettings(t *testing.T) {
 	}
 	srv.Start()
 	t.Cleanup(srv.Close)
-	tr := NewTransport(settingsFor(srv.Listener.Addr().String()))
+	tr := web.NewTransport(settingsFor(srv.Listener.Addr().String()))
 	t.Cleanup(tr.CloseIdleConnections)
 	s, err := Open(&ocm.Env{HTTP: tr}, srv.URL, "", Options{})
 	if err != nil {
@@ -282,7 +283,7 @@ func TestInsecureIsPerHost(t *testing.T) {
 	srv, _ := serveTLS(t, olaregHandler(t))
 	addr := srv.Listener.Addr().String()
 	settings := settingsFor("127.0.0.1")
-	tr := NewTransport(settings)
+	tr := web.NewTransport(settings)
 	t.Cleanup(tr.CloseIdleConnections)
 	d := ociv1.Descriptor{Digest: digest.FromString("x"), Size: 1}
 	if _, err := open(t, &ocm.Env{HTTP: tr}, "https://"+addr).Repo("a").Exists(t.Context(), d); err != nil {

@@ -21,6 +21,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"ocm"
+	"ocm/web"
 )
 
 // How a blob is cut into parts. A part that is complete is not sent again, whatever happens; each
@@ -205,7 +206,7 @@ func parsePending(raw []byte, k pendingKey, origin *url.URL, now time.Time) (*ur
 	}
 	at, err := url.Parse(u.Location)
 	age := now.Sub(u.Time)
-	if err != nil || u.Of != k || age < -time.Hour || age > maxPendingAge || at.User != nil || !sameOrigin(at, origin) {
+	if err != nil || u.Of != k || age < -time.Hour || age > maxPendingAge || at.User != nil || !web.SameOrigin(at, origin) {
 		return nil, fmt.Errorf("remembered upload: it is old, or of something else: %w", ocm.ErrInvalid)
 	}
 	return at, nil

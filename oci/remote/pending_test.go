@@ -28,6 +28,7 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // meter counts and slows what is sent to a registry. It may take every request whole before it
@@ -492,7 +493,7 @@ func FuzzPendingUpload(f *testing.F) {
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		at, err := parsePending(raw, k, origin, now)
-		if err == nil && (at == nil || !sameOrigin(at, origin) || at.User != nil) {
+		if err == nil && (at == nil || !web.SameOrigin(at, origin) || at.User != nil) {
 			t.Errorf("found %v", at)
 		}
 		if err != nil && !errors.Is(err, ocm.ErrInvalid) && !errors.Is(err, ocm.ErrLimit) {

@@ -12,10 +12,8 @@ import (
 	"strings"
 
 	"ocm"
+	"ocm/web"
 )
-
-// MaxRedirects bounds a chain of redirects.
-const MaxRedirects = 5
 
 // checkRedirect lets reads follow redirects, which is how registries hand out blobs from an
 // object storage, and nothing else. Credentials end at the first step that leaves the registry,
@@ -23,15 +21,15 @@ const MaxRedirects = 5
 // a link-local address such as a cloud's metadata service.
 func (s *session) checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
-	if first.Context().Value(stayHere{}) != nil && !sameOrigin(first.URL, req.URL) {
+	if first.Context().Value(stayHere{}) != nil && !web.SameOrigin(first.URL, req.URL) {
 		return http.ErrUseLastResponse // the redirect itself is the answer
 	}
 	to := req.URL.Scheme + "://" + req.URL.Host
 	switch {
 	case first.Method != http.MethodGet && first.Method != http.MethodHead:
 		return fmt.Errorf("%s is redirected to %s, which is not followed; use that address instead if it is right: %w", first.Method, to, ocm.ErrDenied)
-	case len(via) > MaxRedirects:
-		return fmt.Errorf("more than %d redirects: %w", MaxRedirects, ocm.ErrLimit)
+	case len(via) > web.MaxRedirects:
+		return fmt.Errorf("more than %d redirects: %w", web.MaxRedirects, ocm.ErrLimit)
 	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
 		return fmt.Errorf("redirect from https to %s is not followed: %w", to, ocm.ErrDenied)
 	case req.URL.Scheme != "https" && req.URL.Scheme != "http":
@@ -42,7 +40,7 @@ func (s *session) checkRedirect(req *http.Request, via []*http.Request) error {
 	}
 	// net/http builds the headers of every step anew from the first request, so this is
 	// decided for the whole chain at every step.
-	outside := func(r *http.Request) bool { return !sameOrigin(first.URL, r.URL) }
+	outside := func(r *http.Request) bool { return !web.SameOrigin(first.URL, r.URL) }
 	if outside(req) || slices.ContainsFunc(via[1:], outside) {
 		req.Header.Del("Authorization")
 	}
@@ -65,21 +63,6 @@ func (s *session) checkAddress(u *url.URL) error {
 		return fmt.Errorf("%s is a link-local or unspecified address: %w", host, ocm.ErrDenied)
 	}
 	return nil
-}
-
-// sameOrigin compares scheme, host and port, the default ports filled in.
-func sameOrigin(a, b *url.URL) bool {
-	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
-}
-
-func portOf(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Port()
-	case strings.EqualFold(u.Scheme, "http"):
-		return "80"
-	}
-	return "443"
 }
 
 // withoutURL takes the inner error out of net/http's: its text has the whole address, in whose

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/web"
 )
 
 // Repetition of requests that failed for a reason that passes.
@@ -43,8 +44,8 @@ type pace struct {
 // paceFor is the pace for a host, by the environment or its transport.
 func paceFor(env *ocm.Env, host string) pace {
 	p := pace{AnswerTimeout, CommitTimeout, StallTimeout, FirstWait, MaxWait, MaxRetryAfter, MaxRetries, wholeTime}
-	if t, ok := env.HTTP.(*Transport); ok {
-		o := t.settings.For(host)
+	if t, ok := env.HTTP.(*web.Transport); ok {
+		o := t.Settings(host)
 		p.patience(o.Timeout)
 		p.wait, p.maxWait = o.MinWait, max(o.MinWait, o.MaxWait)
 		switch {

@@ -16,6 +16,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/web"
 )
 
 // UserAgent is how this client names itself.
@@ -51,7 +52,7 @@ type session struct {
 // lead us, or our token, elsewhere. The response is a success or a 404; everything else is a
 // *failure.
 func (s *session) Do(req *http.Request) (*http.Response, error) {
-	if !sameOrigin(req.URL, s.origin) {
+	if !web.SameOrigin(req.URL, s.origin) {
 		if req.Body != nil {
 			req.Body.Close()
 		}
@@ -65,7 +66,7 @@ func (s *session) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, s.unreachable(out, err)
 	}
-	if resp.StatusCode == http.StatusUnauthorized && sameOrigin(resp.Request.URL, s.origin) {
+	if resp.StatusCode == http.StatusUnauthorized && web.SameOrigin(resp.Request.URL, s.origin) {
 		again, err := s.authenticate(out, key, resp.Header.Values("WWW-Authenticate"))
 		if err != nil {
 			resp.Body.Close()

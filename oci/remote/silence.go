@@ -13,7 +13,7 @@ import (
 )
 
 // Times that a registry has. They bound silence, not work: a transfer that moves may take days.
-// [ocm.Env.Timeout] and the settings of a [Transport] replace them.
+// [ocm.Env.Timeout] and the settings of a web.Transport replace them.
 const (
 	AnswerTimeout = time.Minute      // from the end of a request to its response
 	CommitTimeout = 10 * time.Minute // the same after a body was sent, at least: the registry may have to store 100 GiB

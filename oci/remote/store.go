@@ -15,6 +15,7 @@ import (
 
 	"ocm"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // Options of a connection. The zero value is right for every usual registry.
@@ -136,7 +137,7 @@ func newStore(env *ocm.Env, scheme, host, prefix, idPath string, o Options) *Sto
 	}
 	s.pending.folder = env.Cache
 	s.http = &http.Client{
-		Transport:     &retrying{session: s, base: &watched{base: transportOf(env), pace: s.pace}},
+		Transport:     &retrying{session: s, base: &watched{base: web.TransportOf(env), pace: s.pace}},
 		CheckRedirect: s.checkRedirect,
 	}
 	return &Store{session: s, prefix: prefix, repos: map[string]*repo{}}

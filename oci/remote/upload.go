@@ -18,6 +18,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/web"
 )
 
 // upload is what a registry has of a blob that is being sent.
@@ -279,7 +280,7 @@ func (r *repo) next(req *http.Request, resp *http.Response, u *upload) (*upload,
 
 // abandon tells the registry to drop a half upload. It need not succeed: registries clean up.
 func (r *repo) abandon(ctx context.Context, u *upload) {
-	if u == nil || !sameOrigin(u.at, r.session.origin) {
+	if u == nil || !web.SameOrigin(u.at, r.session.origin) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.scope(ctx, auth.ActionPull, auth.ActionPush)), 5*time.Second)

@@ -29,8 +29,8 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/credentials"
-	"ocm/oci/remote"
 	"ocm/sign/rsa"
+	"ocm/web"
 )
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
@@ -82,7 +82,7 @@ func TestCertificatesFromFiles(t *testing.T) {
 		}
 		secret[name+"File"] = path
 	}
-	for _, transport := range []http.RoundTripper{nil, http.DefaultTransport, remote.NewTransport(config.HTTP{})} {
+	for _, transport := range []http.RoundTripper{nil, http.DefaultTransport, web.NewTransport(config.HTTP{})} {
 		env := s.env(secret)
 		env.HTTP = transport
 		if _, err := (Handler{}).Sign(t.Context(), env, "s", digestOf("x"), s.spec(t, PSS)); err != nil {

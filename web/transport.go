@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package remote
+package web
 
 import (
 	"context"
@@ -21,6 +21,7 @@ const (
 	idleInAll   = 256      // connections
 	wireBuffer  = 64 << 10 // bytes, twice per connection
 	wireChunk   = 256 << 10
+	smallPiece  = 64 << 10 // has a buffer of its own size
 )
 
 // Transport is an HTTP transport for large content and many requests at once, with settings per
@@ -46,6 +47,9 @@ func NewTransport(settings config.HTTP) *Transport {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.transport(t.settings.For(req.URL.Host)).RoundTrip(req)
 }
+
+// Settings are those for "host:port" or "host".
+func (t *Transport) Settings(host string) config.HTTPOptions { return t.settings.For(host) }
 
 // Clone makes a transport with the settings for "host:port" or "host" and connections of its own, for
 // somebody who has TLS certificates that are for this host alone.
@@ -96,8 +100,9 @@ var shared = sync.OnceValue(func() *http.Transport {
 	return tuned(config.HTTPOptions{TCPDialTimeout: 30 * time.Second, TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 90 * time.Second})
 })
 
-func transportOf(env *ocm.Env) http.RoundTripper {
-	if env.HTTP == nil {
+// TransportOf is the environment's transport, or one that all environments without share.
+func TransportOf(env *ocm.Env) http.RoundTripper {
+	if env == nil || env.HTTP == nil {
 		return shared()
 	}
 	return env.HTTP
@@ -123,7 +128,7 @@ var wireChunks = sync.Pool{New: func() any { return new([wireChunk]byte) }}
 // ReadFrom implements io.ReaderFrom.
 func (c wideConn) ReadFrom(r io.Reader) (n int64, err error) {
 	var buf []byte
-	if l, ok := r.(*io.LimitedReader); ok && l.N < smallUpload {
+	if l, ok := r.(*io.LimitedReader); ok && l.N < smallPiece {
 		buf = make([]byte, l.N+1)
 	} else {
 		chunk := wireChunks.Get().(*[wireChunk]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
