@@ -471,3 +471,58 @@ func TestInputThatChanges(t *testing.T) {
 		}
 	}
 }
+
+// What the source tells costs no download: the digest and the access that is pinned.
+func TestSourceTells(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		told, given string
+		want        error
+	}{
+		{told: digest.FromString("good").String()},
+		{told: digest.FromString("good").String(), given: digest.FromString("good").Encoded()},
+		{told: digest.FromString("good").String(), given: digest.FromString("evil").Encoded(), want: ocm.ErrDigest},
+		{told: "sha256:beef", want: ocm.ErrInvalid},
+	} {
+		reads := 0
+		pinned, err := ocm.NewSpec(map[string]string{"type": "told", "commit": "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kit, env, store := builtin.Kit(), &ocm.Env{}, memory.New()
+		kit.Access.Add(ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) {
+			return ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Size: 4, Digest: digest.Digest(c.told)}, Pinned: &pinned, From: counted{&reads}}, nil
+		}), "told")
+		given := ""
+		if c.given != "" {
+			given = "digest: {hashAlgorithm: SHA-256, normalisationAlgorithm: genericBlobDigest/v1, value: " + c.given + "}, "
+		}
+		file := mustParse(t, minimal+"resources: [{name: res, type: t, version: 1.0.0, "+given+"access: {type: told, branch: main}}]")
+		_, err = construct.Run(t.Context(), kit, env, oci.NewRepository(store, env), file, construct.Options{})
+		if c.want != nil {
+			if !errors.Is(err, c.want) {
+				t.Errorf("%+v: expected %q, found %v", c, c.want, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := open(t, store, "acme.org/app", "1.0.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := v.Descriptor().Component.Resources[0]
+		if "sha256:"+r.Digest.Value != c.told || string(r.Access.Raw) != string(pinned.Raw) || (reads > 0) != (c.given != "") {
+			t.Errorf("%+v: found %s, %s after %d reads", c, r.Digest, r.Access.Raw, reads)
+		}
+	}
+}
+
+// counted delivers "good" and counts how often.
+type counted struct{ reads *int }
+
+func (c counted) Fetch(context.Context, ociv1.Descriptor) (io.ReadCloser, error) {
+	*c.reads++
+	return io.NopCloser(strings.NewReader("good")), nil
+}
