@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package web is the one HTTP client for content: a transport with settings per host, and a [Client] that
-// logs in at one place, follows redirects without carrying secrets elsewhere, repeats what failed for
-// a reason that passes, and goes on where a download broke off.
+// Package web is the one place for HTTP: a transport with settings per host, a [Peer] that repeats what failed for
+// a reason that passes and ends what makes no progress, a [Download] that goes on where it broke off, and, over
+// them, a [Client] for content that logs in at one place and follows redirects without carrying secrets elsewhere.
+//
+// # Servers are not trusted
+//
+//   - Credentials, client certificates and unusual headers go to the origin that they are for: scheme, host and port.
+//     They end with the first redirect that leaves it, also for later steps that lead back.
+//   - https never becomes http, and what was configured for https is not sent by http.
+//   - No redirect leads to this computer or to a link-local address.
+//   - Retries, redirects, waits and the time without progress are bounded.
+//   - No secret, and no query of an address, gets into an error or a log record.
 package web
 
 import (
@@ -11,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,43 +31,68 @@ import (
 	"ocm/blob"
 )
 
-// MaxRedirects bounds a chain of redirects.
-const MaxRedirects = 5
+// UserAgent is how this client names itself.
+const UserAgent = "ocm/1"
 
 // Client sends requests with the credentials for one origin, and to others without. It may be used concurrently.
 type Client struct {
 	env    *ocm.Env
 	origin *url.URL
 	secret ocm.Secret
-	http   *http.Client
+	peer   *Peer
 	// Sign, if not nil, is called for each request to the origin before it is sent, in place of the
-	// credentials of the environment: for signatures over a request.
+	// credentials of the environment: for signatures over a request. It is set before the first request.
 	Sign func(*http.Request) error
 }
 
 // For makes a client for the origin (scheme, host and port) of an address. Its credentials are those that the
 // environment has for the address, as consumer of the first of the types that has any; none at all is
-// no error. User names in the address are [ocm.ErrInvalid]: descriptors are no place for secrets.
+// no error. Properties that are used: identityToken, accessToken or token as bearer; username and password;
+// certificate and privateKey, or certFile and keyFile, for TLS; certificateAuthority, or caFile, instead of the
+// system's authorities.
+//
+// User names in the address are [ocm.ErrInvalid]: descriptors are no place for secrets. Link-local addresses, and
+// credentials for https that would be sent by http, are [ocm.ErrDenied].
 func For(ctx context.Context, env *ocm.Env, at *url.URL, consumers ...string) (*Client, error) {
 	switch {
-	case at.Scheme != "https" && at.Scheme != "http" || at.Host == "":
-		return nil, fmt.Errorf("address %q: expected https://host/path or http://host/path: %w", at.Redacted(), ocm.ErrInvalid)
+	case at.Scheme != "https" && at.Scheme != "http" || at.Hostname() == "":
+		return nil, fmt.Errorf("address %s: expected https://host/path or http://host/path: %w", Place(at), ocm.ErrInvalid)
 	case at.User != nil:
-		return nil, fmt.Errorf("address %s://%s has a user name; put it into the configuration of credentials: %w", at.Scheme, at.Host, ocm.ErrInvalid)
+		return nil, fmt.Errorf("address %s has a user name; put it into the configuration of credentials: %w", Place(at), ocm.ErrInvalid)
+	}
+	if err := checkLinkLocal(at.Hostname()); err != nil {
+		return nil, fmt.Errorf("address %s: %w", Place(at), err)
+	}
+	if env == nil {
+		env = &ocm.Env{}
 	}
 	c := &Client{env: env, origin: at}
+	guarded := WithoutDowngrade(env, at.Scheme, at.Host)
 	for _, typ := range consumers {
-		secret, err := env.Resolve(ctx, Identity(typ, at))
+		secret, err := guarded.Resolve(ctx, Identity(typ, at))
 		if err == nil {
 			c.secret = secret
 			break
 		}
 		if !errors.Is(err, ocm.ErrNotFound) {
-			return nil, err
+			return nil, fmt.Errorf("credentials for %s: %w", Place(at), err)
 		}
 	}
-	c.http = &http.Client{Transport: TransportOf(env), CheckRedirect: c.checkRedirect}
+	base, err := withCertificates(env, at, c.secret)
+	if err != nil {
+		return nil, fmt.Errorf("credentials for %s: %w", Place(at), err)
+	}
+	c.peer = &Peer{Env: env, Base: base, Pace: PaceFor(env, at.Host), Once: notIdempotent}
 	return c, nil
+}
+
+// notIdempotent tells requests that may do something each time that they are done.
+func notIdempotent(req *http.Request) bool {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions:
+		return false
+	}
+	return true
 }
 
 // Identity is the consumer of credentials for an address: type, scheme, hostname, port if it is said, and
@@ -72,6 +107,11 @@ func Identity(typ string, at *url.URL) ocm.Identity {
 	return id
 }
 
+// Place names an address in messages: never its query or user, in which there may be secrets.
+func Place(at *url.URL) string {
+	return (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: at.Path}).String()
+}
+
 // Secret are the credentials that the client has found, perhaps none.
 func (c *Client) Secret() ocm.Secret { return c.secret }
 
@@ -84,38 +124,43 @@ type Request struct {
 	NoRedirect bool // a redirect is an error
 }
 
-// Do sends a request and returns an answer of status 2xx; the caller closes its body. Any other status is an
-// error that says what was asked, without query, and what was answered: [ocm.ErrNotFound],
-// [ocm.ErrDenied] where it fits.
+func (r Request) method() string {
+	if r.Method == "" {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+// Do sends a request and returns an answer of status 2xx; the caller closes its body, which is as the server stores
+// it, not decompressed. Any other status is an error that says what was asked, without query, and what was
+// answered: [ocm.ErrNotFound], [ocm.ErrDenied] where it fits.
 func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
-	method := r.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	req, err := http.NewRequestWithContext(ctx, method, r.URL.String(), bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, r.method(), r.URL.String(), bytes.NewReader(r.Body))
 	if err != nil {
-		return nil, err
+		return nil, WithoutURL(err)
 	}
+	req.Header.Set("User-Agent", UserAgent)
+	req.Header.Set("Accept-Encoding", "identity") // bytes as they are stored, in their true length
 	for name, values := range r.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	if err := c.login(req); err != nil {
 		return nil, err
 	}
-	resp, err := c.http.Do(req)
+	follow := c.checkRedirect
+	if r.NoRedirect {
+		follow = func(req *http.Request, _ []*http.Request) error {
+			return fmt.Errorf("redirected to %s, which is not to be followed: %w", Place(req.URL), ocm.ErrDenied)
+		}
+	}
+	sent := req.Header.Get("Authorization") != "" || c.Sign != nil && SameOrigin(req.URL, c.origin)
+	resp, err := (&http.Client{Transport: c.peer, CheckRedirect: follow}).Do(req)
 	if err != nil {
-		return nil, err
+		return nil, unreachable(req, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		resp.Body.Close()
-		kind := errors.New("unexpected answer")
-		switch resp.StatusCode {
-		case http.StatusNotFound, http.StatusGone:
-			kind = ocm.ErrNotFound
-		case http.StatusUnauthorized, http.StatusForbidden:
-			kind = ocm.ErrDenied
-		}
-		return nil, fmt.Errorf("%s %s://%s%s: status %d: %w", method, r.URL.Scheme, r.URL.Host, r.URL.Path, resp.StatusCode, kind)
+		defer Drop(resp)
+		return nil, c.refusal(req, resp, sent)
 	}
 	return resp, nil
 }
@@ -127,11 +172,15 @@ func (c *Client) Read(ctx context.Context, r Request, limit int64) ([]byte, erro
 		return nil, err
 	}
 	defer resp.Body.Close()
-	return blob.ReadDocument(resp.Body, resp.ContentLength, limit)
+	raw, err := blob.ReadDocument(resp.Body, resp.ContentLength, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", r.method(), Place(r.URL), err)
+	}
+	return raw, nil
 }
 
 // Content is what a request delivers. Nothing is sent before it is opened. root may be incomplete; its
-// MediaType must be set. Where the answer breaks off, it is asked for the rest.
+// MediaType must be set. Where the answer breaks off, it is asked for the rest, see [Download].
 func (c *Client) Content(r Request, root ociv1.Descriptor) ocm.Content {
 	if root.Size == 0 && root.Digest == "" {
 		root.Size = -1
@@ -145,12 +194,28 @@ type fetcher struct {
 }
 
 // Fetch implements [ocm.Fetcher].
-func (f *fetcher) Fetch(ctx context.Context, _ ociv1.Descriptor) (io.ReadCloser, error) {
-	resp, err := f.c.Do(ctx, f.r)
-	if err != nil {
+func (f *fetcher) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	get := &Download{
+		Ask: func(ctx context.Context, header http.Header) (*http.Response, error) {
+			r := f.r
+			r.Header = maps.Clone(r.Header)
+			if r.Header == nil {
+				r.Header = http.Header{}
+			}
+			maps.Copy(r.Header, header)
+			return f.c.Do(ctx, r)
+		},
+		Size: d.Size, Name: f.r.method() + " " + Place(f.r.URL), Fixed: d.Digest != "",
+		Whole: f.r.method() != http.MethodGet || len(f.r.Body) > 0,
+		Pace:  f.c.peer.Pace, Job: f.c.env.Job, Passing: passing,
+	}
+	if d.Digest == "" && d.Size == 0 {
+		get.Size = -1
+	}
+	if err := get.Open(ctx, get.Size <= SmallDownload); err != nil {
 		return nil, err
 	}
-	return resp.Body, nil
+	return get, nil
 }
 
 // login adds the credentials if the request goes to the client's origin.
@@ -173,27 +238,13 @@ func (c *Client) login(req *http.Request) error {
 	return nil
 }
 
+// checkRedirect is [CheckRedirect]; a step that stays at the origin is signed anew.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > MaxRedirects {
-		return fmt.Errorf("more than %d redirects: %w", MaxRedirects, ocm.ErrLimit)
+	if err := CheckRedirect(req, via); err != nil {
+		return err
 	}
-	if !SameOrigin(req.URL, c.origin) {
-		req.Header.Del("Authorization")
+	if c.Sign != nil && SameOrigin(via[0].URL, c.origin) && !leaves(req, via) {
+		return c.Sign(req)
 	}
 	return nil
-}
-
-// SameOrigin compares scheme, host and port, the default ports filled in.
-func SameOrigin(a, b *url.URL) bool {
-	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
-}
-
-func portOf(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Port()
-	case strings.EqualFold(u.Scheme, "http"):
-		return "80"
-	}
-	return "443"
 }

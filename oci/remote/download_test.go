@@ -20,6 +20,7 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // ranges lists the Range headers that arrived.
@@ -58,12 +59,12 @@ func TestSeekBeforeReadIsOneRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := open(t, nil, serve(t, j).URL).Repo("a")
-			content := letters(3 * smallDownload)
+			content := letters(3 * web.SmallDownload)
 			d, err := r.Push(t.Context(), describe("", content), bytes.NewReader(content))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, at := range []int64{0, 1, 2*smallDownload + 7, d.Size - 1, d.Size} {
+			for _, at := range []int64{0, 1, 2*web.SmallDownload + 7, d.Size - 1, d.Size} {
 				j.ranges()
 				rc := fetch(t, r, d)
 				if n, err := rc.Seek(at, io.SeekStart); n != at || err != nil {
@@ -83,7 +84,7 @@ func TestSeekBeforeReadIsOneRequest(t *testing.T) {
 			}
 			// To and fro, and at last the whole.
 			rc := fetch(t, r, d)
-			for _, at := range []int64{5, 100, 2 * smallDownload, 3} {
+			for _, at := range []int64{5, 100, 2 * web.SmallDownload, 3} {
 				if _, err := rc.Seek(at, io.SeekStart); err != nil {
 					t.Fatal(err)
 				}
@@ -98,7 +99,7 @@ func TestSeekBeforeReadIsOneRequest(t *testing.T) {
 			if _, err := rc.Seek(-1, io.SeekStart); !errors.Is(err, ocm.ErrInvalid) {
 				t.Errorf("expected a refusal, found %v", err)
 			}
-			missing := ociv1.Descriptor{Digest: digest.FromString("missing"), Size: 2 * smallDownload}
+			missing := ociv1.Descriptor{Digest: digest.FromString("missing"), Size: 2 * web.SmallDownload}
 			_, err = io.ReadAll(fetch(t, r, missing))
 			wantErr(t, err, ocm.ErrNotFound)
 			missing.Size = 7
@@ -111,7 +112,7 @@ func TestSeekBeforeReadIsOneRequest(t *testing.T) {
 // A registry that knows no ranges, or answers with another one than it was asked for.
 func TestSeekWithoutRanges(t *testing.T) {
 	t.Parallel()
-	content := letters(2 * smallDownload)
+	content := letters(2 * web.SmallDownload)
 	d := describe("", content)
 	for name, tt := range map[string]struct {
 		header string
@@ -224,7 +225,7 @@ func TestDownloadThatStalls(t *testing.T) {
 		}
 		h.ServeHTTP(w, r)
 	}))
-	r := open(t, nil, srv.URL, func(o *Options) { o.pace.stall = 300 * time.Millisecond }).Repo("a")
+	r := open(t, nil, srv.URL, func(o *Options) { o.pace.Stall = 300 * time.Millisecond }).Repo("a")
 	d, err := r.Push(t.Context(), describe("", content), bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
@@ -291,7 +292,7 @@ func FuzzRanges(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if first, total, ok := parseContentRange(s); ok && (first < 0 || total != -1 && total <= first) {
+		if first, total, ok := web.ParseContentRange(s); ok && (first < 0 || total != -1 && total <= first) {
 			t.Errorf("%q: found %d of %d", s, first, total)
 		}
 		if size, ok := parseUploadRange(s); ok && size < 0 || !ok && size != 0 {

@@ -4,14 +4,12 @@ package remote
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"strings"
-	"syscall"
 	"unicode"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -66,7 +64,7 @@ func (s *session) refusal(req *http.Request, resp *http.Response, sent bool) err
 		f.cause = ocm.ErrNotFound // a manifest whose children are not there
 	case strings.Contains(said, "HTTP request to an HTTPS server"):
 		f.text += "; write https:// in front of the host"
-	case passingStatus(resp.StatusCode):
+	case web.PassingStatus(resp.StatusCode):
 		f.text += "; the registry is busy or down, try again later"
 	}
 	return f
@@ -162,19 +160,10 @@ func quote(s string) string {
 
 // unreachable makes an error of a request that got no usable answer.
 func (s *session) unreachable(req *http.Request, err error) error {
-	err = withoutURL(err)
-	f := &failure{text: s.place(req), cause: err}
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	switch {
-	case req.Context().Err() != nil:
+	err = web.WithoutURL(err)
+	f := &failure{text: s.place(req) + web.Hint(req, err), cause: err}
+	if req.Context().Err() != nil {
 		f.cause = context.Cause(req.Context())
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		f.text += ": the server speaks http, not https; if that is intended, write http:// in front of the host"
-	case errors.As(err, &cert):
-		f.text += ": the certificate is not trusted; add its authority to the system's, or name it by SSL_CERT_FILE"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		f.text += ": nobody listens on " + req.URL.Host
 	}
 	return f
 }

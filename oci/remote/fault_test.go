@@ -26,6 +26,7 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // faulty answers with what fault does for as long as it says true, then as the registry does.
@@ -109,8 +110,8 @@ func TestRetries(t *testing.T) {
 		"for ever":         {503, "", 1000, false, 0},
 		"500 is final":     {500, "", 1, false, 0},
 		"429 with seconds": {429, "1", 1, true, time.Second},
-		"429 with a date":  {429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 1, true, fast.maxAfter},
-		"429 for too long": {429, "86400", 1, true, fast.maxAfter},
+		"429 with a date":  {429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), 1, true, fast.MaxAfter},
+		"429 for too long": {429, "86400", 1, true, fast.MaxAfter},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,7 +134,7 @@ func TestRetries(t *testing.T) {
 			if took := time.Since(began); took < tt.least || took > 25*time.Second {
 				t.Errorf("expected to wait %v, waited %v", tt.least, took)
 			}
-			if n.Load() > int64(fast.retries)+1 {
+			if n.Load() > int64(fast.Retries)+1 {
 				t.Errorf("%d requests", n.Load())
 			}
 		})
@@ -240,7 +241,7 @@ func TestAbandonedUploadIsDropped(t *testing.T) {
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	hurry := func(o *Options) {
-		o.pace.answer, o.pace.commit, o.pace.stall = 100*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
+		o.pace.Answer, o.pace.Commit, o.pace.Stall = 100*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
 	}
 	d := ociv1.Descriptor{Digest: digest.FromString("x"), Size: 1000}
 	release := make(chan struct{})
@@ -268,14 +269,14 @@ func TestSilence(t *testing.T) {
 
 	began := time.Now()
 	_, err := s.Repo("answers").Fetch(t.Context(), d)
-	wantErr(t, err, errStalled)
+	wantErr(t, err, web.ErrSilent)
 	rc, err := s.Repo("stalls").Fetch(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rc.Close()
 	_, err = io.ReadAll(rc)
-	wantErr(t, err, errStalled)
+	wantErr(t, err, web.ErrSilent)
 	_, err = s.Repo("commits").Push(t.Context(), d, bytes.NewReader(make([]byte, 1000)))
 	if err == nil {
 		t.Error("expected an error")
@@ -289,7 +290,7 @@ func TestSilence(t *testing.T) {
 func TestSlowUsersAreNotCutOff(t *testing.T) {
 	t.Parallel()
 	hurry := func(o *Options) {
-		o.pace.answer, o.pace.commit, o.pace.stall = 1500*time.Millisecond, 1500*time.Millisecond, 1500*time.Millisecond
+		o.pace.Answer, o.pace.Commit, o.pace.Stall = 1500*time.Millisecond, 1500*time.Millisecond, 1500*time.Millisecond
 	}
 	r := open(t, nil, serve(t, olaregHandler(t)).URL, hurry).Repo("a")
 	content := bytes.Repeat([]byte("x"), 3_000_000)

@@ -4,8 +4,6 @@ package remote
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -124,57 +122,8 @@ func TestTooManyRequestsForEver(t *testing.T) {
 		}
 		began := time.Now()
 		_, err = s.Repo("a").Exists(t.Context(), describe("", []byte("x")))
-		if took := time.Since(began); err == nil || took < MaxRetries*10*time.Second || took > 2*time.Minute || b.denied != MaxRetries+1 {
+		if took := time.Since(began); err == nil || took < web.MaxRetries*10*time.Second || took > 2*time.Minute || b.denied != web.MaxRetries+1 {
 			t.Errorf("found %v after %v and %d requests", err, took, b.denied)
-		}
-	})
-}
-
-func TestLaneHalvesAndGrows(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := &lane{}
-		enter := func() ticket {
-			got, err := l.enter(t.Context(), true)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return got
-		}
-		var tickets []ticket
-		for range 16 {
-			tickets = append(tickets, enter())
-		}
-		for i, one := range tickets { // all of one burst are refused: it is halved once
-			l.leave(one, i < 10, time.Second)
-		}
-		if l.limit != 8 {
-			t.Fatalf("expected half of 16, found %d", l.limit)
-		}
-		began := time.Now()
-		var inside []ticket
-		for range 8 {
-			inside = append(inside, enter())
-		}
-		if waited := time.Since(began); waited < time.Second || waited > 2*time.Second {
-			t.Errorf("expected to be held for a second, waited %v", waited)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if _, err := l.enter(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a ninth was let in: %v", err)
-		}
-		if _, err := l.enter(t.Context(), false); err != nil { // what others may wait for is never held back
-			t.Error(err)
-		}
-		for _, one := range inside {
-			l.leave(one, false, 0)
-		}
-		for range growAfter * unlimited {
-			l.leave(enter(), false, 0)
-		}
-		if l.limit != 0 || l.inFlight != 0 {
-			t.Errorf("expected no limit after so many successes, found %d with %d in flight", l.limit, l.inFlight)
 		}
 	})
 }
@@ -249,14 +198,14 @@ func TestTransportSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := s.session.pace; p.answer != 7*time.Second || p.stall != 7*time.Second || p.commit != CommitTimeout || p.retries != 2 || p.wait != time.Second || p.maxWait != 2*time.Second {
+	if p := s.session.pace; p.Answer != 7*time.Second || p.Stall != 7*time.Second || p.Commit != web.CommitTimeout || p.Retries != 2 || p.Wait != time.Second || p.MaxWait != 2*time.Second {
 		t.Errorf("expected the settings of the host, found %+v", p)
 	}
 	other, err := Open(&ocm.Env{HTTP: tr, Timeout: time.Hour}, "other.example.org", "", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := other.session.pace; p.answer != time.Hour || p.stall != time.Hour || p.commit != time.Hour || p.retries != 0 {
+	if p := other.session.pace; p.Answer != time.Hour || p.Stall != time.Hour || p.Commit != time.Hour || p.Retries != 0 {
 		t.Errorf("expected the environment's time and no retries, found %+v", p)
 	}
 	for range 5 { // several rounds of 16 at once need 16 connections, not more with every round

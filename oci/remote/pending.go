@@ -260,7 +260,7 @@ func (r *repo) status(ctx context.Context, at *url.URL, size int64) (*upload, er
 	if err != nil {
 		return nil, err
 	}
-	defer drop(resp)
+	defer web.Drop(resp)
 	has, ok := parseUploadRange(resp.Header.Get("Range"))
 	if resp.StatusCode != http.StatusNoContent || !ok || has == 0 || has > size {
 		return nil, nil

@@ -21,6 +21,7 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // mounts is what was learned about a registry's way with mounts.
@@ -231,7 +232,7 @@ func (r *repo) mount(ctx context.Context, d ociv1.Descriptor, from string) (bool
 	if err != nil {
 		return false, nil, err
 	}
-	defer drop(resp)
+	defer web.Drop(resp)
 	switch resp.StatusCode {
 	case http.StatusCreated:
 		return true, nil, r.checkMounted(d, resp)

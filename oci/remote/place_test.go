@@ -22,6 +22,7 @@ import (
 
 	"ocm"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // placed is content for Place, which counts how often it is opened.
@@ -269,7 +270,7 @@ func TestRequestsPerRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := open(t, nil, serve(t, j).URL).Repo("a")
-			for _, size := range []int{0, 1, smallDownload, 3 * smallDownload} {
+			for _, size := range []int{0, 1, web.SmallDownload, 3 * web.SmallDownload} {
 				content := bytes.Repeat([]byte("x"), size)
 				d, err := r.Push(t.Context(), describe("", content), bytes.NewReader(content))
 				if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/web"
 )
 
 const someDigest = "sha256:9717cda41c478af11cba7ed29f4aa3e4882bab769d006788169cbccafc0fcd05"
@@ -197,7 +198,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(307, "", "", "", "")
 	f.Fuzz(func(t *testing.T, code int, contentType, dig, link, body string) {
 		env := &ocm.Env{HTTP: scripted{code, contentType, dig, link, body}}
-		s, err := Open(env, "registry.example.org", "", Options{pace: &pace{answer: fast.answer, commit: fast.commit, stall: fast.stall, wait: 1, maxWait: 1}})
+		s, err := Open(env, "registry.example.org", "", Options{pace: &pace{Pace: web.Pace{Answer: fast.Answer, Commit: fast.Commit, Stall: fast.Stall, Wait: 1, MaxWait: 1}}})
 		if err != nil {
 			t.Fatal(err)
 		}

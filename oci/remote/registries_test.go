@@ -27,12 +27,16 @@ import (
 	"ocm"
 	"ocm/internal/storetest"
 	"ocm/oci"
+	"ocm/web"
 )
 
 // fast keeps tests short without changing what happens.
 var fast = pace{
-	answer: 30 * time.Second, commit: 30 * time.Second, stall: 30 * time.Second,
-	wait: time.Millisecond, maxWait: time.Second, maxAfter: time.Second, retries: 3, whole: wholeTime,
+	Pace: web.Pace{
+		Answer: 30 * time.Second, Commit: 30 * time.Second, Stall: 30 * time.Second,
+		Wait: time.Millisecond, MaxWait: time.Second, MaxAfter: time.Second, Retries: 3,
+	},
+	whole: wholeTime,
 }
 
 // olaregHandler is a registry with everything of distribution 1.1, in memory.

@@ -93,7 +93,7 @@ func (r *repo) ask(ctx context.Context, method, path string, actions ...string) 
 // first Read, which is also what tells that it is missing. A blob's reader is an io.Seeker, so that
 // what is there of it already is not sent again; [errors.ErrUnsupported] from Read if
 // the registry cannot do that. A download that breaks off goes on where it stopped, see
-// [MaxResumes]. Manifests end with [ocm.ErrLimit] behind [blob.MaxManifest].
+// [web.MaxResumes]. Manifests end with [ocm.ErrLimit] behind [blob.MaxManifest].
 func (r *repo) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
 	if err := r.check(d); err != nil {
 		return nil, err

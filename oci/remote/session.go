@@ -20,7 +20,7 @@ import (
 )
 
 // UserAgent is how this client names itself.
-const UserAgent = "ocm/1"
+const UserAgent = web.UserAgent
 
 // session talks to one registry with the credentials for it. It is the client that oras-go
 // sends its requests through, and the only place where a secret meets a request.
@@ -37,7 +37,7 @@ type session struct {
 	http       *http.Client
 	tokens     auth.Cache
 	pace       pace
-	lane       lane
+	peer       *web.Peer
 	rate       rate
 	mounts     mounts
 	pending    pending

@@ -6,10 +6,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 
@@ -97,7 +97,7 @@ func OpenArtifact(ctx context.Context, env *ocm.Env, imageReference string) (ocm
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	r, err := OpenRepository(withoutDowngrade(env, ref), ref, Options{})
+	r, err := OpenRepository(web.WithoutDowngrade(env, ref.Scheme, ref.Host), ref, Options{})
 	if err != nil {
 		return ocm.Content{}, err
 	}
@@ -116,7 +116,7 @@ func OpenArtifact(ctx context.Context, env *ocm.Env, imageReference string) (ocm
 }
 
 // newStore wires the layers: oras-go's requests → session (credentials, refusals) → redirects →
-// retries → watch over progress → the environment's transport.
+// retries and watch over progress → the environment's transport.
 func newStore(env *ocm.Env, scheme, host, prefix, idPath string, o Options) *Store {
 	if env == nil {
 		env = &ocm.Env{}
@@ -132,15 +132,33 @@ func newStore(env *ocm.Env, scheme, host, prefix, idPath string, o Options) *Sto
 	if host == dockerHub {
 		s.origin.Host = "registry-1.docker.io" // docker.io itself is no registry
 	}
-	if s.pace = paceFor(env, s.origin.Host); o.pace != nil {
+	if s.pace = (pace{web.PaceFor(env, s.origin.Host), wholeTime}); o.pace != nil {
 		s.pace = *o.pace
 	}
+	s.peer = &web.Peer{Env: env, Base: web.TransportOf(env), Pace: s.pace.Pace, Free: isDownload}
 	s.pending.folder = env.Cache
-	s.http = &http.Client{
-		Transport:     &retrying{session: s, base: &watched{base: web.TransportOf(env), pace: s.pace}},
-		CheckRedirect: s.checkRedirect,
-	}
+	s.http = &http.Client{Transport: s.peer, CheckRedirect: checkRedirect}
 	return &Store{session: s, prefix: prefix, repos: map[string]*repo{}}
+}
+
+// pace holds the times; tests make them shorter.
+type pace struct {
+	web.Pace
+	whole time.Duration // see wholeTime
+}
+
+// isDownload tells requests for blobs: an upload that has a place among those that the registry allows at
+// once may wait for one.
+func isDownload(req *http.Request) bool {
+	return req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/")
+}
+
+// checkRedirect is [web.CheckRedirect], but for listings that must not leave the registry.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if via[0].Context().Value(stayHere{}) != nil && !web.SameOrigin(via[0].URL, req.URL) {
+		return http.ErrUseLastResponse // the redirect itself is the answer
+	}
+	return web.CheckRedirect(req, via)
 }
 
 // consumer is the identity that credentials are looked up by.
@@ -162,14 +180,10 @@ func consumer(scheme, host, path string) ocm.Identity {
 	return id
 }
 
-// isLoopback tells hosts of this computer by their name, without asking anybody.
+// isLoopback tells hosts of this computer by their name, without asking anybody. host may have a port.
 func isLoopback(host string) bool {
 	name, _ := splitPort(host)
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	return err == nil && addr.Unmap().IsLoopback()
+	return web.IsLoopback(name)
 }
 
 // Repo gives access to one repository below the store's path. A name that is no repository

@@ -17,6 +17,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"ocm"
+	"ocm/web"
 )
 
 // maxToken bounds the answer of a token service, in bytes.
@@ -161,7 +162,7 @@ func (s *session) tokenService(realm string, secret bool) (*url.URL, error) {
 	if s.origin.Scheme == "https" && u.Scheme != "https" {
 		return nil, fmt.Errorf("it speaks https, its token service %s does not: %w", u.Host, ocm.ErrDenied)
 	}
-	if err := s.checkAddress(u); err != nil {
+	if err := web.CheckAddress(s.origin, u); err != nil {
 		return nil, fmt.Errorf("token service: %w", err)
 	}
 	host, own := strings.ToLower(u.Hostname()), strings.ToLower(s.origin.Hostname())

@@ -35,7 +35,7 @@ type upload struct {
 //
 // The registry gets the last part of the bytes only after digest and size were found right, so
 // that wrong content never is a complete upload. What fails for a reason that passes is
-// continued or begun again up to [MaxRetries] times without progress, if r is an io.Seeker or nothing was
+// continued or begun again up to [web.MaxRetries] times without progress, if r is an io.Seeker or nothing was
 // read of it yet.
 func (r *repo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
 	if r.invalid != nil {
@@ -58,7 +58,7 @@ func (r *repo) Push(ctx context.Context, d ociv1.Descriptor, src io.Reader) (oci
 func (r *repo) push(ctx context.Context, d ociv1.Descriptor, src *source, u *upload) (ociv1.Descriptor, error) {
 	s := r.session
 	ctx = r.scope(ctx, auth.ActionPull, auth.ActionPush)
-	tries := tries{served: s.lane.progress()}
+	tries := s.peer.Tries()
 	for {
 		had := u.size()
 		out, err := src.begin(ctx, d, had)
@@ -81,18 +81,18 @@ func (r *repo) push(ctx context.Context, d ociv1.Descriptor, src *source, u *upl
 			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
 		worth := failed != nil || r.worth(err, u)
-		if ctx.Err() != nil || !worth || !tries.again(s, busy(err), s.pace.retries) {
+		if ctx.Err() != nil || !worth || !tries.Again(busy(err), s.pace.Retries) {
 			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
 		if !src.again() {
 			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, fmt.Errorf("%w (the source can be read only once: repeat the whole)", err))
 		}
 		s.env.Job.Counters().Retries.Add(1)
-		if err := pause(ctx, s.pace.backoff(max(0, tries.n-1))); err != nil {
+		if err := web.Pause(ctx, s.pace.Backoff(max(0, tries.N-1))); err != nil {
 			return ociv1.Descriptor{}, r.giveUp(ctx, d, u, err)
 		}
 		if u = r.after(ctx, d, err, u); u.size() > had {
-			tries.n = 0
+			tries.N = 0
 		}
 	}
 }
@@ -179,13 +179,13 @@ func (r *repo) patch(ctx context.Context, u *upload, n int64, out *outgoing) (*u
 	req.Header.Set("Content-Type", "application/octet-stream")
 	resp, err := r.send(req, http.StatusAccepted)
 	var f *failure
-	if errors.As(err, &f) && u.has == 0 && f.code >= 400 && !passingStatus(f.code) && f.code != http.StatusUnauthorized && f.code != http.StatusForbidden {
+	if errors.As(err, &f) && u.has == 0 && f.code >= 400 && !web.PassingStatus(f.code) && f.code != http.StatusUnauthorized && f.code != http.StatusForbidden {
 		return nil, r.noParts(err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer drop(resp)
+	defer web.Drop(resp)
 	after, err := r.next(req, resp, u)
 	if err != nil {
 		return nil, err
@@ -240,7 +240,7 @@ func (r *repo) step(req *http.Request, want int, u *upload) (*upload, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer drop(resp)
+	defer web.Drop(resp)
 	if want == http.StatusCreated {
 		return nil, nil
 	}
@@ -290,7 +290,7 @@ func (r *repo) abandon(ctx context.Context, u *upload) {
 		return
 	}
 	if resp, err := r.session.Do(req); err == nil {
-		drop(resp)
+		web.Drop(resp)
 	}
 }
 
@@ -349,7 +349,7 @@ func (r *repo) after(ctx context.Context, d ociv1.Descriptor, err error, u *uplo
 // passing tells failures that may be gone the next time.
 func passing(err error) bool {
 	var f *failure
-	return errors.As(err, &f) && (passingStatus(f.code) || f.code == 0 && (passes(nil, err) || errors.Is(err, errStalled)))
+	return errors.As(err, &f) && (web.PassingStatus(f.code) || f.code == 0 && (web.Passes(nil, err) || errors.Is(err, web.ErrSilent)))
 }
 
 // busy tells that a request was refused as one too many.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package remote
+package web
 
 import (
 	"context"
@@ -12,47 +12,34 @@ import (
 	"time"
 )
 
-// Times that a registry has. They bound silence, not work: a transfer that moves may take days.
-// [ocm.Env.Timeout] and the settings of a web.Transport replace them.
-const (
-	AnswerTimeout = time.Minute      // from the end of a request to its response
-	CommitTimeout = 10 * time.Minute // the same after a body was sent, at least: the registry may have to store 100 GiB
-	StallTimeout  = time.Minute      // between two reads or writes of a body
-)
+// ErrSilent is the cause of every end by a timeout of this package.
+var ErrSilent = errors.New("the server has gone silent")
 
-// errStalled is the cause of every end by a timeout of this package.
-var errStalled = errors.New("the registry has gone silent")
-
-// watched ends requests that make no progress. Only waiting for the registry counts: the time
+// watch sends a request and ends it if it makes no progress. Only waiting for the server counts: the time
 // that our side takes to produce an upload or to use a download does not.
-type watched struct {
-	base http.RoundTripper
-	pace pace
-}
-
-func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
+func watch(base http.RoundTripper, p Pace, req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	guard := newGuard(cancel, w.pace.answer)
+	guard := newGuard(cancel, p.Answer)
 	out := req.WithContext(ctx)
 	if req.Body != nil && req.Body != http.NoBody {
-		out.Body = &watchedUpload{ReadCloser: req.Body, guard: guard, pace: w.pace}
+		out.Body = &watchedUpload{ReadCloser: req.Body, guard: guard, pace: p}
 	}
-	resp, err := w.base.RoundTrip(out)
+	resp, err := base.RoundTrip(out)
 	guard.end()
 	if err != nil {
-		if context.Cause(ctx) == errStalled {
-			err = fmt.Errorf("no answer: %w", errStalled)
+		if context.Cause(ctx) == ErrSilent {
+			err = fmt.Errorf("no answer: %w", ErrSilent)
 		}
 		cancel(nil)
 		return nil, err
 	}
-	body := newGuard(cancel, w.pace.stall)
+	body := newGuard(cancel, p.Stall)
 	body.pause()
-	resp.Body = &watchedDownload{ReadCloser: resp.Body, guard: body, ctx: ctx, cancel: cancel, stall: w.pace.stall}
+	resp.Body = &watchedDownload{ReadCloser: resp.Body, guard: body, ctx: ctx, cancel: cancel, stall: p.Stall}
 	return resp, nil
 }
 
-// guard cancels with errStalled when its time is over. Pausing and running is for one goroutine.
+// guard cancels with ErrSilent when its time is over. Pausing and running is for one goroutine.
 type guard struct {
 	mu    sync.Mutex
 	timer *time.Timer
@@ -61,7 +48,7 @@ type guard struct {
 
 // newGuard begins with d; a time of 0 never ends anything.
 func newGuard(cancel context.CancelCauseFunc, d time.Duration) *guard {
-	g := &guard{timer: time.AfterFunc(time.Hour, func() { cancel(errStalled) })}
+	g := &guard{timer: time.AfterFunc(time.Hour, func() { cancel(ErrSilent) })}
 	g.run(d)
 	return g
 }
@@ -91,16 +78,16 @@ func (g *guard) end() {
 type watchedUpload struct {
 	io.ReadCloser
 	guard *guard
-	pace  pace
+	pace  Pace
 }
 
 func (u *watchedUpload) Read(p []byte) (int, error) {
 	u.guard.pause()
 	n, err := u.ReadCloser.Read(p)
 	if err != nil {
-		u.guard.run(u.pace.commit)
+		u.guard.run(u.pace.Commit)
 	} else {
-		u.guard.run(u.pace.stall)
+		u.guard.run(u.pace.Stall)
 	}
 	return n, err
 }
@@ -117,8 +104,8 @@ func (d *watchedDownload) Read(p []byte) (int, error) {
 	d.guard.run(d.stall)
 	n, err := d.ReadCloser.Read(p)
 	d.guard.pause()
-	if err != nil && err != io.EOF && context.Cause(d.ctx) == errStalled {
-		err = fmt.Errorf("no data for %v: %w", d.stall, errStalled)
+	if err != nil && err != io.EOF && context.Cause(d.ctx) == ErrSilent {
+		err = fmt.Errorf("no data for %v: %w", d.stall, ErrSilent)
 	}
 	return n, err
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package remote
+package web
 
 import (
 	"context"
@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// How the number of requests in flight follows a registry that asked for fewer.
+// How the number of requests in flight follows a server that asked for fewer.
 const (
 	growAfter = 16 // successes until there may be one more
 	unlimited = 64 // as many need no limit any more
 )
 
-// lane holds requests back from a registry that said that they are too many: none begins before
+// lane holds requests back from a server that said that they are too many: none begins before
 // the time that it asked for, and half as many as before may be on their way at once. The
 // number grows again by one with every few successes.
 type lane struct {
@@ -65,7 +65,7 @@ func (l *lane) enter(ctx context.Context, counted bool) (ticket, error) {
 // or, if it has come, for somebody to leave.
 func (l *lane) sleep(ctx context.Context, wait time.Duration, moved chan struct{}) error {
 	if wait > 0 {
-		return pause(ctx, wait+rand.N(wait/4+time.Millisecond))
+		return Pause(ctx, wait+rand.N(wait/4+time.Millisecond))
 	}
 	select {
 	case <-moved:
@@ -75,7 +75,7 @@ func (l *lane) sleep(ctx context.Context, wait time.Duration, moved chan struct{
 	}
 }
 
-// leave ends a request. tooMany tells that the registry refused it as one too many, after that
+// leave ends a request. tooMany tells that the server refused it as one too many, after that
 // it asked for a pause.
 func (l *lane) leave(t ticket, tooMany bool, after time.Duration) {
 	l.mu.Lock()
@@ -121,7 +121,7 @@ func (l *lane) abort(t ticket) {
 	}
 }
 
-// progress is the number of requests that the registry has served so far.
+// progress is the number of requests that the server has served so far.
 func (l *lane) progress() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"syscall"
+
+	"ocm"
+)
+
+// failure is a request that did not succeed, with the status of the answer, 0 if there was none.
+type failure struct {
+	text  string
+	code  int
+	cause error // nil: no kind fits
+}
+
+func (f *failure) Error() string {
+	if f.cause == nil {
+		return f.text
+	}
+	return f.text + ": " + f.cause.Error()
+}
+
+func (f *failure) Unwrap() error { return f.cause }
+
+// passing tells failures that may be gone the next time.
+func passing(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && (PassingStatus(f.code) || f.code == 0 && (Passes(nil, err) || errors.Is(err, ErrSilent)))
+}
+
+// refusal makes an error of an answer that is no success. sent tells whether credentials went along.
+func (c *Client) refusal(req *http.Request, resp *http.Response, sent bool) error {
+	f := &failure{code: resp.StatusCode, text: fmt.Sprintf("%s %s: status %d", req.Method, Place(req.URL), resp.StatusCode)}
+	elsewhere := !SameOrigin(resp.Request.URL, req.URL)
+	if elsewhere {
+		f.text = fmt.Sprintf("%s %s: redirected to %s, which answers with status %d", req.Method, Place(req.URL), resp.Request.URL.Host, resp.StatusCode)
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
+		f.cause = ocm.ErrNotFound
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		f.cause = ocm.ErrDenied
+		switch {
+		case elsewhere:
+			f.text += "; credentials are never sent there"
+		case sent:
+			f.text += fmt.Sprintf("; credentials were sent: check them, and whether they allow this (ocm auth explain %s)", Place(c.origin))
+		default:
+			f.text += fmt.Sprintf("; no credentials were sent: see what is configured by ocm auth explain %s", Place(c.origin))
+		}
+	case PassingStatus(resp.StatusCode):
+		f.text += "; the server is busy or down, try again later"
+	}
+	return f
+}
+
+// unreachable makes an error of a request that got no usable answer.
+func unreachable(req *http.Request, err error) error {
+	err = WithoutURL(err)
+	f := &failure{text: fmt.Sprintf("%s %s%s", req.Method, Place(req.URL), Hint(req, err)), cause: err}
+	if req.Context().Err() != nil {
+		f.cause = context.Cause(req.Context())
+	}
+	return f
+}
+
+// Hint tells what may be wrong with a request that got no answer, to be appended to a text; perhaps nothing.
+func Hint(req *http.Request, err error) string {
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	switch {
+	case req.Context().Err() != nil:
+		return ""
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return ": the server speaks http, not https; if that is intended, write http:// in front of the host"
+	case errors.As(err, &cert):
+		return ": the certificate is not trusted; add its authority to the system's, or name it by caFiles in http.config.ocm.software or by SSL_CERT_FILE"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ": nobody listens on " + req.URL.Host
+	}
+	return ""
+}
