@@ -59,7 +59,7 @@ var rooms = map[string][]string{
 	"compress/flate":                   nil, // its output changes with the toolchain
 	"compress/gzip":                    nil,
 	"github.com/gowebpki/jcs":          {"ocm/normalise"},
-	"github.com/Masterminds/semver/v3": {"ocm/config", "ocm/cmd/ocm", "ocm/inspect"},
+	"github.com/Masterminds/semver/v3": {"ocm/config", "ocm/access", "ocm/cmd/ocm", "ocm/inspect"},
 }
 
 type pkg struct {
