@@ -59,6 +59,7 @@ var rooms = map[string][]string{
 	"compress/flate":                   nil, // its output changes with the toolchain
 	"compress/gzip":                    nil,
 	"github.com/gowebpki/jcs":          {"ocm/normalise"},
+	"golang.org/x/crypto/ssh":          {"ocm/access/git"},
 	"github.com/Masterminds/semver/v3": {"ocm/config", "ocm/cmd/ocm", "ocm/inspect"},
 }
 
