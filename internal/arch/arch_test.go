@@ -60,6 +60,7 @@ var rooms = map[string][]string{
 	"compress/gzip":                    nil,
 	"github.com/gowebpki/jcs":          {"ocm/normalise"},
 	"github.com/Masterminds/semver/v3": {"ocm/config", "ocm/access", "ocm/cmd/ocm", "ocm/inspect"},
+	"golang.org/x/crypto/ssh":          {"ocm/access/git"},
 }
 
 type pkg struct {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package git
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+)
+
+// Tree is the content of a commit as a tar archive: entries in lexical order per folder, the root first as
+// "./", names of folders with a slash behind, files with the mode 0644 or 0755, no times and no owners. It
+// is what the input "dir" makes of a fresh checkout, and symbolic links besides. A submodule is an empty
+// folder. Nothing is asked for before it is read.
+//
+// A reader that was opened keeps all files in a temporary file until it is closed.
+func (r *Remote) Tree(commit string) ocm.Content {
+	return ocm.Content{
+		Root: ociv1.Descriptor{MediaType: "application/x-tar", Size: -1},
+		From: &tree{r, commit},
+		Name: fmt.Sprintf("%s@%s", r.at, commit),
+	}
+}
+
+type tree struct {
+	r      *Remote
+	commit string
+}
+
+// Fetch implements [ocm.Fetcher].
+func (t *tree) Fetch(ctx context.Context, _ ociv1.Descriptor) (io.ReadCloser, error) {
+	if err := CheckCommit(t.commit); err != nil {
+		return nil, err
+	}
+	s, err := newStore(t.r.env, len(t.commit) == 64)
+	if err != nil {
+		return nil, err
+	}
+	root, err := t.load(ctx, s)
+	if err != nil {
+		return nil, errors.Join(t.r.failed(err), s.Close())
+	}
+	return t.archive(ctx, s, root), nil
+}
+
+// load gets the objects of the commit.
+func (t *tree) load(ctx context.Context, s *store) (id, error) {
+	session, err := t.r.open(ctx)
+	if err != nil {
+		return id{}, err
+	}
+	defer session.Close()
+	pack, err := session.pack(ctx, t.commit)
+	if err != nil {
+		return id{}, fmt.Errorf("commit %s: %w", t.commit, err)
+	}
+	if err := s.read(ctx, pack); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return id{}, fmt.Errorf("commit %s: %w", t.commit, err)
+	}
+	return s.rootTree(t.commit)
+}
+
+// archive writes while it is read, and closes the store in the end.
+func (t *tree) archive(ctx context.Context, s *store, root id) io.ReadCloser {
+	ctx, cancel := context.WithCancel(ctx)
+	pr, pw := io.Pipe()
+	p := &pipe{PipeReader: pr, cancel: cancel, done: make(chan struct{})}
+	stop := context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		defer close(p.done)
+		defer stop()
+		w := bufio.NewWriterSize(pw, buffer)
+		a := &archive{store: s, ctx: ctx, tw: tar.NewWriter(w)}
+		err := a.dir(".", root, 0)
+		if err == nil {
+			err = errors.Join(a.tw.Close(), w.Flush())
+		}
+		if err != nil {
+			err = t.r.failed(fmt.Errorf("commit %s: %w", t.commit, err))
+		} else if len(a.submodules) > 0 {
+			t.r.env.Logger().Warn("submodules are left out", "repository", t.r.at.String(), "folders", strings.Join(a.submodules[:min(10, len(a.submodules))], ", "))
+		}
+		err = errors.Join(err, s.Close())
+		pw.CloseWithError(err) // nil is io.EOF
+	}()
+	return p
+}
+
+type pipe struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Close stops what writes, and waits for it.
+func (p *pipe) Close() error {
+	p.cancel()
+	err := p.PipeReader.Close()
+	<-p.done
+	return err
+}
