@@ -10,9 +10,10 @@ import (
 	"ocm"
 )
 
-// withoutDowngrade is the environment for a reference that somebody wrote into a descriptor. Such a
-// reference may say http; who listens on the way would then get what was configured for https.
-func withoutDowngrade(env *ocm.Env, ref Reference) *ocm.Env {
+// FromDescriptor is the environment for a reference that somebody wrote into a descriptor. Such a
+// reference may say http; who listens on the way would then get what was configured for https, so that
+// asking for that is [ocm.ErrDenied]. This computer is no way.
+func FromDescriptor(env *ocm.Env, ref Reference) *ocm.Env {
 	if ref.Scheme != "http" || isLoopback(ref.Host) || env == nil || env.Credentials == nil {
 		return env
 	}

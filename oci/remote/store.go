@@ -97,7 +97,7 @@ func OpenArtifact(ctx context.Context, env *ocm.Env, imageReference string) (ocm
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	r, err := OpenRepository(withoutDowngrade(env, ref), ref, Options{})
+	r, err := OpenRepository(FromDescriptor(env, ref), ref, Options{})
 	if err != nil {
 		return ocm.Content{}, err
 	}
