@@ -22,13 +22,13 @@ import (
 	"ocm/internal/fixture"
 )
 
-// login are credentials for one type of consumers.
-type login struct {
+// gitLogin are credentials for one type of consumers.
+type gitLogin struct {
 	typ    string
 	secret ocm.Secret
 }
 
-func (l login) Resolve(_ context.Context, id ocm.Identity) (ocm.Secret, error) {
+func (l gitLogin) Resolve(_ context.Context, id ocm.Identity) (ocm.Secret, error) {
 	if id["type"] != l.typ {
 		return nil, ocm.ErrNotFound
 	}
@@ -95,8 +95,8 @@ func TestGit(t *testing.T) {
 				Secrets: []string{"geheim", "falsch"},
 			}
 			if at == locked {
-				env.Credentials = login{"Git", ocm.Secret{"username": "me", "password": "geheim"}}
-				c.Locked = &ocm.Env{Credentials: login{"Git", ocm.Secret{"username": "me", "password": "falsch"}}}
+				env.Credentials = gitLogin{"Git", ocm.Secret{"username": "me", "password": "geheim"}}
+				c.Locked = &ocm.Env{Credentials: gitLogin{"Git", ocm.Secret{"username": "me", "password": "falsch"}}}
 			}
 			accesstest.Run(t, c)
 			left, err := os.ReadDir(env.Temp)
@@ -179,7 +179,7 @@ func TestGitRedirect_CVE_2026_41506(t *testing.T) {
 		http.Redirect(w, r, strings.Replace(other.URL, "127.0.0.1", "localhost", 1)+r.URL.RequestURI(), http.StatusFound)
 	}))
 	t.Cleanup(first.Close)
-	env := &ocm.Env{Credentials: login{"Git", ocm.Secret{"token": "geheim"}}}
+	env := &ocm.Env{Credentials: gitLogin{"Git", ocm.Secret{"token": "geheim"}}}
 	_, err = access.Git.Open(t.Context(), env, spec(t, `{"type":"git","repository":"`+first.URL+`/r/.git"}`))
 	fixture.WantErr(t, err, ocm.ErrDenied, "redirects to", elsewhere)
 	if leaked.Load() {

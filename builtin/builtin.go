@@ -27,6 +27,12 @@ import (
 	"ocm/sign/timestamp"
 )
 
+// The types to write of repositories.
+const (
+	registryType = "OCIRegistry"
+	archiveType  = "CommonTransportFormat"
+)
+
 // Kit returns everything that is compiled in.
 func Kit() *ocm.Kit {
 	k := &ocm.Kit{
@@ -45,6 +51,7 @@ func Kit() *ocm.Kit {
 	for _, m := range input.All() {
 		k.Inputs.Register(m, m.Type)
 	}
+	registerOCM(k)
 
 	rsaHandler := rsa.Handler{Time: timeOf}
 	k.Signers.Add(rsaHandler, append(ocm.Versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)

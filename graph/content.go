@@ -25,6 +25,9 @@ const legacyArtifactDigest = "ociArtefactDigest/v1"
 // Content opens what an access refers to: beside the version's descriptor if the access is
 // repository-relative, else by the access method of its type. [ocm.ErrNotFound] if it was left out of
 // this copy.
+//
+// Descriptors come from elsewhere, so methods do not see the environment's Dir: there is no local place
+// that an access could be relative to.
 func Content(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, access ocm.Spec) (ocm.Content, error) {
 	c, err := v.Blob(ctx, access)
 	if !errors.Is(err, errors.ErrUnsupported) {
@@ -37,7 +40,50 @@ func Content(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, acc
 	if err != nil {
 		return ocm.Content{}, err
 	}
+	if env != nil && env.Dir != "" {
+		foreign := *env
+		foreign.Dir = ""
+		env = &foreign
+	}
+	if near, ok := method.(VersionOpener); ok {
+		return near.OpenFrom(ctx, env, v, access)
+	}
 	return method.Open(ctx, env, access)
+}
+
+// VersionOpener is an [ocm.Opener] for which it counts which version has the specification: what is not
+// said in it is the same as there.
+type VersionOpener interface {
+	OpenFrom(ctx context.Context, env *ocm.Env, v ocm.Version, s ocm.Spec) (ocm.Content, error)
+}
+
+// ResourceContent is the content of a resource, of which nothing is delivered that has not the resource's digest:
+// that is compared now, or it is the digest by which readers compare. Only for digests of a kind
+// that no reader knows all is read before. Without a digest the content is as it is.
+func ResourceContent(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r *ocm.Resource) (ocm.Content, error) {
+	c, err := Content(ctx, kit, env, v, r.Access)
+	if err != nil || r.Digest.Empty() || r.Digest.Excluded() {
+		return c, err
+	}
+	want, manifest := r.Digest, blob.IsManifest(c.Root.MediaType)
+	_, algorithm, err := newHash(want.HashAlgorithm)
+	if err != nil {
+		return c, err
+	}
+	plain := !manifest && want.NormalisationAlgorithm == ocm.GenericBlobDigest
+	artifact := manifest && (want.NormalisationAlgorithm == ocm.GenericBlobDigest || want.NormalisationAlgorithm == ocm.OCIArtifactDigest || want.NormalisationAlgorithm == legacyArtifactDigest)
+	promised := digest.NewDigestFromEncoded(algorithm, want.Value)
+	switch {
+	case plain && c.Root.Digest == "" && algorithm == digest.SHA256:
+		c.Root.Digest = promised
+		return c, blob.CheckDigest(promised)
+	case (plain || artifact) && c.Root.Digest.Algorithm() == algorithm:
+		if c.Root.Digest != promised {
+			return c, fmt.Errorf("content: expected %s, found %s: %w", want, c.Root.Digest, ocm.ErrDigest)
+		}
+		return c, nil
+	}
+	return c, Check(ctx, c, *want)
 }
 
 // HasContent reports whether an access type refers to content at all.

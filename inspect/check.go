@@ -343,7 +343,7 @@ func (c *checker) content(ctx context.Context, v *checked, e *ocm.Element, acces
 		return []Finding{{Status: Present, Detail: "no content"}}
 	case graph.IsOmitted(access.Type):
 		return []Finding{{Status: LeftOut, Detail: omittedText(access)}}
-	case !oci.IsLocal(access.Type) && !c.o.Remote:
+	case !oci.IsLocal(access.Type) && !oci.IsRelative(access.Type) && !c.o.Remote:
 		return []Finding{{Status: Elsewhere, Detail: access.Type}}
 	}
 	found, err := graph.Content(ctx, c.kit, c.env, v.Version, access)
@@ -351,7 +351,10 @@ func (c *checker) content(ctx context.Context, v *checked, e *ocm.Element, acces
 		return []Finding{problem(err)}
 	}
 	place := any(v.in)
-	if !oci.IsLocal(access.Type) {
+	switch {
+	case oci.IsRelative(access.Type):
+		place = [2]any{v.in, string(access.Raw)}
+	case !oci.IsLocal(access.Type):
 		place = string(access.Raw)
 	}
 	if want != nil && (want.Empty() || want.Excluded()) {

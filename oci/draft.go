@@ -87,7 +87,7 @@ func (d *draft) commit(ctx context.Context, desc *ocm.Descriptor) (*version, err
 	if err := d.show(ctx, top, raw); err != nil {
 		return nil, err
 	}
-	v := &version{repo: d.repo, manifest: top, blobs: map[digest.Digest]*ociv1.Descriptor{}}
+	v := &version{in: d.r, repo: d.repo, manifest: top, blobs: map[digest.Digest]*ociv1.Descriptor{}}
 	for _, l := range locals {
 		v.blobs[l.blob.Digest] = &l.blob
 	}
@@ -121,7 +121,7 @@ func (d *draft) Adopt(ctx context.Context, v ocm.Version, alone bool) (ocm.Versi
 	if err := d.adopt(ctx, src, alone); err != nil {
 		return nil, fmt.Errorf("%s: %s:%s: %w", d.r, d.name, d.version, err)
 	}
-	return &version{repo: d.repo, manifest: src.manifest, desc: src.desc, blobs: src.blobs}, nil
+	return &version{in: d.r, repo: d.repo, manifest: src.manifest, desc: src.desc, blobs: src.blobs}, nil
 }
 
 func (d *draft) adopt(ctx context.Context, src *version, alone bool) error {

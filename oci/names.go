@@ -57,10 +57,10 @@ func versionOf(tag string) (string, bool) {
 // LocalBlob is the access of content that is stored beside the descriptor.
 type LocalBlob struct {
 	Type           string      `json:"type"`
-	LocalReference string      `json:"localReference"`
-	MediaType      string      `json:"mediaType"`
-	ReferenceName  string      `json:"referenceName,omitempty"`
-	GlobalAccess   ocm.RawJSON `json:"globalAccess,omitempty"`
+	LocalReference string      `json:"localReference" need:"yes" about:"the blob's digest"`
+	MediaType      string      `json:"mediaType" about:"media type"`
+	ReferenceName  string      `json:"referenceName,omitempty" about:"name in a registry, path[:tag], for uploads"`
+	GlobalAccess   ocm.RawJSON `json:"globalAccess,omitempty" about:"another access to the same content"`
 }
 
 // IsLocal reports whether an access type is repository-relative and served by [ocm.Version.Blob].

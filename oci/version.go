@@ -333,7 +333,10 @@ func whole(ctx context.Context, repo Repo, d ociv1.Descriptor, depth int) error 
 }
 
 // Blob implements [ocm.Version].
-func (v *version) Blob(_ context.Context, access ocm.Spec) (ocm.Content, error) {
+func (v *version) Blob(ctx context.Context, access ocm.Spec) (ocm.Content, error) {
+	if IsRelative(access.Type) {
+		return v.relative(ctx, access)
+	}
 	if !IsLocal(access.Type) {
 		return ocm.Content{}, fmt.Errorf("access type %q is not local: %w", access.Type, errors.ErrUnsupported)
 	}
@@ -354,6 +357,9 @@ func (v *version) Blob(_ context.Context, access ocm.Spec) (ocm.Content, error) 
 		parts[i] = ociv1.Descriptor{MediaType: known.MediaType, Digest: known.Digest, Size: known.Size}
 	}
 	if len(parts) > 1 {
+		if l.MediaType == "" {
+			l.MediaType = "application/octet-stream"
+		}
 		return ocm.Content{Root: ociv1.Descriptor{MediaType: l.MediaType, Size: -1}, From: concat{v.repo, parts}}, nil
 	}
 	root := parts[0]

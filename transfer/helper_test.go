@@ -33,7 +33,13 @@ func repository(s oci.Store) ocm.Repository { return oci.NewRepository(s, newEnv
 // publish puts an artifact into a registry and returns its reference with tag.
 func publish(t testing.TB, url, name, tag string, c ocm.Content) string {
 	t.Helper()
-	repo := fixture.Must[*remote.Store](t)(remote.Open(newEnv(), url, "", remote.Options{})).Repo(name)
+	put(t, fixture.Must[*remote.Store](t)(remote.Open(newEnv(), url, "", remote.Options{})).Repo(name), c, tag)
+	return url + "/" + name + ":" + tag
+}
+
+// put stores an artifact in a repository of its own.
+func put(t testing.TB, repo oci.Repo, c ocm.Content, tag string) {
+	t.Helper()
 	err := blob.Walk(t.Context(), c.From, c.Root, func(d ociv1.Descriptor, raw []byte) error {
 		if raw != nil {
 			to := ""
@@ -52,7 +58,6 @@ func publish(t testing.TB, url, name, tag string, c ocm.Content) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return url + "/" + name + ":" + tag
 }
 
 // author writes one component version by hand.

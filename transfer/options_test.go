@@ -8,6 +8,7 @@ import (
 
 	"ocm"
 	"ocm/internal/fixture"
+	"ocm/oci"
 	"ocm/oci/memory"
 	"ocm/transfer"
 )
@@ -95,18 +96,70 @@ func TestAccessesStayUnread(t *testing.T) {
 }
 
 // An access that means a place in the source repository must not be left dangling.
-func TestRelativeReferenceIsRefused(t *testing.T) {
+func TestRelativeReferenceIsNotLeftBehind(t *testing.T) {
 	t.Parallel()
-	src, target := repository(memory.New()), &faulty{Store: memory.New()}
-	a := write(t, src, "acme.org/app", "1.0.0", nil)
-	a.access("image", spec(t, `{"type":"relativeOciReference","reference":"acme/app:1"}`))
-	v := a.commit()
-	for _, o := range []transfer.Options{{}, {CopyResources: true}, {OmitAccess: []string{"relativeOciReference"}}, {CopyResources: true, OmitAccess: []string{"relativeOciReference"}}} {
-		_, _, err := move(t.Context(), src, repository(target), v, o)
-		fixture.WantErr(t, err, ocm.ErrInvalid, "resource image", "relative to the source")
+	for access, typ := range map[string]string{
+		`{"type":"relativeOciReference","reference":"acme/app:1"}`: "relativeOciReference",
+		`{"type":"ocm","resourceRef":{"resource":{"name":"x"}}}`:   "ocm",
+	} {
+		src, target := repository(memory.New()), &faulty{Store: memory.New()}
+		a := write(t, src, "acme.org/app", "1.0.0", nil)
+		a.access("image", spec(t, access))
+		v := a.commit()
+		for _, o := range []transfer.Options{{OmitAccess: []string{typ}}, {CopyResources: true, OmitAccess: []string{typ}}} {
+			_, _, err := move(t.Context(), src, repository(target), v, o)
+			fixture.WantErr(t, err, ocm.ErrInvalid, "resource image", "relative to the source")
+		}
+		// what it leads to is not there
+		_, _, err := move(t.Context(), src, repository(target), v, transfer.Options{})
+		fixture.WantErr(t, err, ocm.ErrNotFound, "resource image")
+		if _, err := repository(target).Open(t.Context(), "acme.org/app", "1.0.0"); !errors.Is(err, ocm.ErrNotFound) {
+			t.Errorf("the target shows the version: %v", err)
+		}
 	}
-	if len(target.writes) != 0 {
-		t.Errorf("written: %q", target.writes)
+}
+
+// What an access means in the source repository is stored beside the descriptor, in each kind of store, whether or
+// not content from elsewhere is copied; signatures stay good, and doing it again does nothing.
+func TestRelativeReferenceIsCopied(t *testing.T) {
+	t.Parallel()
+	for place, open := range fixture.Places() {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			store, image := open(t), fixture.Index("layer")
+			src := repository(store)
+			s, ok := src.(*oci.Repository)
+			if !ok {
+				t.Fatal("no OCI mapping")
+			}
+			put(t, store.Repo("acme/app"), image, "1")
+			a := write(t, s, "acme.org/app", "1.0.0", nil)
+			r := a.access("image", spec(t, `{"type":"relativeOciReference","reference":"acme/app:1"}`))
+			r.Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: image.Root.Digest.Encoded()}
+			a.resource("text", text("text"))
+			a.access("near", spec(t, `{"type":"ocm","resourceRef":{"resource":{"name":"text"}}}`))
+			v := a.commit()
+			for _, o := range []transfer.Options{{}, {CopyResources: true}} {
+				for kind, to := range fixture.Places() {
+					dst := repository(to(t))
+					mustMove(t, src, dst, v, o)
+					there := reopen(t, dst, v)
+					for i, typ := range []string{"localBlob/v1", "localBlob/v1", "localBlob/v1"} {
+						if got := there.Descriptor().Component.Resources[i].Access; got.Type != typ {
+							t.Errorf("%s: expected %s, found %s", kind, typ, got.Raw)
+						}
+					}
+					complete(t, dst, there)
+					if p, _ := mustMove(t, src, dst, v, o); p.Versions[0].State != transfer.Identical {
+						t.Errorf("%s: again: %s", kind, p.Versions[0].State)
+					}
+				}
+			}
+			// the tag has moved: the digest tells
+			put(t, store.Repo("acme/app"), fixture.Index("other"), "1")
+			_, _, err := move(t.Context(), src, repository(memory.New()), v, transfer.Options{})
+			fixture.WantErr(t, err, ocm.ErrDigest, "resource image")
+		})
 	}
 }
 

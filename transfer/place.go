@@ -100,3 +100,20 @@ func pinned(access ocm.Spec) digest.Digest {
 	}
 	return ""
 }
+
+// isRelative reports whether an access means something in the repository of its descriptor without being
+// content of the version: in the target it would lead nowhere, or to something else.
+func isRelative(access ocm.Spec) bool {
+	if oci.IsRelative(access.Type) {
+		return true
+	}
+	switch strings.TrimSuffix(access.Type, "/v1") {
+	case "ocm", "OCM":
+	default:
+		return false
+	}
+	var a struct {
+		Repository *ocm.Spec `json:"ocmRepository"`
+	}
+	return access.Decode(&a) == nil && (a.Repository == nil || a.Repository.Type == "")
+}

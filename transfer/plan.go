@@ -293,8 +293,10 @@ func (p *Plan) move(ctx context.Context, vp *VersionPlan, e *ocm.Element, it ite
 		leaveOut(&m, access, reason)
 	case oci.IsLocal(access.Type):
 		m.Action = Copy
-	case isRelative(access.Type) && (!all || unknown != nil):
+	case isRelative(access) && p.omits(access.Type):
 		return fmt.Errorf("%s: %s %s: access %s is relative to the source repository and would lead nowhere in the target: %w", vp.Component, kind, e, access.Type, ocm.ErrInvalid)
+	case isRelative(access): // like a local blob: what stays behind would dangle
+		m.Action = Copy
 	case p.omits(access.Type):
 	case all && unknown != nil:
 		return fmt.Errorf("%s: %s %s cannot be copied (leave it where it is by --omit-access-types %s): %w", vp.Component, kind, e, access.Type, unknown)
@@ -306,10 +308,4 @@ func (p *Plan) move(ctx context.Context, vp *VersionPlan, e *ocm.Element, it ite
 	}
 	vp.Moves = append(vp.Moves, m)
 	return nil
-}
-
-// isRelative reports whether an access is meant relative to the repository of its descriptor
-// without being content of it.
-func isRelative(accessType string) bool {
-	return accessType == "relativeOciReference" || accessType == "relativeOciReference/v1"
 }

@@ -226,7 +226,7 @@ func (p *Plan) omits(accessType string) bool {
 // leaveOut decides about an element that is left out. What is elsewhere stays there. What lies in the
 // source repository would dangle in the target: its access becomes one that says what is missing.
 func leaveOut(m *Move, access ocm.Spec, reason string) {
-	if oci.IsLocal(access.Type) || isRelative(access.Type) {
+	if oci.IsLocal(access.Type) || isRelative(access) {
 		m.Action = Omit
 	}
 	m.Reason = reason

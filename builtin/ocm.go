@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package builtin
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"ocm"
+	"ocm/access"
+	"ocm/graph"
+	"ocm/web"
+)
+
+// registerOCM adds the access and the input that lead to a resource of another component version: they open
+// repositories and accesses of all types that the kit has.
+func registerOCM(k *ocm.Kit) {
+	content := func(ctx context.Context, env *ocm.Env, v ocm.Version, r *ocm.Resource) (ocm.Content, error) {
+		return graph.ResourceContent(ctx, k, env, v, r)
+	}
+	m := access.OCM(access.Components{Content: content, Repository: func(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
+		return openForeign(ctx, k, env, s)
+	}})
+	k.Access.Register(m.Opener, m.Type) // not the Method: that hides OpenFrom
+	m = ocm.Strict(access.OCM(access.Components{Content: content, Repository: func(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
+		return openBeside(ctx, k, env, s)
+	}}))
+	k.Inputs.Register(m, m.Type)
+}
+
+// openForeign opens a repository that a descriptor names. Descriptors come from elsewhere: they do not open
+// what lies on this computer, and do not get over plain http what is configured for https.
+func openForeign(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
+	if !k.Repositories.Same(s.Type, registryType) {
+		return nil, fmt.Errorf("type %q: a descriptor may name a registry (%s) only, not what lies on this computer: %w", s.Type, registryType, ocm.ErrDenied)
+	}
+	var r struct {
+		BaseURL string `json:"baseUrl"`
+	}
+	if err := s.Decode(&r); err != nil {
+		return nil, err
+	}
+	if scheme, rest, ok := strings.Cut(r.BaseURL, "://"); ok {
+		host, _, _ := strings.Cut(rest, "/")
+		env = web.WithoutDowngrade(env, strings.ToLower(scheme), host)
+	}
+	return OpenRepository(ctx, k, env, s)
+}
+
+// openBeside opens a repository that a constructor names. A local one lies below the constructor's folder,
+// like all that inputs read.
+func openBeside(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
+	if !k.Repositories.Same(s.Type, archiveType) {
+		return OpenRepository(ctx, k, env, s)
+	}
+	var c struct {
+		FilePath string `json:"filePath"`
+	}
+	if err := s.Decode(&c); err != nil {
+		return nil, err
+	}
+	dir := ""
+	if env != nil {
+		dir = env.Dir
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.FromSlash(c.FilePath)
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	// links are followed before anything is compared
+	at, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("filePath %q: %v: %w", c.FilePath, err, ocm.ErrNotFound)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
+	if rel, err := filepath.Rel(dir, at); err != nil || !filepath.IsLocal(rel) {
+		return nil, fmt.Errorf("filePath %q leaves the folder %s, which inputs are confined to: %w", c.FilePath, dir, ocm.ErrInvalid)
+	}
+	s, err = ocm.NewSpec(map[string]string{"type": s.Type, "filePath": at})
+	if err != nil {
+		return nil, err
+	}
+	return OpenRepository(ctx, k, env, s)
+}
