@@ -29,12 +29,18 @@ $(GOLANGCI):
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.8.0
 	mv $(BIN)/golangci-lint $@
 
-peers: $(BIN)/crane $(BIN)/helm sigstore-servers ## tools of other people that tests compare with
+peers: $(BIN)/crane $(BIN)/helm $(BIN)/versitygw $(BIN)/verdaccio sigstore-servers ## tools of other people that tests compare with
 
 $(BIN)/crane:
 	GOBIN=$(BIN) go install github.com/google/go-containerregistry/cmd/crane@v0.22.1
 $(BIN)/helm:
 	GOBIN=$(BIN) go install helm.sh/helm/v4/cmd/helm@v4.3.1
+$(BIN)/versitygw:
+	CGO_ENABLED=0 GOBIN=$(BIN) go install -trimpath -ldflags '-s -w' github.com/versity/versitygw/cmd/versitygw@v1.8.0
+$(BIN)/verdaccio: hack/verdaccio/package.json hack/verdaccio/package-lock.json
+	mkdir -p $(BIN)/.verdaccio && cp $^ $(BIN)/.verdaccio
+	cd $(BIN)/.verdaccio && npm ci --no-audit --no-fund --ignore-scripts
+	printf '#!/bin/sh\nexec node "%s" "$$@"\n' $(BIN)/.verdaccio/node_modules/verdaccio/bin/verdaccio >$@ && chmod +x $@
 $(BIN)/regctl:
 	GOBIN=$(BIN) go install github.com/regclient/regclient/cmd/regctl@v0.11.7
 

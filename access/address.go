@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package access
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"ocm"
+	"ocm/web"
+)
+
+// baseURL reads the address of a server or of a folder on it, without a slash at its end. Errors name the field.
+func baseURL(s ocm.Spec, field, value string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimRight(value, "/"))
+	switch {
+	case err != nil: // its text has the address
+		return nil, fmt.Errorf("type %s: %s is no address: %w", s.Type, field, ocm.ErrInvalid)
+	case u.User != nil:
+		return nil, fmt.Errorf("type %s: %s has a user name; put it into the configuration of credentials: %w", s.Type, field, ocm.ErrInvalid)
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, fmt.Errorf("type %s: %s %.200q: expected https://host[:port][/path]: %w", s.Type, field, withoutQuery(u), ocm.ErrInvalid)
+	}
+	return u, nil
+}
+
+func withoutQuery(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Opaque: u.Opaque, Host: u.Host, Path: u.Path}).String()
+}
+
+// clientFor makes a client with the credentials for the first of the addresses, all on one server, for which
+// there are any.
+func clientFor(ctx context.Context, env *ocm.Env, consumers []string, at ...*url.URL) (c *web.Client, err error) {
+	for _, u := range at {
+		if c, err = web.For(ctx, env, u, consumers...); err != nil || c.Secret() != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// elsewhere refuses an address that a server has no business to send us to: without encryption if the server
+// itself has it, and this computer or a link-local address such as a cloud's metadata service.
+func elsewhere(from, to *url.URL) error {
+	addr, err := netip.ParseAddr(to.Hostname())
+	addr = addr.Unmap()
+	switch {
+	case to.User != nil:
+		return fmt.Errorf("%s leads to %s with a user name, which is not used: %w", from.Host, to.Host, ocm.ErrDenied)
+	case from.Scheme == "https" && to.Scheme != "https":
+		return fmt.Errorf("%s leads from https to %s://%s, which is not followed: %w", from.Host, to.Scheme, to.Host, ocm.ErrDenied)
+	case isLoopback(to) && !isLoopback(from):
+		return fmt.Errorf("%s leads to this computer, %s: %w", from.Host, to.Host, ocm.ErrDenied)
+	case err == nil && (addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()):
+		return fmt.Errorf("%s leads to the link-local or unspecified address %s: %w", from.Host, to.Host, ocm.ErrDenied)
+	}
+	return nil
+}
+
+func isLoopback(u *url.URL) bool {
+	host := strings.ToLower(u.Hostname())
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.Unmap().IsLoopback()
+}
+
+// plainType is a media type without its parameters, which registries do not accept.
+func plainType(header string) string {
+	if mt, _, err := mime.ParseMediaType(header); err == nil && strings.Contains(mt, "/") {
+		return mt
+	}
+	return "application/octet-stream"
+}
