@@ -45,15 +45,21 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"ocm"
 )
 
-// MaxConsumers is the greatest number of identities that are accepted.
-const MaxConsumers = 10_000
+const (
+	// MaxConsumers is the greatest number of identities that are accepted.
+	MaxConsumers = 10_000
+	// MaxRepositories is the greatest number of repositories that are accepted.
+	MaxRepositories = 1000
+)
 
 // Options says where things are. The zero value is the process's own surroundings.
 type Options struct {
@@ -61,6 +67,8 @@ type Options struct {
 	Getenv   func(string) string // nil: os.Getenv
 	Log      *slog.Logger        // nil: discarded
 	NoDocker bool                // do not consult Docker's file without being told to
+	HTTP     http.RoundTripper   // for repositories on servers; nil: that of package web
+	Files    []string            // the file of each entry, for messages; may be shorter
 }
 
 func (o Options) getenv(key string) string {
@@ -78,38 +86,65 @@ func (o Options) home() string {
 	return home
 }
 
-// store holds the secrets of configuration entries.
-type store struct {
+// file is the file of an entry, or what is said in its place.
+func (o Options) file(i int) string {
+	if i < len(o.Files) && o.Files[i] != "" {
+		return o.Files[i]
+	}
+	return "configuration"
+}
+
+// Store holds the secrets of configuration entries. It may be used concurrently.
+type Store struct {
+	o   Options
+	log *slog.Logger
+
 	consumers    []*consumer
-	repositories []ocm.Credentials
-	unknown      []string // types of repositories that cannot be asked
+	repositories []repository
+	sets         map[memoryName]*bundle
+	opened       map[string]source
+	unknown      []string       // types of repositories that cannot be asked
+	counts       map[string]int // consumers by file, while reading
 }
 
 // consumer is an identity and its secret.
 type consumer struct {
-	id      ocm.Identity
-	secret  ocm.Secret
-	unknown string // type of a credential that nobody here understands
+	id     ocm.Identity
+	places []string // where it stands
+	bundle
 }
 
-// New returns the secrets of configuration entries, the ones that
-// credentials.config.ocm.software holds; later ones add to earlier ones.
-// [ocm.ErrInvalid] names the place that is wrong. A credential of a type that is not
-// known here is an error only for the consumer it is for ([ocm.ErrUnknownType]).
-func New(entries []ocm.Spec, o Options) (ocm.Credentials, error) {
+// repository is a source that is asked for consumers that are configured nowhere.
+type repository struct {
+	source
+	place string
+}
+
+// New returns the secrets of configuration entries, those of types credentials.config.ocm.software and
+// [MemoryConfig]; later ones add to earlier ones. [ocm.ErrInvalid] names the place that is wrong; repositories
+// that need each other's credentials are [ocm.ErrInvalid], too. A credential of a type that is not
+// known here is an error only for the consumer it is for ([ocm.ErrUnknownType]). Nothing is asked for yet.
+func New(entries []ocm.Spec, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &store{}
-	for _, e := range entries {
-		if err := s.add(e, o); err != nil {
-			return nil, fmt.Errorf("%s: %w", e.Type, err)
+	s := &Store{o: o, log: o.Log, sets: map[memoryName]*bundle{}, opened: map[string]source{}, counts: map[string]int{}}
+	for i, e := range entries {
+		add := s.add
+		if isMemory(e.Type) {
+			add = func(e ocm.Spec, _ string) error { return s.addSets(e) }
+		}
+		if err := add(e, o.file(i)); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", o.file(i), e.Type, err)
 		}
 	}
 	if len(entries) == 0 && !o.NoDocker && !disabled(o.getenv("OCM_DISABLE_AUTO_CONFIG")) {
-		s.repositories = append(s.repositories, &docker{file: dockerFile(o), implicit: true, log: o.Log})
+		s.repositories = append(s.repositories, repository{usualDocker(o, true), "without configuration"})
 	}
-	return s, nil
+	if err := s.checkSets(); err != nil {
+		return nil, err
+	}
+	return s, s.checkCycles()
 }
 
 // disabled reads a switch; what cannot be understood switches off, too.
@@ -118,57 +153,100 @@ func disabled(v string) bool {
 	return b || err != nil && v != ""
 }
 
+// configuredConsumer is a consumer as it is written; identity is the older form.
+type configuredConsumer struct {
+	Identity    map[string]ocm.RawJSON   `json:"identity"`
+	Identities  []map[string]ocm.RawJSON `json:"identities"`
+	Credentials []ocm.RawJSON            `json:"credentials"`
+}
+
+// identities reads what the consumer is told apart by.
+func (c configuredConsumer) identities() ([]ocm.Identity, error) {
+	all := c.Identities
+	if c.Identity != nil {
+		all = slices.Insert(slices.Clone(all), 0, c.Identity)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no identity: %w", ocm.ErrInvalid)
+	}
+	var ids []ocm.Identity
+	for _, raw := range all {
+		id, err := readIdentity(raw)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
 // add reads one entry.
-func (s *store) add(e ocm.Spec, o Options) error {
+func (s *Store) add(e ocm.Spec, file string) error {
 	var v struct {
-		Consumers []struct {
-			Identity    map[string]ocm.RawJSON   `json:"identity"`
-			Identities  []map[string]ocm.RawJSON `json:"identities"`
-			Credentials []ocm.RawJSON            `json:"credentials"`
-		} `json:"consumers"`
+		Consumers    []configuredConsumer `json:"consumers"`
 		Repositories []struct {
-			Repository ocm.Spec `json:"repository"`
+			Repository  ocm.RawJSON   `json:"repository"`
+			Credentials []ocm.RawJSON `json:"credentials"`
 		} `json:"repositories"`
 	}
 	if err := decode(e.Raw, &v); err != nil {
 		return err
 	}
 	for i, c := range v.Consumers {
-		ids := c.Identities
-		if c.Identity != nil {
-			ids = slices.Insert(ids, 0, c.Identity)
-		}
-		if len(ids) == 0 {
-			return fmt.Errorf("consumers[%d] has no identity: %w", i, ocm.ErrInvalid)
-		}
-		for _, raw := range ids {
-			id, err := readIdentity(raw)
+		s.counts[file]++
+		ids, err := c.identities()
+		for _, id := range ids {
 			if err == nil {
-				err = s.addSecret(id, c.Credentials)
+				err = s.addSecret(id, c.Credentials, fmt.Sprintf("%s: consumer %d", file, s.counts[file]))
 			}
-			if err != nil {
-				return fmt.Errorf("consumers[%d]: %w", i, err)
-			}
+		}
+		if err != nil {
+			return fmt.Errorf("consumers[%d]: %w", i, err)
 		}
 	}
 	for i, r := range v.Repositories {
-		switch r.Repository.Type {
-		case "DockerConfig", "DockerConfig/v1":
-			d, err := newDocker(r.Repository, o)
-			if err != nil {
-				return fmt.Errorf("repositories[%d]: %w", i, err)
-			}
-			s.repositories = append(s.repositories, d)
-		default:
-			o.Log.Warn("credential repository cannot be asked: its type is not known", "type", r.Repository.Type)
-			s.unknown = append(s.unknown, r.Repository.Type)
+		if err := s.addRepository(r.Repository, r.Credentials, file); err != nil {
+			return fmt.Errorf("repositories[%d]: %w", i, err)
 		}
 	}
 	return nil
 }
 
+// addRepository adds a repository, with the credentials that it is opened with where these are said.
+func (s *Store) addRepository(raw ocm.RawJSON, own []ocm.RawJSON, place string) error {
+	var spec struct {
+		Type      string `json:"type"`
+		Propagate *bool  `json:"propagateConsumerIdentity"`
+	}
+	if err := decode(raw, &spec); err != nil {
+		return err
+	}
+	if _, ok := kindOf(spec.Type); !ok {
+		s.log.Warn("credential repository cannot be asked: its type is not known", "type", spec.Type)
+		s.unknown = append(s.unknown, spec.Type)
+		return nil
+	}
+	src, err := s.source(raw)
+	if err != nil {
+		return err
+	}
+	if v, ok := src.(*vault); ok && len(own) > 0 {
+		v.own = &bundle{}
+		for n, raw := range own {
+			if err := v.own.add(s, raw); err != nil {
+				return fmt.Errorf("credentials[%d]: %w", n, err)
+			}
+		}
+	}
+	known := func(r repository) bool { return r.source == src }
+	if !answersNobody(spec.Propagate) && !slices.ContainsFunc(s.repositories, known) {
+		s.repositories = append(s.repositories, repository{src, place})
+	}
+	return nil
+}
+
 // addSecret adds credentials to the consumer with this very identity.
-func (s *store) addSecret(id ocm.Identity, credentials []ocm.RawJSON) error {
+func (s *Store) addSecret(id ocm.Identity, credentials []ocm.RawJSON, place string) error {
 	if len(credentials) == 0 {
 		return nil
 	}
@@ -178,10 +256,12 @@ func (s *store) addSecret(id ocm.Identity, credentials []ocm.RawJSON) error {
 			return fmt.Errorf("more than %d identities: %w", MaxConsumers, ocm.ErrLimit)
 		}
 		i = len(s.consumers)
-		s.consumers = append(s.consumers, &consumer{id: id, secret: ocm.Secret{}})
+		s.consumers = append(s.consumers, &consumer{id: id})
 	}
+	c := s.consumers[i]
+	c.places = append(c.places, place)
 	for n, raw := range credentials {
-		if err := s.consumers[i].add(raw); err != nil {
+		if err := c.add(s, raw); err != nil {
 			return fmt.Errorf("credentials[%d]: %w", n, err)
 		}
 	}
@@ -189,45 +269,65 @@ func (s *store) addSecret(id ocm.Identity, credentials []ocm.RawJSON) error {
 }
 
 // Resolve implements [ocm.Credentials].
-func (s *store) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
-	if id["type"] == "" {
-		return nil, fmt.Errorf("credentials for %s: the identity has no type: %w", id, ocm.ErrInvalid)
+func (s *Store) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
+	secret, _, err := s.resolve(ctx, id, nil)
+	return secret, err
+}
+
+// resolve also tells which place has the secret.
+func (s *Store) resolve(ctx context.Context, id ocm.Identity, n *notes) (ocm.Secret, string, error) {
+	if id[attrType] == "" {
+		return nil, "", fmt.Errorf("credentials for %s: the identity has no type: %w", id, ocm.ErrInvalid)
 	}
-	if c := s.best(normal(id)); c != nil {
-		if c.unknown != "" {
-			return nil, fmt.Errorf("credentials for %s: credential type %q: %w", id, c.unknown, ocm.ErrUnknownType)
+	request := normal(id)
+	if c := s.best(request); c != nil {
+		secret, err := c.secret(ctx, n)
+		if err != nil {
+			// A set that is missing where it was promised must not look like "no credentials needed".
+			return nil, "", fmt.Errorf("credentials for %s: %s: %w", id, c, promised(err))
 		}
-		return maps.Clone(c.secret), nil
+		return renamed(request[attrType], secret), c.String(), nil
 	}
 	for _, r := range s.repositories {
-		secret, err := r.Resolve(ctx, id)
-		if err == nil || !errors.Is(err, ocm.ErrNotFound) {
-			return secret, err
+		secret, err := r.find(ctx, request, n)
+		if err == nil {
+			return renamed(request[attrType], maps.Clone(secret)), r.String(), nil
+		}
+		if !errors.Is(err, ocm.ErrNotFound) {
+			return nil, "", fmt.Errorf("credentials for %s: %w", id, err)
 		}
 	}
 	if len(s.unknown) > 0 {
-		return nil, fmt.Errorf("credentials for %s (repositories of types %q cannot be asked): %w", id, s.unknown, ocm.ErrNotFound)
+		return nil, "", fmt.Errorf("credentials for %s (repositories of types %q cannot be asked): %w", id, s.unknown, ocm.ErrNotFound)
 	}
-	return nil, fmt.Errorf("credentials for %s: %w", id, ocm.ErrNotFound)
+	return nil, "", fmt.Errorf("credentials for %s: %w", id, ocm.ErrNotFound)
+}
+
+// promised makes an error of a reference that leads to nothing: callers of Resolve go on anonymously after [ocm.ErrNotFound].
+func promised(err error) error {
+	if errors.Is(err, ocm.ErrNotFound) {
+		return fmt.Errorf("%v: %w", err, ocm.ErrInvalid)
+	}
+	return err
 }
 
 // best is the most specific consumer for a request; nil if there is none.
-func (s *store) best(request ocm.Identity) *consumer {
-	var best *consumer
-	var rank []int
-	for _, c := range s.consumers {
-		if !matches(c.id, request) {
-			continue
-		}
-		if r := specificity(c.id, request); best == nil || slices.Compare(r, rank) > 0 {
-			best, rank = c, r
-		}
+func (s *Store) best(request ocm.Identity) *consumer {
+	i := mostSpecific(len(s.consumers), func(i int) ocm.Identity { return s.consumers[i].id }, request)
+	if i < 0 {
+		return nil
 	}
-	return best
+	return s.consumers[i]
 }
 
-// String hides what is inside.
-func (s *store) String() string { return "credentials of the configuration" }
+// String says where the consumer is configured.
+func (c *consumer) String() string { return strings.Join(c.places, ", ") }
 
 // GoString hides what is inside.
-func (s *store) GoString() string { return s.String() }
+func (c *consumer) GoString() string { return c.String() }
+
+// String hides what is inside.
+func (s *Store) String() string { return "credentials of the configuration" }
+
+// GoString hides what is inside.
+func (s *Store) GoString() string { return s.String() }

@@ -13,16 +13,12 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	json "github.com/go-json-experiment/json"
-	"oras.land/oras-go/v2/registry/remote/auth"
-	orascredentials "oras.land/oras-go/v2/registry/remote/credentials"
 
 	"ocm"
 )
@@ -30,19 +26,41 @@ import (
 const (
 	// MaxDockerConfigSize is the greatest size in bytes of a Docker configuration.
 	MaxDockerConfigSize = 4 << 20
-	// HelperTimeout bounds one call of a credential helper.
-	HelperTimeout = time.Minute
 
 	// hubServer is the name under which Docker keeps the credentials of its hub.
 	hubServer = "https://index.docker.io/v1/"
+	hubHost   = "index.docker.io"
 )
+
+// dockerSpec is a DockerConfig repository.
+type dockerSpec struct {
+	File      string      `json:"dockerConfigFile" about:"a file of Docker or Podman; ~ is the home folder"`
+	Inline    ocm.RawJSON `json:"dockerConfig" about:"the content of such a file, as text or as object"`
+	Propagate *bool       `json:"propagateConsumerIdentity" about:"false: answer only consumers that name a server of it by credentialsName"`
+}
+
+func dockerKind() kind {
+	return kind{ocm.Type{
+		Names:  ocm.Versioned("v1", "DockerConfig"),
+		About:  "A file in which Docker or Podman keeps credentials, with its credential helpers and stores.",
+		Fields: ocm.FieldsOf(dockerSpec{}),
+		Notes: []string{
+			"Without file and content these are asked in turn: $REGISTRY_AUTH_FILE, Docker's file ($DOCKER_CONFIG/config.json or ~/.docker/config.json), and Podman's ($XDG_RUNTIME_DIR/containers/auth.json, then containers/auth.json in $XDG_CONFIG_HOME or ~/.config).",
+			"Every consumer with a hostname is answered.",
+			"A file that is not there is as good as an empty one.",
+		},
+	}, openDocker}
+}
 
 // docker answers from a Docker configuration, which is read when it is first needed.
 type docker struct {
 	file     string
 	inline   []byte
-	implicit bool // nobody asked for this file: its faults must not stop anything
+	where    string // of inline
+	implicit bool   // nobody asked for this file: its faults must not stop anything
+	passive  bool   // it came from elsewhere and must not choose programs: no helper is run
 	log      *slog.Logger
+	helpers  helperCache
 
 	once sync.Once
 	conf dockerConfig
@@ -63,16 +81,13 @@ type dockerAuth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-// newDocker reads the specification of a DockerConfig repository.
-func newDocker(s ocm.Spec, o Options) (*docker, error) {
-	var v struct {
-		File   string      `json:"dockerConfigFile"`
-		Inline ocm.RawJSON `json:"dockerConfig"`
-	}
-	if err := decode(s.Raw, &v); err != nil {
+// openDocker reads the specification of a DockerConfig repository.
+func openDocker(s *Store, spec ocm.Spec) (source, error) {
+	var v dockerSpec
+	if err := decode(spec.Raw, &v); err != nil {
 		return nil, err
 	}
-	d := &docker{file: v.File, log: o.Log}
+	d := &docker{file: s.o.path(v.File), where: "inline Docker configuration", log: s.log}
 	switch v.Inline.Kind() {
 	case '"':
 		var text string
@@ -86,47 +101,93 @@ func newDocker(s ocm.Spec, o Options) (*docker, error) {
 	default:
 		return nil, fmt.Errorf("dockerConfig is neither text nor object: %w", ocm.ErrInvalid)
 	}
-	if rest, ok := strings.CutPrefix(d.file, "~"); ok && (rest == "" || strings.HasPrefix(rest, "/")) {
-		d.file = filepath.Join(o.home(), rest)
-	}
 	if d.file == "" && len(d.inline) == 0 {
-		d.file = dockerFile(o)
+		return usualDocker(s.o, false), nil
 	}
 	return d, nil
 }
 
-// dockerFile is Docker's file in its usual place; empty if there is no such place.
-func dockerFile(o Options) string {
+// path puts the home folder in the place of ~.
+func (o Options) path(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~"); ok && (rest == "" || strings.HasPrefix(rest, "/")) {
+		return filepath.Join(o.home(), rest)
+	}
+	return p
+}
+
+// DockerFile is the file that "docker login" writes; empty if there is no place for it. $REGISTRY_AUTH_FILE, which
+// Podman and its relatives know, comes first.
+func DockerFile(o Options) string {
+	if file := o.getenv("REGISTRY_AUTH_FILE"); file != "" {
+		return file
+	}
 	if dir := o.getenv("DOCKER_CONFIG"); dir != "" {
 		return filepath.Join(dir, "config.json")
 	}
-	if home := o.home(); home != "" {
-		return filepath.Join(home, ".docker", "config.json")
+	return inFolder(o.home(), ".docker", "config.json")
+}
+
+// inFolder joins a path below a folder that may be unknown.
+func inFolder(dir string, below ...string) string {
+	if dir == "" {
+		return ""
 	}
-	return ""
+	return filepath.Join(append([]string{dir}, below...)...)
+}
+
+// usualDocker are the files in their usual places. Docker's comes before Podman's because that is what "ocm login" and
+// "docker login" write: who has just logged in is not to meet an older password.
+func usualDocker(o Options, implicit bool) *several {
+	config := o.getenv("XDG_CONFIG_HOME")
+	if config == "" {
+		config = inFolder(o.home(), ".config")
+	}
+	files := []string{o.getenv("REGISTRY_AUTH_FILE")}
+	if dir := o.getenv("DOCKER_CONFIG"); dir != "" {
+		files = append(files, filepath.Join(dir, "config.json"))
+	} else {
+		files = append(files, inFolder(o.home(), ".docker", "config.json"))
+	}
+	files = append(files, inFolder(o.getenv("XDG_RUNTIME_DIR"), "containers", "auth.json"), inFolder(config, "containers", "auth.json"))
+	all := &several{}
+	for i, f := range files {
+		if f != "" && !slices.Contains(files[:i], f) {
+			all.list = append(all.list, &docker{file: f, implicit: implicit, log: o.Log})
+		}
+	}
+	return all
 }
 
 // load reads the configuration once. A file that is not there is an empty one.
 func (d *docker) load() (dockerConfig, error) {
 	d.once.Do(func() {
-		text, where := d.inline, "inline Docker configuration"
+		text := d.inline
 		if d.file != "" {
-			where = "Docker configuration " + d.file
 			text, d.err = readBounded(d.file)
 		}
 		if errors.Is(d.err, fs.ErrNotExist) {
 			d.log.Debug("Docker configuration is not there", "file", d.file)
 			text, d.err = nil, nil
 		}
-		if d.err == nil && len(text) > 0 {
-			// Docker does not mind the case of names in its file.
-			d.err = decode(text, &d.conf, json.MatchCaseInsensitiveNames(true))
+		if d.err == nil {
+			d.conf, d.err = parseDocker(text)
 		}
 		if d.err != nil {
-			d.err = fmt.Errorf("%s: %w", where, d.err)
+			d.err = fmt.Errorf("%s: %w", d, d.err)
 		}
 	})
 	return d.conf, d.err
+}
+
+// parseDocker reads the text of a file; an empty one says nothing. Docker does not mind the case of names.
+func parseDocker(text []byte) (conf dockerConfig, err error) {
+	if len(text) > MaxDockerConfigSize {
+		return conf, fmt.Errorf("more than %d bytes: %w", MaxDockerConfigSize, ocm.ErrLimit)
+	}
+	if len(text) > 0 {
+		err = decode(text, &conf, json.MatchCaseInsensitiveNames(true))
+	}
+	return conf, err
 }
 
 func readBounded(file string) ([]byte, error) {
@@ -142,46 +203,68 @@ func readBounded(file string) ([]byte, error) {
 	return text, err
 }
 
-// Resolve implements [ocm.Credentials] for everybody who has a hostname.
-func (d *docker) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
-	notFound := fmt.Errorf("credentials for %s in Docker configuration: %w", id, ocm.ErrNotFound)
-	request := normal(id)
+// find implements source for everybody who has a hostname.
+func (d *docker) find(ctx context.Context, request ocm.Identity, n *notes) (ocm.Secret, error) {
+	nothing := fmt.Errorf("%s has no credentials for %s: %w", d, request, ocm.ErrNotFound)
 	if request[attrHost] == "" {
-		return nil, notFound
+		return nil, nothing
 	}
 	conf, err := d.load()
 	var secret ocm.Secret
 	if err == nil {
-		secret, err = conf.find(ctx, request)
+		secret, err = d.search(ctx, conf, request, n)
 	}
 	switch {
 	case err != nil && d.implicit && ctx.Err() == nil:
-		d.log.Warn("Docker configuration cannot be used", "consumer", id.String(), "error", err)
-		return nil, notFound
+		d.log.Warn("Docker configuration cannot be used", "consumer", request.String(), "error", err)
+		n.add("%s: %v", d, err)
+		return nil, nothing
 	case err != nil:
-		return nil, fmt.Errorf("credentials for %s: %w", id, err)
+		return nil, err
 	case len(secret) == 0:
-		return nil, notFound
+		n.add("%s: has nothing", d)
+		return nil, nothing
 	}
+	n.add("%s: has %s", d, names(secret))
 	return secret, nil
 }
 
-// find asks the helper for the host, or else the one for all, and then the file itself.
-func (c dockerConfig) find(ctx context.Context, request ocm.Identity) (ocm.Secret, error) {
-	servers := serverNames(request)
-	helper := c.CredsStore
-	for key, h := range byServer(c.CredHelpers) {
-		if slices.Contains(servers, key) {
-			helper = h
-		}
+// named returns the credentials for a server: host[:port][/path].
+func (d *docker) named(ctx context.Context, name string, n *notes) (ocm.Secret, error) {
+	return d.find(ctx, serverIdentity(name), n)
+}
+
+// serverIdentity is the consumer for a server as it stands in Docker's file.
+func serverIdentity(server string) ocm.Identity {
+	for key := range byServer(map[string]bool{server: true}) {
+		server = key
 	}
+	host, path, _ := strings.Cut(server, "/")
+	id := ocm.Identity{attrType: "OCIRegistry", attrHost: strings.Trim(host, "[]"), attrPath: path}
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		id[attrHost], id[attrPort] = name, port
+	}
+	return normal(id)
+}
+
+// search asks the helper for the host, or else the one for all, and then the file itself.
+func (d *docker) search(ctx context.Context, c dockerConfig, request ocm.Identity, n *notes) (ocm.Secret, error) {
+	servers := serverNames(request)
+	helper := c.helper(servers)
 	var failed error
 	if helper != "" {
-		secret, err := askHelper(ctx, helper, servers[0])
+		if d.passive {
+			return nil, fmt.Errorf("it names the credential helper %.100q; no program is run because a secret says so: %w", helper, ocm.ErrDenied)
+		}
+		secret, err := d.helpers.get(ctx, helper, servers[0])
 		if err == nil && len(secret) > 0 {
+			n.add("credential helper docker-credential-%s: has %s", helper, names(secret))
 			return secret, nil
 		}
 		failed = err
+		if err == nil {
+			n.add("credential helper docker-credential-%s: has nothing", helper)
+		}
 	}
 	auths := byServer(c.Auths)
 	for _, below := range pathAndParents(request[attrPath]) {
@@ -202,12 +285,22 @@ func (c dockerConfig) find(ctx context.Context, request ocm.Identity) (ocm.Secre
 	return nil, failed
 }
 
+// helper is the program that keeps the credentials of a server, without its prefix; empty if that is the file itself.
+func (c dockerConfig) helper(servers []string) string {
+	for key, h := range byServer(c.CredHelpers) {
+		if slices.Contains(servers, key) {
+			return h
+		}
+	}
+	return c.CredsStore
+}
+
 // serverNames are the names under which a host may stand in the file.
 func serverNames(request ocm.Identity) []string {
 	host, port := request[attrHost], request[attrPort]
 	switch host {
 	case "docker.io", "index.docker.io", "registry-1.docker.io":
-		return []string{"index.docker.io", "docker.io", "registry-1.docker.io"}
+		return []string{hubHost, "docker.io", "registry-1.docker.io"}
 	}
 	standard := portOf(ocm.Identity{}, request[attrScheme])
 	switch {
@@ -256,55 +349,63 @@ func pathAndParents(p string) []string {
 
 // secret translates an entry of the file.
 func (a dockerAuth) secret() (ocm.Secret, error) {
-	c := auth.Credential{Username: a.Username, Password: a.Password, RefreshToken: a.IdentityToken, AccessToken: a.RegistryToken}
+	user, password := a.Username, a.Password
 	if a.Auth != "" {
 		raw, err := base64.StdEncoding.DecodeString(a.Auth)
-		user, password, ok := strings.Cut(string(raw), ":")
+		var ok bool
+		user, password, ok = strings.Cut(string(raw), ":")
 		if err != nil || !ok {
 			return nil, fmt.Errorf("auth is not base64 of user:password: %w", ocm.ErrInvalid)
 		}
-		c.Username, c.Password = user, strings.TrimRight(password, "\x00")
+		password = strings.TrimRight(password, "\x00")
 	}
-	return secretOf(c), nil
+	return filled(ocm.Secret{"username": user, "password": password, "refreshToken": a.IdentityToken, "accessToken": a.RegistryToken}), nil
 }
 
-func secretOf(c auth.Credential) ocm.Secret {
-	s := ocm.Secret{}
-	for k, v := range map[string]string{"username": c.Username, "password": c.Password, "refreshToken": c.RefreshToken, "accessToken": c.AccessToken} {
-		if v != "" {
-			s[k] = v
-		}
-	}
+// filled leaves out what is empty.
+func filled(s ocm.Secret) ocm.Secret {
+	maps.DeleteFunc(s, func(_, v string) bool { return v == "" })
 	return s
 }
 
-// askHelper runs docker-credential-<name>. What it prints is not passed on in errors:
-// nobody knows what it prints.
-func askHelper(ctx context.Context, name, server string) (ocm.Secret, error) {
-	program := "docker-credential-" + name
-	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
-		return nil, fmt.Errorf("credential helper %q: expected a name without path, it is looked for in PATH: %w", name, ocm.ErrInvalid)
+// String names the file.
+func (d *docker) String() string {
+	if d.file != "" {
+		return "Docker configuration " + d.file
 	}
-	if server == "index.docker.io" {
-		server = hubServer
-	}
-	ctx, cancel := context.WithTimeout(ctx, HelperTimeout)
-	defer cancel()
-	c, err := orascredentials.NewNativeStore(name).Get(ctx, server)
-	var missing *exec.Error
-	switch {
-	case err == nil:
-		return secretOf(c), nil
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("credential helper %s: %w", program, ctx.Err())
-	case errors.As(err, &missing):
-		return nil, fmt.Errorf("credential helper %s: %w", program, missing.Err)
-	}
-	return nil, fmt.Errorf("credential helper %s failed; run it with \"get\" and %q on its standard input to see why", program, server)
+	return d.where
 }
-
-// String hides what is inside.
-func (d *docker) String() string { return "credentials of a Docker configuration" }
 
 // GoString hides what is inside.
 func (d *docker) GoString() string { return d.String() }
+
+// several are asked in turn.
+type several struct{ list []*docker }
+
+// find implements source.
+func (all *several) find(ctx context.Context, request ocm.Identity, n *notes) (ocm.Secret, error) {
+	for _, d := range all.list {
+		secret, err := d.find(ctx, request, n)
+		if !errors.Is(err, ocm.ErrNotFound) {
+			return secret, err
+		}
+	}
+	return nil, fmt.Errorf("%s: no credentials for %s: %w", all, request, ocm.ErrNotFound)
+}
+
+// named implements source.
+func (all *several) named(ctx context.Context, name string, n *notes) (ocm.Secret, error) {
+	return all.find(ctx, serverIdentity(name), n)
+}
+
+// String names the files.
+func (all *several) String() string {
+	var files []string
+	for _, d := range all.list {
+		files = append(files, d.String())
+	}
+	return strings.Join(files, ", ")
+}
+
+// GoString hides what is inside.
+func (all *several) GoString() string { return all.String() }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"ocm"
@@ -73,51 +74,77 @@ func normal(id ocm.Identity) ocm.Identity {
 	return id
 }
 
+// olderTypes are names that the older tool gives to consumers, without version.
+var olderTypes = map[string]string{
+	"Github":                      "GitHubRepository",
+	"S3":                          "S3Bucket",
+	"wget":                        "Wget",
+	"Registry.npmjs.com":          "NpmRegistry",
+	"Repository.maven.apache.org": "MavenRepository",
+}
+
 // baseType strips the version of a type and maps older names.
 func baseType(typ string) string {
 	typ = strings.TrimSuffix(strings.TrimSuffix(typ, "/v1"), "/v1alpha1")
-	switch typ {
-	case "Github":
-		return "GitHubRepository"
-	case "S3":
-		return "S3Bucket"
-	case "wget":
-		return "Wget"
+	if newer, ok := olderTypes[typ]; ok {
+		return newer
 	}
 	return typ
 }
 
 // matches reports whether a configured identity is for a request; both are normal.
-func matches(conf, request ocm.Identity) bool {
-	if conf[attrHost] != request[attrHost] || !schemesMatch(conf, request) || !pathsMatch(conf, request) {
-		return false
+func matches(conf, request ocm.Identity) bool { return mismatch(conf, request) == "" }
+
+// mismatch is the attribute because of which a configured identity is not for a request; empty if it is.
+func mismatch(conf, request ocm.Identity) string {
+	switch {
+	case conf[attrType] != request[attrType]:
+		return attrType
+	case conf[attrHost] != request[attrHost]:
+		return attrHost
+	case !schemesMatch(conf, request):
+		return attrScheme
+	case !portsMatch(conf, request):
+		return attrPort
+	case !patternMatches(conf, request):
+		return attrPath
+	case !prefixMatches(conf, request):
+		return attrPrefix
 	}
-	return restWithin(conf, request) && restWithin(request, conf)
+	if k := missingFrom(request, conf, nil); k != "" {
+		return k
+	}
+	return missingFrom(conf, request, mayLack[conf[attrType]])
 }
 
-// restWithin reports whether the attributes without own rules of a stand in b, too.
-func restWithin(a, b ocm.Identity) bool {
-	for k, v := range a {
+// mayLack are attributes of requests that a configured identity need not have: it is for all of them then.
+var mayLack = map[string][]string{vaultConsumer: {"namespace", "secretEngine"}}
+
+// missingFrom is the first attribute without rules of its own that stands in b and not in a, or differently.
+func missingFrom(a, b ocm.Identity, optional []string) string {
+	for _, k := range slices.Sorted(maps.Keys(b)) {
 		switch k {
 		case attrHost, attrScheme, attrPort, attrPath, attrPrefix:
 			continue
 		}
-		if w, ok := b[k]; !ok || v != w {
-			return false
+		if v, ok := a[k]; (!ok && !slices.Contains(optional, k)) || ok && v != b[k] {
+			return k
 		}
 	}
-	return true
+	return ""
 }
 
-// schemesMatch compares schemes, where both are known, and ports.
+// schemesMatch compares schemes, where both are known.
 func schemesMatch(conf, request ocm.Identity) bool {
 	c, r := conf[attrScheme], request[attrScheme]
-	if c != "" && r != "" && c != r {
-		return false
-	}
-	scheme := c + r // one of them, or twice the same
-	if c == r {
-		scheme = c
+	return c == "" || r == "" || c == r
+}
+
+// portsMatch compares ports, the defaults of the scheme filled in; whoever names no scheme has that of the other.
+func portsMatch(conf, request ocm.Identity) bool {
+	scheme := conf[attrScheme]
+	if scheme == "" {
+		scheme = request[attrScheme]
 	}
 	return portOf(conf, scheme) == portOf(request, scheme)
 }
@@ -134,17 +161,26 @@ func portOf(id ocm.Identity, scheme string) string {
 	return ""
 }
 
-func pathsMatch(conf, request ocm.Identity) bool {
-	want := request[attrPath]
-	if want == "" {
-		want = request[attrPrefix]
+// wantedPath is the path of a request; the older tool calls it pathprefix there, too.
+func wantedPath(request ocm.Identity) string {
+	if p := request[attrPath]; p != "" {
+		return p
 	}
-	if p := conf[attrPath]; p != "" {
-		if ok, err := path.Match(p, want); err != nil || !ok {
-			return false
-		}
+	return request[attrPrefix]
+}
+
+func patternMatches(conf, request ocm.Identity) bool {
+	p := conf[attrPath]
+	if p == "" {
+		return true
 	}
-	p := conf[attrPrefix]
+	ok, err := path.Match(p, wantedPath(request))
+	return err == nil && ok
+}
+
+// prefixMatches compares whole segments: acme is no prefix of acme2/app.
+func prefixMatches(conf, request ocm.Identity) bool {
+	p, want := conf[attrPrefix], wantedPath(request)
 	return p == "" || want == p || strings.HasPrefix(want, p+"/")
 }
 
@@ -156,10 +192,25 @@ func specificity(conf, request ocm.Identity) []int {
 	}
 	if p := conf[attrPath]; p != "" {
 		length = len(p)
-		if p == request[attrPath] {
+		if p == wantedPath(request) {
 			exact = 1
 		}
 	}
 	length = max(length, len(conf[attrPrefix]))
 	return []int{same, exact, length, len(conf)}
+}
+
+// mostSpecific is the index of the identity that is for a request more specifically than all others, the
+// first of equal ones; -1 if none is.
+func mostSpecific(n int, at func(i int) ocm.Identity, request ocm.Identity) int {
+	best, rank := -1, []int(nil)
+	for i := range n {
+		if !matches(at(i), request) {
+			continue
+		}
+		if r := specificity(at(i), request); best < 0 || slices.Compare(r, rank) > 0 {
+			best, rank = i, r
+		}
+	}
+	return best
 }

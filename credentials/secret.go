@@ -3,25 +3,57 @@
 package credentials
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	json "github.com/go-json-experiment/json"
 
 	"ocm"
+	"ocm/internal/nearest"
 )
 
-// typed are the credential types whose members are the properties themselves.
-func typed(base string) bool {
-	return slices.Contains([]string{
-		"OCICredentials", "HelmHTTPCredentials", "WgetCredentials", "GitHubCredentials", "S3Credentials",
-		"RSACredentials", "GPGCredentials", "OIDCIdentityToken", "TrustedRoot",
-	}, base)
+// bundle is what stands in a list of credentials, in order. Its secret is made when it is needed, because
+// parts of it may be kept elsewhere.
+type bundle struct{ steps []step }
+
+// step is one credential: properties that are merged into those before, or replace them, or the name of a
+// set that is kept elsewhere.
+type step struct {
+	properties ocm.Secret
+	replaces   bool
+	unknown    string  // type that nobody here understands
+	from       source  // with name
+	name       string  // of a set in from
+	set        *bundle // a set in memory
 }
 
-// add adds one credential: properties are merged, a typed credential replaces all before it.
-func (c *consumer) add(raw ocm.RawJSON) error {
+// typedFields are the credential types whose members are the properties themselves, with the names of these.
+var typedFields = map[string][]string{
+	"OCICredentials":      {"username", "password", "accessToken", "refreshToken", "identityToken"},
+	"HelmHTTPCredentials": {"username", "password", "certFile", "keyFile", "keyring"},
+	"WgetCredentials":     {"username", "password", "identityToken", "certificate", "privateKey", "certificateAuthority"},
+	"GitHubCredentials":   {"token"},
+	"S3Credentials":       {"accessKeyId", "secretAccessKey", "sessionToken", "awsAccessKeyID", "awsSecretAccessKey", "token"},
+	"RSACredentials": {
+		"privateKeyPEM", "privateKeyPEMFile", "publicKeyPEM", "publicKeyPEMFile", "caCertPEM", "caCertPEMFile", "tsaCertPEM", "tsaCertPEMFile",
+		"issuer", "private_key_pem", "private_key_pem_file", "public_key_pem", "public_key_pem_file",
+	},
+	"GPGCredentials":    {"privateKeyPGP", "privateKeyPGPFile", "publicKeyPGP", "publicKeyPGPFile", "passphrase", "issuer"},
+	"OIDCIdentityToken": {"token", "tokenFile"},
+	"TrustedRoot":       {"trustedRootJSON", "trustedRootJSONFile"},
+}
+
+// newerNames are property names of newer configurations by the older ones, for consumers that have both.
+var newerNames = map[string]map[string]string{
+	"S3Bucket": {"awsAccessKeyID": "accessKeyId", "awsSecretAccessKey": "secretAccessKey", "token": "sessionToken"},
+}
+
+// add adds one credential.
+func (b *bundle) add(s *Store, raw ocm.RawJSON) error {
 	var members map[string]ocm.RawJSON
 	if err := decode(raw, &members); err != nil {
 		return err
@@ -31,35 +63,123 @@ func (c *consumer) add(raw ocm.RawJSON) error {
 		return fmt.Errorf("no type: %w", ocm.ErrInvalid)
 	}
 	delete(members, "type")
-	switch base := baseType(typ); {
+	base := baseType(typ)
+	known, typed := typedFields[base]
+	switch {
 	case base == "Credentials" || base == "DirectCredentials":
-		raw := members["properties"]
+		properties := members["properties"]
 		members = nil
-		if raw != nil {
-			if err := decode(raw, &members); err != nil {
+		if properties != nil {
+			if err := decode(properties, &members); err != nil {
 				return fmt.Errorf("properties: %w", err)
 			}
 		}
-	case typed(base):
-		c.secret, c.unknown = ocm.Secret{}, ""
+	case typed:
+		s.warnUnknown(typ, known, members)
+	case base == memoryRepository:
+		return b.addMemory(s, members)
 	default:
-		c.unknown = typ
+		return b.addNamed(s, typ, raw)
+	}
+	properties, err := texts(typ, members)
+	b.steps = append(b.steps, step{properties: properties, replaces: typed})
+	return err
+}
+
+// addNamed adds a set of credentials that a repository keeps under a name.
+func (b *bundle) addNamed(s *Store, typ string, raw ocm.RawJSON) error {
+	if _, ok := kindOf(typ); !ok {
+		b.steps = append(b.steps, step{unknown: typ})
 		return nil
 	}
+	var v struct {
+		Name string `json:"credentialsName"`
+	}
+	if err := decode(raw, &v); err != nil {
+		return fmt.Errorf("%s: %w", typ, err)
+	}
+	if v.Name == "" {
+		return fmt.Errorf("%s: credentialsName is missing: which of its credentials are meant: %w", typ, ocm.ErrInvalid)
+	}
+	from, err := s.source(raw)
+	b.steps = append(b.steps, step{from: from, name: v.Name})
+	return err
+}
+
+// texts takes over members that are text; null is as good as missing.
+func texts(typ string, members map[string]ocm.RawJSON) (ocm.Secret, error) {
+	out := ocm.Secret{}
 	for k, v := range members {
 		if v.Kind() == 'n' {
 			continue
 		}
 		if v.Kind() != '"' {
-			return fmt.Errorf("%s: property %q must be text, put it in quotes: %w", typ, k, ocm.ErrInvalid)
+			return nil, fmt.Errorf("%s: property %q must be text, put it in quotes: %w", typ, k, ocm.ErrInvalid)
 		}
 		var text string
 		if err := decode(v, &text); err != nil {
-			return fmt.Errorf("%s: property %q: %w", typ, k, err)
+			return nil, fmt.Errorf("%s: property %q: %w", typ, k, err)
 		}
-		c.secret[k] = text
+		out[k] = text
 	}
-	return nil
+	return out, nil
+}
+
+// warnUnknown tells of members that no consumer is going to look at. They are no error: the configuration may
+// be of a newer tool.
+func (s *Store) warnUnknown(typ string, known []string, members map[string]ocm.RawJSON) {
+	for _, m := range slices.Sorted(maps.Keys(members)) {
+		if slices.Contains(known, m) {
+			continue
+		}
+		if len(m) > nearest.MaxLength {
+			m = m[:nearest.MaxLength] // whatever it is, it is no name
+		}
+		closest := slices.MinFunc(known, func(a, b string) int { return nearest.Distance(a, m) - nearest.Distance(b, m) })
+		s.log.Warn("credential has a property that its type does not know", "type", typ, "property", m, "similar", closest)
+	}
+}
+
+// secret puts the parts together; [ocm.ErrNotFound] if there are none.
+func (b *bundle) secret(ctx context.Context, n *notes) (ocm.Secret, error) {
+	out, unknown := ocm.Secret{}, ""
+	for _, st := range b.steps {
+		part, err := st.properties, error(nil)
+		switch {
+		case st.unknown != "":
+			unknown = st.unknown
+		case st.set != nil:
+			part, err = st.set.secret(ctx, n)
+		case st.from != nil:
+			part, err = st.from.named(ctx, st.name, n)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if st.replaces {
+			out, unknown = ocm.Secret{}, ""
+		}
+		maps.Copy(out, part)
+	}
+	if unknown != "" {
+		return nil, fmt.Errorf("credential type %q: %w", unknown, ocm.ErrUnknownType)
+	}
+	return out, nil
+}
+
+// renamed gives a secret the newer names of properties, besides the older ones.
+func renamed(typ string, secret ocm.Secret) ocm.Secret {
+	for older, newer := range newerNames[typ] {
+		if v, ok := secret[older]; ok && secret[newer] == "" {
+			secret[newer] = v
+		}
+	}
+	return secret
+}
+
+// names are the names of properties, which are no secret.
+func names(secret ocm.Secret) string {
+	return strings.Join(slices.Sorted(maps.Keys(secret)), ", ")
 }
 
 // decode reads JSON without ever quoting a value in its error.
