@@ -10,6 +10,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"ocm"
+	"ocm/blob"
 	"ocm/graph"
 )
 
@@ -66,6 +67,7 @@ type Selector struct {
 	Identities []ocm.Identity // the element's identity has every pair of one of them
 	Types      []string       // its type is one of them; references have none
 	Labels     []LabelSelector
+	Platform   *blob.Platform // it is an executable for this platform
 }
 
 // LabelSelector asks for a label, and for its value if that is not nil: text as it is, other values as JSON.
@@ -98,6 +100,28 @@ func ParseSelector(identities, types, labels []string) (Selector, error) {
 	return s, nil
 }
 
+// String says what is selected, for messages: "identity name=x, type y".
+func (s Selector) String() string {
+	var parts []string
+	for i, id := range s.Identities {
+		what := "identity "
+		if i > 0 {
+			what = "or "
+		}
+		parts = append(parts, what+id.String())
+	}
+	if len(s.Types) > 0 {
+		parts = append(parts, "type "+strings.Join(s.Types, " or "))
+	}
+	for _, l := range s.Labels {
+		parts = append(parts, "label "+l.Name)
+	}
+	if s.Platform != nil {
+		parts = append(parts, "an executable for "+s.Platform.String())
+	}
+	return strings.Join(parts, ", ")
+}
+
 // Selects reports whether an element is selected.
 func (s Selector) Selects(e *Element) bool {
 	if len(s.Identities) > 0 {
@@ -109,12 +133,25 @@ func (s Selector) Selects(e *Element) bool {
 	if len(s.Types) > 0 && !slices.Contains(s.Types, e.Type) {
 		return false
 	}
+	if s.Platform != nil && !runsOn(e, s.Platform) {
+		return false
+	}
 	for _, l := range s.Labels {
 		if !slices.ContainsFunc(e.Common.Labels, l.is) {
 			return false
 		}
 	}
 	return true
+}
+
+// runsOn reports whether an element is an executable for a platform: its extra identity names that operating
+// system and architecture, or none.
+func runsOn(e *Element, p *blob.Platform) bool {
+	is := func(attribute, want string) bool {
+		found, ok := e.Common.ExtraIdentity[attribute]
+		return !ok || found == want
+	}
+	return e.Type == executableType && is("os", p.OS) && is("architecture", p.Architecture)
 }
 
 func (l LabelSelector) is(label ocm.Label) bool {
@@ -126,6 +163,27 @@ func (l LabelSelector) is(label ocm.Label) bool {
 		return text == *l.Value
 	}
 	return string(label.Value) == *l.Value
+}
+
+// FindResource returns the one resource of a version that is selected. None is [ocm.ErrNotFound], several are
+// [ocm.ErrInvalid]; both list what there is.
+func FindResource(v ocm.Version, s Selector) (*ocm.Resource, error) {
+	var found *ocm.Resource
+	var all, matching []string
+	for _, e := range ElementsOf(v, KindResource) {
+		id := e.Common.Identity().String()
+		if all = append(all, id); s.Selects(e) {
+			found, matching = e.Resource, append(matching, id)
+		}
+	}
+	c := &v.Descriptor().Component
+	switch len(matching) {
+	case 1:
+		return found, nil
+	case 0:
+		return nil, fmt.Errorf("%s:%s: no resource with %s, there are: %s: %w", c.Name, c.Version, s, strings.Join(all, "; "), ocm.ErrNotFound)
+	}
+	return nil, fmt.Errorf("%s:%s: %d resources with %s, say which one: %s: %w", c.Name, c.Version, len(matching), s, strings.Join(matching, "; "), ocm.ErrInvalid)
 }
 
 // Elements lists the elements of one kind in a graph: those of a root, then those of what it references, in the
