@@ -95,10 +95,12 @@ func TestUnsignedPartsOfALayoutAreNotDownloaded(t *testing.T) {
 	if c, err := graph.Content(t.Context(), kit, env, v, r.Access); err != nil || graph.Check(t.Context(), c, *want) != nil {
 		t.Fatalf("the attack does not pass verification: %v", err)
 	}
-	for _, policy := range []string{inspect.ExtractAuto, inspect.ExtractNone} {
+	for _, policy := range []string{inspect.FormAuto, inspect.FormBlob} {
 		path := filepath.Join(t.TempDir(), "out")
-		isDir, err := inspect.Download(t.Context(), kit, env, v, r, path, policy)
-		if err != nil || isDir != (policy == inspect.ExtractAuto) {
+		_, err := inspect.Download(t.Context(), kit, env, v, r, path, inspect.DownloadOptions{Form: policy})
+		info, statErr := os.Stat(path)
+		isDir := statErr == nil && info.IsDir()
+		if err != nil || isDir != (policy == inspect.FormAuto) {
 			t.Fatal(isDir, err)
 		}
 		var all strings.Builder

@@ -21,74 +21,72 @@ import (
 	"ocm/graph"
 )
 
-// FindResource returns the one resource whose identity has every pair of the selector. None is
-// [ocm.ErrNotFound], several are [ocm.ErrInvalid]; both list what there is.
-func FindResource(d *ocm.Descriptor, selector ocm.Identity) (*ocm.Resource, error) {
-	var found []*ocm.Resource
-	var all, matching []string
-	for i := range d.Component.Resources {
-		r := &d.Component.Resources[i]
-		all = append(all, r.Identity().String())
-		if selector.Selects(r.Identity()) {
-			found = append(found, r)
-			matching = append(matching, r.Identity().String())
-		}
-	}
-	where := d.Component.Name + ":" + d.Component.Version
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return nil, fmt.Errorf("%s: no resource with identity %s, there are: %s: %w", where, selector, strings.Join(all, "; "), ocm.ErrNotFound)
-	}
-	return nil, fmt.Errorf("%s: %d resources with identity %s, say which one: %s: %w", where, len(found), selector, strings.Join(matching, "; "), ocm.ErrInvalid)
-}
-
-// Extraction policies of a download.
-const (
-	ExtractAuto = "auto"    // decompress, and unpack archives into a directory
-	ExtractNone = "disable" // the bytes as they are; an OCI artifact as one layout archive
-)
-
 // MaxDecompressed bounds, in bytes, a file that a download decompresses. Archives have the limits
 // of [blob.Extract].
 const MaxDecompressed = blob.DefaultExtractBytes
 
-// Download writes the content of a resource to path: a file, or a directory for archives and OCI
-// artifacts if the policy is ExtractAuto. It reports whether a directory was made. path must
-// not be an existing directory. Content with a digest is compared with it, first to last
-// byte, and what that digest does not cover, such as further files in the archive of an OCI
-// artifact, is not written; nothing is left at path if that or anything else fails.
-func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r *ocm.Resource, path, policy string) (isDir bool, err error) {
+// DownloadOptions say what a download makes of the content.
+type DownloadOptions struct {
+	Form     string         // empty: FormAuto
+	Platform *blob.Platform // which image of an index FormDocker takes; nil: that for Linux on this kind of processor
+	// Own says under which name a chart, which has a name of its own such as app-1.0.0.tgz, is written in the folder of
+	// the path; nil: under that of the path. The name it gets is one for a file.
+	Own func(name string) string
+}
+
+// Download writes the content of a resource to path, in the form that the options ask for, and returns what was
+// written: one file or directory, for a chart with a provenance file both. path must not be an existing directory.
+// Content with a digest is compared with it, first to last byte, and what that digest does not cover, such as
+// further files in the archive of an OCI artifact, is not written; nothing is left at path if that or anything
+// else fails. [ocm.ErrInvalid] if the content cannot have the form.
+func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r *ocm.Resource, path string, o DownloadOptions) ([]string, error) {
 	c, err := graph.Content(ctx, kit, env, v, r.Access)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if s, err := os.Stat(path); err == nil && s.IsDir() {
-		return false, fmt.Errorf("%s is a directory: name the file to write, or remove it: %w", path, ocm.ErrExists)
+	if o.Own == nil {
+		if err := noFolder(path); err != nil {
+			return nil, err
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return false, err
+		return nil, err
 	}
-	raw, err := os.CreateTemp(filepath.Dir(path), ".ocm-download-*")
+	raw, drop, err := tempBeside(path)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	defer os.Remove(raw.Name())
-	defer raw.Close()
+	defer drop()
 	mediaType, err := fetch(ctx, env, c, r, raw)
 	if err != nil {
-		return false, graph.ExplainMissing(ctx, c, r.Labels, err)
+		return nil, graph.ExplainMissing(ctx, c, r.Labels, err)
 	}
-	if policy == ExtractNone {
-		return false, publish(raw, path, mode(r))
-	}
-	return extract(ctx, raw, mediaType, path, mode(r))
+	f := &fetched{resource: r, raw: raw, mediaType: mediaType, path: path, options: o}
+	return f.write(ctx)
 }
+
+func noFolder(path string) error {
+	if s, err := os.Stat(path); err == nil && s.IsDir() {
+		return fmt.Errorf("%s is a directory: name the file to write, or remove it: %w", path, ocm.ErrExists)
+	}
+	return nil
+}
+
+// tempBeside makes a file in the folder of path, that can get its name. drop removes what has not.
+func tempBeside(path string) (f *os.File, drop func(), err error) {
+	f, err = os.CreateTemp(filepath.Dir(path), ".ocm-download-*")
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() { f.Close(); os.Remove(f.Name()) }, nil
+}
+
+// executableType is the type of resources that are programs.
+const executableType = "executable"
 
 // mode makes executables executable.
 func mode(r *ocm.Resource) os.FileMode {
-	if r.Type == "executable" {
+	if r.Type == executableType {
 		return 0o755
 	}
 	return 0o644
@@ -150,52 +148,56 @@ func checkDigest(ctx context.Context, c ocm.Content, r *ocm.Resource) error {
 }
 
 // extract unpacks an archive, or decompresses a single file, beside path and renames it.
-func extract(ctx context.Context, raw *os.File, mediaType, path string, perm os.FileMode) (bool, error) {
+func extract(ctx context.Context, raw *os.File, mediaType, path string, perm os.FileMode) error {
 	if !isTar(mediaType) && !isGzip(mediaType) {
-		return false, publish(raw, path, perm)
+		return publish(raw, path, perm)
 	}
 	written, err := blob.File(raw.Name(), mediaType)
 	if err != nil {
-		return false, err
+		return err
 	}
 	rc, err := blob.OpenContent(ctx, written)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer rc.Close()
 	plain, _, err := blob.Gunzip(rc)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if isTar(mediaType) {
-		dir, err := os.MkdirTemp(filepath.Dir(path), ".ocm-download-*")
-		if err != nil {
-			return false, err
-		}
-		defer os.RemoveAll(dir)
-		content := filepath.Join(dir, "content")
-		if err := blob.Extract(ctx, plain, content, blob.ExtractOptions{}); err != nil {
-			return false, err
-		}
-		return true, os.Rename(content, path)
+		return unpack(ctx, plain, path)
 	}
-	out, err := os.CreateTemp(filepath.Dir(path), ".ocm-download-*")
+	out, drop, err := tempBeside(path)
 	if err != nil {
-		return false, err
+		return err
 	}
-	defer os.Remove(out.Name())
-	defer out.Close()
+	defer drop()
 	if err := copyBounded(out, plain, MaxDecompressed); err != nil {
-		return false, fmt.Errorf("decompress: %w", err)
+		return fmt.Errorf("decompress: %w", err)
 	}
-	return false, publish(out, path, perm)
+	return publish(out, path, perm)
+}
+
+// unpack makes a directory of an archive.
+func unpack(ctx context.Context, tar io.Reader, path string) error {
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".ocm-download-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	content := filepath.Join(dir, "content")
+	if err := blob.Extract(ctx, tar, content, blob.ExtractOptions{}); err != nil {
+		return err
+	}
+	return os.Rename(content, path)
 }
 
 // copyBounded copies at most limit bytes; more are an error.
 func copyBounded(w io.Writer, r io.Reader, limit int64) error {
 	n, err := io.Copy(w, io.LimitReader(r, limit+1))
 	if err == nil && n > limit {
-		return fmt.Errorf("more than %d bytes (extraction policy %q takes the content as it is): %w", limit, ExtractNone, ocm.ErrLimit)
+		return fmt.Errorf("more than %d bytes (the form %q is the content as it is): %w", limit, FormBlob, ocm.ErrLimit)
 	}
 	return err
 }
@@ -203,6 +205,9 @@ func copyBounded(w io.Writer, r io.Reader, limit int64) error {
 // publish gives a finished file its name, once everything about it has succeeded: what a full disk
 // cuts off may be noticed only when the file is closed.
 func publish(f *os.File, path string, perm os.FileMode) error {
+	if err := noFolder(path); err != nil {
+		return err
+	}
 	if err := errors.Join(f.Chmod(perm), f.Close()); err != nil {
 		return err
 	}

@@ -45,9 +45,11 @@ func version(t testing.TB, store oci.Store, c ocm.Content, edit func(r *ocm.Reso
 	}))
 }
 
-func download(t testing.TB, v ocm.Version, path, policy string) (bool, error) {
+func download(t testing.TB, v ocm.Version, path string, form string) (isDir bool, err error) {
 	t.Helper()
-	return inspect.Download(t.Context(), builtin.Kit(), &ocm.Env{}, v, &v.Descriptor().Component.Resources[0], path, policy)
+	_, err = inspect.Download(t.Context(), builtin.Kit(), &ocm.Env{}, v, &v.Descriptor().Component.Resources[0], path, inspect.DownloadOptions{Form: form})
+	info, statErr := os.Stat(path)
+	return statErr == nil && info.IsDir(), err
 }
 
 // left lists what is in a folder.
@@ -96,6 +98,14 @@ func archive(t testing.TB, headers ...tar.Header) string {
 
 func file(name string) tar.Header { return tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o640} }
 
+// described is a version that is nothing but its descriptor.
+type described struct {
+	ocm.Version
+	d *ocm.Descriptor
+}
+
+func (v described) Descriptor() *ocm.Descriptor { return v.d }
+
 func TestFindResource(t *testing.T) {
 	t.Parallel()
 	element := func(name, version string, extra ocm.Identity) ocm.Resource {
@@ -118,7 +128,7 @@ func TestFindResource(t *testing.T) {
 		{"name=none", 0, ocm.ErrNotFound, []string{"name=none", "name=doc,version=2.0.0", "acme.org/app:1.0.0"}},
 		{"name=doc,os=linux", 0, ocm.ErrNotFound, nil},
 	} {
-		r, err := inspect.FindResource(d, fixture.Must[ocm.Identity](t)(ocm.ParseIdentity(c.selector)))
+		r, err := inspect.FindResource(described{d: d}, fixture.Must[inspect.Selector](t)(inspect.ParseSelector([]string{c.selector}, nil, nil)))
 		if c.err != nil {
 			fixture.WantErr(t, err, c.err, c.texts...)
 		} else if err != nil || r != &d.Component.Resources[c.want] {
@@ -130,13 +140,13 @@ func TestFindResource(t *testing.T) {
 func TestDownloadFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, mediaType, body, policy, want string }{
-		{"plain", "text/plain", "hello", inspect.ExtractAuto, "hello"},
-		{"empty", "text/plain", "", inspect.ExtractAuto, ""},
-		{"compressed", "application/json+gzip", zipped(t, "{}"), inspect.ExtractAuto, "{}"},
-		{"compressed, as it is", "application/json+gzip", zipped(t, "{}"), inspect.ExtractNone, zipped(t, "{}")},
-		{"said to be compressed", "application/gzip", "plain after all", inspect.ExtractAuto, "plain after all"},
-		{"archive, as it is", "application/x-tar", archive(t, file("a")), inspect.ExtractNone, archive(t, file("a"))},
-		{"compressed, but nobody says so", "text/plain", zipped(t, "x"), inspect.ExtractAuto, zipped(t, "x")},
+		{"plain", "text/plain", "hello", inspect.FormAuto, "hello"},
+		{"empty", "text/plain", "", inspect.FormAuto, ""},
+		{"compressed", "application/json+gzip", zipped(t, "{}"), inspect.FormAuto, "{}"},
+		{"compressed, as it is", "application/json+gzip", zipped(t, "{}"), inspect.FormBlob, zipped(t, "{}")},
+		{"said to be compressed", "application/gzip", "plain after all", inspect.FormAuto, "plain after all"},
+		{"archive, as it is", "application/x-tar", archive(t, file("a")), inspect.FormBlob, archive(t, file("a"))},
+		{"compressed, but nobody says so", "text/plain", zipped(t, "x"), inspect.FormAuto, zipped(t, "x")},
 	} {
 		for _, typ := range []string{"blob", "executable"} {
 			t.Run(c.name+" "+typ, func(t *testing.T) {
@@ -178,7 +188,7 @@ func TestDownloadArchives(t *testing.T) {
 	} {
 		v := version(t, memory.New(), blob.Bytes(c.mediaType, []byte(c.body)), nil)
 		path := filepath.Join(t.TempDir(), "out")
-		isDir, err := download(t, v, path, inspect.ExtractAuto)
+		isDir, err := download(t, v, path, inspect.FormAuto)
 		if err != nil || !isDir {
 			t.Fatal(c.mediaType, isDir, err)
 		}
@@ -190,7 +200,7 @@ func TestDownloadArchives(t *testing.T) {
 		if names := left(t, filepath.Dir(path)); len(names) != 1 {
 			t.Errorf("left: %q", names)
 		}
-		if _, err = download(t, v, path, inspect.ExtractAuto); !errors.Is(err, ocm.ErrExists) {
+		if _, err = download(t, v, path, inspect.FormAuto); !errors.Is(err, ocm.ErrExists) {
 			t.Errorf("over an existing directory: expected ErrExists, found %v", err)
 		}
 	}
@@ -204,7 +214,7 @@ func TestDownloadArtifact(t *testing.T) {
 	for _, kind := range []string{ocm.OCIArtifactDigest, ocm.GenericBlobDigest} {
 		v := version(t, memory.New(), img, func(r *ocm.Resource) { r.Digest.NormalisationAlgorithm = kind })
 		path := filepath.Join(t.TempDir(), "image.tar")
-		if isDir, err := download(t, v, path, inspect.ExtractNone); err != nil || isDir {
+		if isDir, err := download(t, v, path, inspect.FormBlob); err != nil || isDir {
 			t.Fatal(kind, isDir, err)
 		}
 		c := fixture.Must[ocm.Content](t)(blob.File(path, blob.MediaTypeLayout))
@@ -212,7 +222,7 @@ func TestDownloadArtifact(t *testing.T) {
 			t.Errorf("found %v", root)
 		}
 		path = filepath.Join(t.TempDir(), "image")
-		if isDir, err := download(t, v, path, inspect.ExtractAuto); err != nil || !isDir {
+		if isDir, err := download(t, v, path, inspect.FormAuto); err != nil || !isDir {
 			t.Fatal(kind, isDir, err)
 		}
 		if _, err := os.Stat(filepath.Join(path, "blobs", "sha256", img.Root.Digest.Encoded())); err != nil {
@@ -222,7 +232,7 @@ func TestDownloadArtifact(t *testing.T) {
 			r.Digest.NormalisationAlgorithm, r.Digest.Value = kind, fixture.Image("other").Root.Digest.Encoded()
 		})
 		dir := t.TempDir()
-		_, err := download(t, wrong, filepath.Join(dir, "image"), inspect.ExtractAuto)
+		_, err := download(t, wrong, filepath.Join(dir, "image"), inspect.FormAuto)
 		fixture.WantErr(t, err, ocm.ErrDigest)
 		if names := left(t, dir); len(names) != 0 {
 			t.Errorf("left: %q", names)
@@ -273,7 +283,7 @@ func TestDownloadOfWrongBytesLeavesNothing(t *testing.T) {
 		{"sha512", blob.Bytes("text/plain", []byte("hello")), wrong512, "", ocm.ErrDigest},
 		{"unknown digest", blob.Bytes("text/plain", []byte("hello")), unknown, "", ocm.ErrUnknownType},
 	} {
-		for _, policy := range []string{inspect.ExtractAuto, inspect.ExtractNone} {
+		for _, policy := range []string{inspect.FormAuto, inspect.FormBlob} {
 			t.Run(c.name+" "+policy, func(t *testing.T) {
 				body := ""
 				v := version(t, corrupt{memory.New(), &body}, c.content, c.edit)
@@ -323,7 +333,7 @@ func TestDownloadRefusesHostileArchives(t *testing.T) {
 			v := version(t, memory.New(), blob.Bytes("application/x-tar", []byte(body)), nil)
 			root := t.TempDir()
 			dir := filepath.Join(root, "in", "here")
-			_, err := download(t, v, filepath.Join(dir, "out"), inspect.ExtractAuto)
+			_, err := download(t, v, filepath.Join(dir, "out"), inspect.FormAuto)
 			if !errors.Is(err, ocm.ErrInvalid) {
 				t.Errorf("expected ErrInvalid, found %v", err)
 			}
@@ -341,26 +351,26 @@ func TestDownloadPlaces(t *testing.T) {
 	t.Parallel()
 	v := version(t, memory.New(), blob.Bytes("text/plain", []byte("hello")), nil)
 	dir := t.TempDir()
-	_, err := download(t, v, dir, inspect.ExtractAuto)
+	_, err := download(t, v, dir, inspect.FormAuto)
 	fixture.WantErr(t, err, ocm.ErrExists, dir)
 	// a link at the path is replaced, what it points at is not written
 	target, path := filepath.Join(dir, "target"), filepath.Join(dir, "link")
 	if err := errors.Join(os.WriteFile(target, []byte("mine"), 0o600), os.Symlink(target, path)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := download(t, v, path, inspect.ExtractAuto); err != nil {
+	if _, err := download(t, v, path, inspect.FormAuto); err != nil {
 		t.Fatal(err)
 	}
 	if got := string(fixture.Must[[]byte](t)(os.ReadFile(target))); got != "mine" {
 		t.Errorf("written through the link: %q", got)
 	}
 	// below a file there is no place
-	if _, err := download(t, v, filepath.Join(target, "x"), inspect.ExtractAuto); err == nil {
+	if _, err := download(t, v, filepath.Join(target, "x"), inspect.FormAuto); err == nil {
 		t.Error("a file below a file")
 	}
 	// an archive does not replace a file
 	a := version(t, memory.New(), blob.Bytes("application/x-tar", []byte(archive(t, file("a")))), nil)
-	if _, err := download(t, a, target, inspect.ExtractAuto); err == nil {
+	if _, err := download(t, a, target, inspect.FormAuto); err == nil {
 		t.Error("a directory in place of a file")
 	}
 	if got := string(fixture.Must[[]byte](t)(os.ReadFile(target))); got != "mine" {
@@ -375,7 +385,7 @@ func TestDownloadWithoutContent(t *testing.T) {
 	t.Parallel()
 	for access, want := range map[string]error{"none": errors.ErrUnsupported, "carrierPigeon/v7": ocm.ErrUnknownType} {
 		v := version(t, memory.New(), blob.Bytes("text/plain", []byte("x")), func(r *ocm.Resource) { r.Access = ocm.Spec{Type: access} })
-		_, err := download(t, v, filepath.Join(t.TempDir(), "out"), inspect.ExtractAuto)
+		_, err := download(t, v, filepath.Join(t.TempDir(), "out"), inspect.FormAuto)
 		fixture.WantErr(t, err, want)
 	}
 }
@@ -386,7 +396,7 @@ func TestDownloadStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
-	_, err := inspect.Download(ctx, builtin.Kit(), &ocm.Env{}, v, &v.Descriptor().Component.Resources[0], filepath.Join(dir, "out"), inspect.ExtractNone)
+	_, err := inspect.Download(ctx, builtin.Kit(), &ocm.Env{}, v, &v.Descriptor().Component.Resources[0], filepath.Join(dir, "out"), inspect.DownloadOptions{Form: inspect.FormBlob})
 	fixture.WantErr(t, err, context.Canceled)
 	if names := left(t, dir); len(names) != 0 {
 		t.Errorf("left: %q", names)
@@ -406,7 +416,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	r, err := inspect.FindResource(v.Descriptor(), ocm.Identity{"name": "multi", "architecture": "arm64"})
+	r, err := inspect.FindResource(v, inspect.Selector{Identities: []ocm.Identity{{"name": "multi", "architecture": "arm64"}}})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -414,7 +424,7 @@ func Example() {
 	dir, _ := os.MkdirTemp("", "example-")
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "multi")
-	if _, err := inspect.Download(ctx, builtin.Kit(), env, v, r, path, inspect.ExtractAuto); err != nil {
+	if _, err := inspect.Download(ctx, builtin.Kit(), env, v, r, path, inspect.DownloadOptions{}); err != nil {
 		fmt.Println(err)
 		return
 	}

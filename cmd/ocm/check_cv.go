@@ -164,7 +164,7 @@ func (s *session) allRoots(ctx context.Context, repo ocm.Repository, r checkRequ
 		}
 	}
 	if len(roots) == 0 {
-		err := fmt.Errorf("no component version: %s: %w", reference(r.at), ocm.ErrNotFound)
+		err := notFound(r.at)
 		return nil, withHint(err, s.findHint(ctx, err, r.at))
 	}
 	return roots, nil

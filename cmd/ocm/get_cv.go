@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -151,7 +150,7 @@ func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string
 		list = append(list, more...)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("no component version: %s: %w", reference(c), ocm.ErrNotFound)
+		return nil, notFound(c)
 	}
 	return openAll(ctx, s.env.Job, repo, list)
 }

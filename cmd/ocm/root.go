@@ -61,8 +61,9 @@ func newRoot(a *app) *cobra.Command {
 		newGroup("create", "Make keys for signing", newCreateKeyPair(a), newCreateRSAKeyPair(a)),
 		newGroup("describe", "Show what component versions consist of", newDescribeCV(a)),
 		newGroup("download", "Fetch the content of resources", newDownloadResource(a)),
-		newGroup("get", "List component versions", newGetCV(a)),
+		newGroup("get", "List component versions and their elements", getCommands(a)...),
 		newGroup("hash", "Compute digests of component versions", newHashCV(a)),
+		newGroup("list", "List names and versions only", newListCV(a)),
 		newGroup("sign", "Sign component versions", newSignCV(a), newSignHash(a)),
 		newGroup("transfer", "Copy component versions", newTransferCV(a)),
 		newGroup("verify", "Verify component versions", newVerifyCV(a)),
@@ -77,6 +78,15 @@ func newGroup(verb, short string, objects ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: verb, Short: short, Args: cobra.ArbitraryArgs, RunE: group}
 	cmd.AddCommand(objects...)
 	return cmd
+}
+
+// getCommands are the objects that can be listed.
+func getCommands(a *app) []*cobra.Command {
+	list := []*cobra.Command{newGetCV(a)}
+	for _, k := range elementKinds {
+		list = append(list, newGetElements(a, k))
+	}
+	return list
 }
 
 // newHelp is "ocm help get cv", the same as "ocm get cv --help".

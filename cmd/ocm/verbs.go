@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	"ocm"
 	"ocm/construct"
 	"ocm/graph"
-	"ocm/inspect"
 	"ocm/normalise"
 	"ocm/oci"
 	"ocm/transfer"
@@ -329,34 +327,4 @@ func hashOf(d *ocm.Descriptor, r hashRequest) (h hashed, err error) {
 	}
 	h.Digest, err = normalise.Digest(d, r.hash, r.normalisation)
 	return h, err
-}
-
-// download writes the content of a resource to r.output ("-": stdout of the app, the bytes as
-// they are) and returns the path that was written. Nothing stays there unless the digest is right.
-func (s *session) download(ctx context.Context, v ocm.Version, res *ocm.Resource, r downloadRequest) (string, error) {
-	policy := inspect.ExtractNone
-	if r.extract {
-		policy = inspect.ExtractAuto
-	}
-	if r.output != "-" {
-		_, err := inspect.Download(ctx, s.kit, s.env, v, res, r.output, policy)
-		return r.output, err
-	}
-	// Nothing may reach a pipe before all of it was compared.
-	dir, err := os.MkdirTemp(s.env.TempDir(), "ocm-download-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "content")
-	if _, err := inspect.Download(ctx, s.kit, s.env, v, res, path, inspect.ExtractNone); err != nil {
-		return "", err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	_, err = io.Copy(s.app.out, f)
-	return r.output, err
 }

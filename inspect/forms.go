@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+	"ocm/blob"
+)
+
+// Forms that a download gives to content.
+const (
+	// FormAuto is what people expect: a chart as its .tgz, other OCI artifacts as a directory in OCI layout,
+	// archives unpacked into a directory, compressed files decompressed, everything else as it is.
+	FormAuto = "auto"
+	// FormBlob is the bytes as they are; an OCI artifact as one archive in OCI layout.
+	FormBlob = "blob"
+	// FormLayout is an OCI artifact in OCI layout: a directory, or one archive where the name ends in .tar.
+	FormLayout = "oci-layout"
+	// FormDocker is one image as an archive that "docker load" reads.
+	FormDocker = "docker"
+	// FormChart is a chart as its .tgz, with the .prov beside it if there is one.
+	FormChart = "chart"
+)
+
+// Forms lists the forms, FormAuto first.
+func Forms() []string { return []string{FormAuto, FormBlob, FormLayout, FormDocker, FormChart} }
+
+// Media types of charts in OCI artifacts, by the Helm project.
+const (
+	mediaTypeChartConfig = "application/vnd.cncf.helm.config.v1+json"
+	mediaTypeChart       = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+	mediaTypeProvenance  = "application/vnd.cncf.helm.chart.provenance.v1.prov"
+)
+
+// fetched is content that lies in a file and was compared with its digest.
+type fetched struct {
+	resource  *ocm.Resource
+	raw       *os.File
+	mediaType string
+	path      string
+	options   DownloadOptions
+}
+
+// write gives the content its form and name.
+func (f *fetched) write(ctx context.Context) ([]string, error) {
+	switch f.options.Form {
+	case FormAuto, "":
+		if is, err := f.isChart(ctx); err != nil {
+			return nil, err
+		} else if is {
+			return f.chart(ctx)
+		}
+		return []string{f.path}, extract(ctx, f.raw, f.mediaType, f.path, mode(f.resource))
+	case FormBlob:
+		return []string{f.path}, publish(f.raw, f.path, mode(f.resource))
+	case FormLayout:
+		return []string{f.path}, f.layout(ctx)
+	case FormDocker:
+		return []string{f.path}, f.docker(ctx)
+	case FormChart:
+		return f.chart(ctx)
+	}
+	return nil, fmt.Errorf("form %.40q: expected one of %q: %w", f.options.Form, Forms(), ocm.ErrInvalid)
+}
+
+// content is what lies in the file; an OCI layout as the artifact that it holds.
+func (f *fetched) content(ctx context.Context) (ocm.Content, error) {
+	c, err := blob.File(f.raw.Name(), f.mediaType)
+	if err == nil && blob.IsLayout(f.mediaType) {
+		c, err = blob.Layout(ctx, c)
+	}
+	return c, err
+}
+
+// artifact is content for forms that only OCI artifacts can have.
+func (f *fetched) artifact(ctx context.Context) (ocm.Content, error) {
+	if !blob.IsLayout(f.mediaType) {
+		return ocm.Content{}, fmt.Errorf("resource %s: the form %s is one of OCI artifacts, the content has the media type %q: %w", f.resource.Element.String(), f.options.Form, f.mediaType, ocm.ErrInvalid)
+	}
+	return f.content(ctx)
+}
+
+func (f *fetched) layout(ctx context.Context) error {
+	c, err := f.artifact(ctx)
+	if err != nil {
+		return err
+	}
+	if !strings.HasSuffix(f.path, ".tar") {
+		return extract(ctx, f.raw, f.mediaType, f.path, 0)
+	}
+	return f.toFile(func(w io.Writer) error { return blob.WriteLayout(ctx, w, c, f.resource.Version) }, f.path)
+}
+
+func (f *fetched) docker(ctx context.Context) error {
+	c, err := f.artifact(ctx)
+	if err != nil {
+		return err
+	}
+	want := blob.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	if f.options.Platform != nil {
+		want = *f.options.Platform
+	}
+	image, err := imageFor(ctx, c, want)
+	if err != nil {
+		return fmt.Errorf("resource %s: %w", f.resource.Element.String(), err)
+	}
+	return f.toFile(func(w io.Writer) error { return writeDocker(ctx, w, c.From, image, imageName(f.resource)) }, f.path)
+}
+
+// toFile writes a file that gets its name when it is complete.
+func (f *fetched) toFile(write func(io.Writer) error, path string) error {
+	out, drop, err := tempBeside(path)
+	if err != nil {
+		return err
+	}
+	defer drop()
+	if err := write(out); err != nil {
+		return err
+	}
+	return publish(out, path, 0o644)
+}
+
+// isChart reports whether the content is a chart: by its media type, or by the resource's type for an archive
+// that could be any.
+func (f *fetched) isChart(ctx context.Context) (bool, error) {
+	if !blob.IsLayout(f.mediaType) {
+		return f.mediaType == mediaTypeChart || f.resource.Type == "helmChart" && isGzip(f.mediaType), nil
+	}
+	c, err := f.content(ctx)
+	if err != nil || blob.IsIndex(c.Root.MediaType) {
+		return false, err
+	}
+	m, err := manifestOf(ctx, c.From, c.Root)
+	return m.Config.MediaType == mediaTypeChartConfig, err
+}
+
+// chart writes the archive of a chart, and its provenance file.
+func (f *fetched) chart(ctx context.Context) ([]string, error) {
+	c, err := f.content(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chart, provenance, name, err := chartOf(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("resource %s: %w", f.resource.Element.String(), err)
+	}
+	path := f.path
+	if f.options.Own != nil {
+		if name == "" {
+			name = f.resource.Name + "-" + f.resource.Version + ".tgz"
+		}
+		path = filepath.Join(filepath.Dir(path), f.options.Own(SafeName(name)))
+	}
+	written := []string{path}
+	if provenance != nil { // first: a chart that is there has its provenance
+		written = append(written, path+".prov")
+		if err := f.toFile(copyOf(ctx, *provenance), path+".prov"); err != nil {
+			return nil, err
+		}
+	}
+	return written, f.toFile(copyOf(ctx, chart), path)
+}
+
+func copyOf(ctx context.Context, c ocm.Content) func(io.Writer) error {
+	return func(w io.Writer) error {
+		r, err := blob.OpenContent(ctx, c)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = io.Copy(w, r)
+		return err
+	}
+}
+
+// chartOf finds the archive of a chart in content, its provenance file if there is one, and the file name that it
+// says it has, which may be anything. [ocm.ErrInvalid] if it is no chart.
+func chartOf(ctx context.Context, c ocm.Content) (chart ocm.Content, provenance *ocm.Content, name string, err error) {
+	if !blob.IsManifest(c.Root.MediaType) {
+		if c.Root.MediaType != mediaTypeChart && !isGzip(c.Root.MediaType) {
+			err = fmt.Errorf("content of media type %q is no chart: %w", c.Root.MediaType, ocm.ErrInvalid)
+		}
+		return c, nil, "", err
+	}
+	m, err := manifestOf(ctx, c.From, c.Root)
+	if err != nil {
+		return c, nil, "", err
+	}
+	i := slices.IndexFunc(m.Layers, func(d ociv1.Descriptor) bool { return d.MediaType == mediaTypeChart })
+	if m.Config.MediaType != mediaTypeChartConfig || i < 0 {
+		return c, nil, "", fmt.Errorf("the OCI artifact is no chart: its configuration is %q: %w", m.Config.MediaType, ocm.ErrInvalid)
+	}
+	chart = ocm.Content{Root: m.Layers[i], From: c.From}
+	if i := slices.IndexFunc(m.Layers, func(d ociv1.Descriptor) bool { return d.MediaType == mediaTypeProvenance }); i >= 0 {
+		provenance = &ocm.Content{Root: m.Layers[i], From: c.From}
+	}
+	raw, err := blob.ReadAll(ctx, c.From, m.Config, blob.MaxManifest)
+	if err != nil {
+		return c, nil, "", err
+	}
+	var config struct{ Name, Version string }
+	if jsonv2.Unmarshal(raw, &config, jsonv2.MatchCaseInsensitiveNames(true)) == nil && config.Name != "" {
+		name = config.Name + "-" + config.Version + ".tgz"
+	}
+	return chart, provenance, name, nil
+}
+
+// manifestOf reads an image manifest; the zero value for an index.
+func manifestOf(ctx context.Context, from ocm.Fetcher, d ociv1.Descriptor) (m ociv1.Manifest, err error) {
+	raw, err := blob.ReadAll(ctx, from, d, blob.MaxManifest)
+	if err != nil {
+		return m, err
+	}
+	if _, err := blob.Children(d, raw); err != nil { // refuses what is manifest and index at once
+		return m, err
+	}
+	if err := jsonv2.Unmarshal(raw, &m); err != nil {
+		return m, fmt.Errorf("manifest %s: %v: %w", d.Digest, err, ocm.ErrInvalid)
+	}
+	return m, nil
+}
