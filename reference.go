@@ -15,10 +15,12 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Canonical type names of the two repositories that a reference can name.
+// Canonical type names of the repositories that a reference can name.
 const (
-	OCIRepositoryType = "OCIRepository/v1"
-	CTFType           = "CommonTransportFormat/v1"
+	OCIRepositoryType    = "OCIRepository/v1"
+	CTFType              = "CommonTransportFormat/v1"
+	ComponentArchiveType = "ComponentArchive/v1" // one version, in an older format that is only read
+	MemoryType           = "Memory/v1"           // gone with the program
 )
 
 // MaxReferenceLength is the longest reference, in bytes, that is accepted.
@@ -31,6 +33,8 @@ const DescriptorPrefix = "component-descriptors"
 const (
 	maxComponentName = 255
 	exampleReference = "for example ghcr.io/acme//acme.org/app:1.0.0 or ./archive//acme.org/app:1.0.0"
+	// repositoryTypes are the types for messages.
+	repositoryTypes = "oci or OCIRepository/v1, ctf or CommonTransportFormat/v1, ca or ComponentArchive/v1, memory or Memory/v1"
 )
 
 // Coordinates say where a component, or one version of it, is:
@@ -38,9 +42,11 @@ const (
 //	[type::]repository//component[:version][@sha256:digest]
 //
 // for example ghcr.io/acme//acme.org/app:1.0.0 or ctf::./archive.tgz//acme.org/app.
+//
+// Without a repository, as in //acme.org/app:1.0.0, they leave it to a configuration to say where components are.
 type Coordinates struct {
-	Type       string        // [OCIRepositoryType] or [CTFType]
-	Repository string        // registry with path, or file path
+	Type       string        // one of the canonical type names; empty: no repository was named
+	Repository string        // registry with path, file path, or name; empty: not said
 	Component  string        // component name
 	Version    string        // empty: not said
 	Digest     digest.Digest // digest of the version's manifest; empty: not said
@@ -49,7 +55,10 @@ type Coordinates struct {
 // String is the reference that [ParseCoordinates] reads as c, as people write it: the type is
 // left out where it is what would be guessed.
 func (c Coordinates) String() string {
-	s := shortType(c.Type, c.Repository) + c.Repository + "//" + c.Component
+	s := "//" + c.Component
+	if c.Repository != "" {
+		s = shortType(c.Type, c.Repository) + c.Repository + s
+	}
 	if c.Version != "" {
 		s += ":" + c.Version
 	}
@@ -69,17 +78,27 @@ func shortType(typ, location string) string {
 		return "oci::"
 	case CTFType:
 		return "ctf::"
+	case ComponentArchiveType:
+		return "ca::"
+	case MemoryType:
+		return "memory::"
 	}
 	return typ + "::"
 }
 
-// Spec is the specification of the repository that c lies in.
-func (c Coordinates) Spec() (Spec, error) { return RepositorySpec(c.Type, c.Repository) }
+// Spec is the specification of the repository that c lies in; [ErrInvalid] if it names none.
+func (c Coordinates) Spec() (Spec, error) {
+	if c.Repository == "" {
+		return Spec{}, fmt.Errorf("reference %s: it names no repository: %w", c, ErrInvalid)
+	}
+	return RepositorySpec(c.Type, c.Repository)
+}
 
 // ParseCoordinates reads a reference to a component or a component version. Repository
 // and component are separated by "//" or by "/component-descriptors/"; the last of them
-// counts. A missing type is guessed as [ParseRepository] does. Errors are [ErrInvalid],
-// or [ErrUnknownType] for the type.
+// counts. A missing type is guessed as [ParseRepository] does. The repository may be missing, as in
+// //acme.org/app; with a version or digest the slashes may be, too: acme.org/app:1.0.0. (Without, that
+// would be a registry and a path.) Errors are [ErrInvalid], or [ErrUnknownType] for the type.
 func ParseCoordinates(s string) (Coordinates, error) {
 	c, err := parseCoordinates(s)
 	if err != nil {
@@ -95,15 +114,18 @@ func parseCoordinates(s string) (Coordinates, error) {
 	}
 	typ, rest := splitType(s)
 	repository, element, ok := cutComponent(rest)
-	if !ok {
+	switch {
+	case !ok && typ == "" && bareVersion().MatchString(s):
+		element = s
+	case !ok:
 		return c, fmt.Errorf("no component: expected // between repository and component, %s: %w", exampleReference, ErrInvalid)
-	}
-	if repository == "" {
+	case repository == "" && (typ != "" || !strings.HasPrefix(s, "//")):
 		return c, fmt.Errorf("no repository before the component, %s: %w", exampleReference, ErrInvalid)
-	}
-	var err error
-	if c.Type, c.Repository, err = checkedRepository(typ, repository); err != nil {
-		return c, err
+	case repository != "":
+		var err error
+		if c.Type, c.Repository, err = checkedRepository(typ, repository); err != nil {
+			return c, err
+		}
 	}
 	name, pin, pinned := strings.Cut(element, "@")
 	if pinned {
@@ -133,6 +155,9 @@ func parseCoordinates(s string) (Coordinates, error) {
 //   - what contains a dot and a letter looks like a domain and is a registry;
 //   - the rest is an archive.
 //
+// What is guessed to be a CTF may turn out to be a component archive when it is opened. A format after
+// the type, as in ctf+tgz::app.tgz, is accepted if the name of the archive says the same.
+//
 // A leading "+", with which an older tool asked to create the repository, is ignored:
 // writing creates what is missing. Errors are [ErrInvalid], or [ErrUnknownType].
 func ParseRepository(s string) (typ, location string, err error) {
@@ -150,12 +175,17 @@ func ParseRepository(s string) (typ, location string, err error) {
 // returned. The location of an OCI repository is [scheme://]host[:port][/path]; it must
 // not carry credentials. Errors are [ErrInvalid], or [ErrUnknownType].
 func RepositorySpec(typ, location string) (Spec, error) {
-	switch canonicalType(typ) {
-	case CTFType:
+	switch canonical := canonicalType(typ); canonical {
+	case CTFType, ComponentArchiveType:
 		return NewSpec(struct {
 			Type     string `json:"type"`
 			FilePath string `json:"filePath"`
-		}{CTFType, location})
+		}{canonical, location})
+	case MemoryType:
+		return NewSpec(struct {
+			Type string `json:"type"`
+			Name string `json:"name"`
+		}{canonical, location})
 	case OCIRepositoryType:
 		base, sub, err := splitRegistry(location)
 		if err != nil {
@@ -172,17 +202,25 @@ func RepositorySpec(typ, location string) (Spec, error) {
 
 // checkedRepository completes a type and checks that a specification can be made of it.
 func checkedRepository(typ, location string) (string, string, error) {
+	if base, ok := withFormat(typ, location); ok {
+		typ = base
+	}
 	if typ == "" {
 		typ = guessType(location)
 	} else if canonicalType(typ) == "" {
 		return "", "", unknownRepositoryType(typ)
 	}
-	typ = canonicalType(typ)
-	if typ == CTFType {
-		var err error
-		if location, err = archivePath(location); err != nil {
-			return "", "", err
+	var err error
+	switch typ = canonicalType(typ); typ {
+	case CTFType, ComponentArchiveType:
+		location, err = archivePath(location)
+	case MemoryType:
+		if !memoryName().MatchString(location) {
+			err = fmt.Errorf("memory %q: expected a name of letters and digits: %w", location, ErrInvalid)
 		}
+	}
+	if err != nil {
+		return "", "", err
 	}
 	if _, err := RepositorySpec(typ, location); err != nil {
 		return "", "", err
@@ -260,17 +298,35 @@ func canonicalType(typ string) string {
 	switch strings.TrimSuffix(typ, "/v1") {
 	case "OCIRepository", "OCI", "oci", "OCIRegistry", "ociRegistry":
 		return OCIRepositoryType
-	case "CommonTransportFormat", "CTF", "ctf":
+	case "CommonTransportFormat", "CTF", "ctf", "commonTransportFormat":
 		return CTFType
+	case "ComponentArchive", "componentArchive", "ca":
+		return ComponentArchiveType
+	case "Memory", "memory":
+		return MemoryType
 	}
 	return ""
+}
+
+// withFormat cuts the format off a type such as ctf+tgz, if it is that of the archive's name.
+func withFormat(typ, location string) (base string, ok bool) {
+	base, format, ok := strings.Cut(typ, "+")
+	named := "directory"
+	switch lower := strings.ToLower(location); {
+	case strings.HasSuffix(lower, ".tar.gz"), strings.HasSuffix(lower, ".tgz"):
+		named = "tgz"
+	case strings.HasSuffix(lower, ".tar"):
+		named = "tar"
+	}
+	canonical := canonicalType(base)
+	return base, ok && format == named && (canonical == CTFType || canonical == ComponentArchiveType)
 }
 
 func unknownRepositoryType(typ string) error {
 	if base, format, ok := strings.Cut(typ, "+"); ok && canonicalType(base) == CTFType {
 		return fmt.Errorf("type %q: the format %q is chosen by the name of the archive: write ctf::archive.tgz, ctf::archive.tar or ctf::directory: %w", typ, format, ErrUnknownType)
 	}
-	return fmt.Errorf("repository type %q: %w (known: oci or OCIRepository/v1, ctf or CommonTransportFormat/v1)", typ, ErrUnknownType)
+	return fmt.Errorf("repository type %q: %w (known: %s)", typ, ErrUnknownType, repositoryTypes)
 }
 
 // guessType follows the rules in the comment of ParseRepository, in the order in which
@@ -365,7 +421,10 @@ func checkHost(hostport string) error {
 
 // Patterns are compiled when first used: programs that parse no reference start faster.
 var (
-	componentName  = pattern(`^[a-z][-a-z0-9]*([.][a-z][-a-z0-9]*)*[.][a-z]{2,}(/[a-z][-a-z0-9_]*([.][a-z][-a-z0-9_]*)*)+$`)
+	componentName = pattern(`^[a-z][-a-z0-9]*([.][a-z][-a-z0-9]*)*[.][a-z]{2,}(/[a-z][-a-z0-9_]*([.][a-z][-a-z0-9_]*)*)+$`)
+	// bareVersion is a component and a version or digest, both to be checked. The name of a component begins with a domain.
+	bareVersion    = pattern(`^[a-z][-a-z0-9.]*\.[a-z]{2,}/[^:@]+(:[v0-9][^:@/]*(@sha[^/@]*)?|@sha[^/@]*)$`)
+	memoryName     = pattern(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
 	relaxedVersion = pattern(`^v?(0|[1-9]\d*)(\.(0|[1-9]\d*)){0,2}` +
 		`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
 	typeName     = pattern(`^[a-zA-Z][a-zA-Z0-9]*([.+/-][a-zA-Z0-9]+)*$`)

@@ -61,6 +61,20 @@ func TestParseCoordinates(t *testing.T) {
 		{"/tmp/component-descriptors/x//acme.org/app", ocm.Coordinates{ctf, "/tmp/component-descriptors/x", "acme.org/app", "", ""}},
 		{"a//b//acme.org/app", ocm.Coordinates{ctf, "a//b", "acme.org/app", "", ""}},
 		{"///acme.org/app", ocm.Coordinates{ctf, "/", "acme.org/app", "", ""}},
+		{"//acme.org/app:1.0.0", ocm.Coordinates{"", "", "acme.org/app", "1.0.0", ""}},
+		{"//acme.org/app", ocm.Coordinates{"", "", "acme.org/app", "", ""}},
+		{"acme.org/app:1.0.0", ocm.Coordinates{"", "", "acme.org/app", "1.0.0", ""}},
+		{"acme.org/app:v1.0.0@sha256:" + hex64, ocm.Coordinates{"", "", "acme.org/app", "v1.0.0", "sha256:" + hex64}},
+		{"acme.org/team/app@sha256:" + hex64, ocm.Coordinates{"", "", "acme.org/team/app", "", "sha256:" + hex64}},
+		{"ca::./old//acme.org/app:1.0.0", ocm.Coordinates{ocm.ComponentArchiveType, "./old", "acme.org/app", "1.0.0", ""}},
+		{"ComponentArchive/v1::old.tgz//acme.org/app", ocm.Coordinates{ocm.ComponentArchiveType, "old.tgz", "acme.org/app", "", ""}},
+		{"componentArchive::old//acme.org/app", ocm.Coordinates{ocm.ComponentArchiveType, "old", "acme.org/app", "", ""}},
+		{"memory::dry//acme.org/app:1.0.0", ocm.Coordinates{ocm.MemoryType, "dry", "acme.org/app", "1.0.0", ""}},
+		{"CTF::./x.tgz//acme.org/app", ocm.Coordinates{ctf, "./x.tgz", "acme.org/app", "", ""}},
+		{"ctf+tgz::x.tgz//acme.org/app", ocm.Coordinates{ctf, "x.tgz", "acme.org/app", "", ""}},
+		{"CommonTransportFormat+tar::x.tar//acme.org/app", ocm.Coordinates{ctf, "x.tar", "acme.org/app", "", ""}},
+		{"+ctf+directory::./x//acme.org/app", ocm.Coordinates{ctf, "./x", "acme.org/app", "", ""}},
+		{"OCIRegistry::ghcr.io/x//acme.org/app", ocm.Coordinates{oci, "ghcr.io/x", "acme.org/app", "", ""}},
 	}
 	for _, tt := range tests {
 		got, err := ocm.ParseCoordinates(tt.in)
@@ -82,9 +96,13 @@ func TestParseCoordinatesRefuses(t *testing.T) {
 		text string
 	}{
 		{"", ocm.ErrInvalid, "no component"},
-		{"ghcr.io/acme/app:1.0.0", ocm.ErrInvalid, "for example ghcr.io/acme//acme.org/app:1.0.0"},
+		{"ghcr.io/acme/app", ocm.ErrInvalid, "for example ghcr.io/acme//acme.org/app:1.0.0"},
+		{"ghcr.io/acme/app:latest", ocm.ErrInvalid, "for example ghcr.io/acme//acme.org/app:1.0.0"},
 		{"http://localhost:5000/acme.org/app", ocm.ErrInvalid, "no component"},
-		{"//acme.org/app:1.0.0", ocm.ErrInvalid, "no repository"},
+		{"/component-descriptors/acme.org/app:1.0.0", ocm.ErrInvalid, "no repository"},
+		{"ctf:://acme.org/app", ocm.ErrInvalid, "no repository"},
+		{"memory::a/b//acme.org/app", ocm.ErrInvalid, "letters and digits"},
+		{"ctf+tar::x.tgz//acme.org/app", ocm.ErrUnknownType, "ctf::archive.tgz"},
 		{"oci:://acme.org/app:1.0.0", ocm.ErrInvalid, "no repository"},
 		{"ghcr.io/x//acme.org/app:foo", ocm.ErrInvalid, `version "foo"`},
 		{"ghcr.io/x//acme.org/app:", ocm.ErrInvalid, `version ""`},
@@ -184,6 +202,9 @@ func TestParseRepositoryTypes(t *testing.T) {
 	for want, names := range map[string][]string{
 		ocm.OCIRepositoryType: {"OCIRepository", "OCI", "oci", "OCIRegistry", "ociRegistry"},
 		ocm.CTFType:           {"CommonTransportFormat", "CTF", "ctf"},
+
+		ocm.ComponentArchiveType: {"ComponentArchive", "componentArchive", "ca"},
+		ocm.MemoryType:           {"Memory", "memory"},
 	} {
 		for _, name := range names {
 			for _, typ := range []string{name, name + "/v1", "+" + name} {
@@ -202,6 +223,8 @@ func TestRepositorySpec(t *testing.T) {
 		{"oci", "ghcr.io/a/b", `{"type":"OCIRepository/v1","baseUrl":"ghcr.io","subPath":"a/b"}`},
 		{"OCI/v1", "http://localhost:5000/sub", `{"type":"OCIRepository/v1","baseUrl":"http://localhost:5000","subPath":"sub"}`},
 		{"ctf", "./a", `{"type":"CommonTransportFormat/v1","filePath":"./a"}`},
+		{"ca", "./a", `{"type":"ComponentArchive/v1","filePath":"./a"}`},
+		{"memory", "a", `{"type":"Memory/v1","name":"a"}`},
 	}
 	for _, tt := range tests {
 		s, err := ocm.RepositorySpec(tt.typ, tt.location)
@@ -219,6 +242,7 @@ func FuzzParseCoordinates(f *testing.F) {
 		"ghcr.io/acme//acme.org/app:1.0.0", "ctf::./a.tgz//acme.org/app", "/tmp/component-descriptors/acme.org/app:0.1.0",
 		"oci::http://localhost:5000/sub//acme.org/app:1.0.0+b@sha256:" + hex64, `C:\x//acme.org/app`, "[::1]:5000//acme.org/app:v1",
 		"r.o////acme.org/a", "file:///x//acme.org/app", "+ctf::x://acme.org/app", "u:p@h/x//acme.org/app",
+		"acme.org/app:1.0.0", "//acme.org/app", "ca::x//acme.org/app", "memory::m//acme.org/app", "ctf+tgz::x.tgz//acme.org/app",
 	} {
 		f.Add(s)
 	}
@@ -232,6 +256,12 @@ func FuzzParseCoordinates(f *testing.F) {
 		}
 		if again, err := ocm.ParseCoordinates(c.String()); err != nil || again != c {
 			t.Fatalf("%q: %+v, written as %q, reads as %+v, %v", s, c, c, again, err)
+		}
+		if c.Repository == "" {
+			if _, err := c.Spec(); !errors.Is(err, ocm.ErrInvalid) || c.Type != "" {
+				t.Fatalf("%q: %+v without a repository: %v", s, c, err)
+			}
+			return
 		}
 		if spec, err := c.Spec(); err != nil || spec.Type != c.Type {
 			t.Fatalf("%q: %+v has no specification: %v", s, c, err)

@@ -8,17 +8,12 @@ package builtin
 import (
 	"context"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"os"
 	"time"
 
 	"ocm"
 	"ocm/access"
-	"ocm/ctf"
 	"ocm/input"
-	"ocm/oci"
-	"ocm/oci/remote"
 	"ocm/sign/ec"
 	"ocm/sign/pgp"
 	"ocm/sign/rsa"
@@ -42,9 +37,9 @@ func Kit() *ocm.Kit {
 		Signers:      ocm.NewRegistry[ocm.Signer]("signer"),
 		Verifiers:    ocm.NewRegistry[ocm.Verifier]("signature algorithm"),
 	}
-	k.Repositories.Add(openRegistry, ocm.Versioned("v1", "OCIRepository", "OCI", "oci", "OCIRegistry", "ociRegistry")...)
-	k.Repositories.Add(openCTF, ocm.Versioned("v1", "CommonTransportFormat", "CTF", "ctf", "commonTransportFormat")...)
-
+	for _, r := range repositories() {
+		k.Repositories.Register(r.open, r.Type)
+	}
 	for _, m := range access.All() {
 		k.Access.Register(m, m.Type)
 	}
@@ -85,50 +80,4 @@ func OpenRepository(ctx context.Context, kit *ocm.Kit, env *ocm.Env, s ocm.Spec)
 		return nil, err
 	}
 	return open(ctx, env, s)
-}
-
-func openRegistry(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
-	var r struct {
-		BaseURL string `json:"baseUrl"`
-		SubPath string `json:"subPath"`
-		Mapping string `json:"componentNameMapping"`
-	}
-	if err := s.Decode(&r); err != nil {
-		return nil, err
-	}
-	if r.BaseURL == "" {
-		return nil, fmt.Errorf("repository %s: baseUrl is missing: %w", s.Type, ocm.ErrInvalid)
-	}
-	// Another mapping means other repositories: reading would find nothing, writing would hide.
-	if r.Mapping != "" && r.Mapping != "urlPath" {
-		return nil, fmt.Errorf("repository %s: componentNameMapping %q, known is urlPath: %w", s.Type, r.Mapping, errors.ErrUnsupported)
-	}
-	store, err := remote.Open(env, r.BaseURL, r.SubPath, remote.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return oci.NewRepository(store, env), nil
-}
-
-func openCTF(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
-	var c struct {
-		FilePath string `json:"filePath"`
-	}
-	if err := s.Decode(&c); err != nil {
-		return nil, err
-	}
-	if c.FilePath == "" {
-		return nil, fmt.Errorf("repository %s: filePath is missing: %w", s.Type, ocm.ErrInvalid)
-	}
-	if c.FilePath == "-" { // who asks here does not say whether it is to be read or written
-		return nil, fmt.Errorf("repository %s: filePath \"-\": a pipe cannot be named here, and a file of this name is ./-: %w", s.Type, ocm.ErrInvalid)
-	}
-	store, err := ctf.Open(c.FilePath)
-	if err != nil {
-		return nil, err
-	}
-	if env != nil && env.Durable {
-		store.Durable()
-	}
-	return oci.NewRepository(store, env), nil
 }

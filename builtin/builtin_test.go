@@ -37,6 +37,7 @@ func TestNames(t *testing.T) {
 		"repository": {k.Repositories.Names(), []string{
 			"OCIRepository/v1", "OCIRepository", "OCI", "OCI/v1", "oci", "oci/v1", "OCIRegistry", "OCIRegistry/v1", "ociRegistry", "ociRegistry/v1",
 			"CommonTransportFormat/v1", "CommonTransportFormat", "CTF", "CTF/v1", "ctf", "ctf/v1",
+			"ComponentArchive", "ComponentArchive/v1", "componentArchive", "componentArchive/v1", "ca", "ca/v1", "Memory", "Memory/v1", "memory", "memory/v1",
 		}},
 		"access": {k.Access.Names(), []string{"ociArtifact", "ociArtifact/v1", "OCIImage", "OCIImage/v1", "ociImage", "ociRegistry", "none", "None", "none/v1"}},
 		"input": {k.Inputs.Names(), []string{
@@ -84,6 +85,10 @@ func TestOpenRepository(t *testing.T) {
 			n++
 			return fmt.Sprintf(`{"type":"OCIRepository/v1","baseUrl":%q,"subPath":"/sub/%d"}`, srv.URL, n)
 		},
+		"memory": func(*testing.T) string { n++; return fmt.Sprintf(`{"type":"Memory/v1","name":"m%d"}`, n) },
+		"format": func(t *testing.T) string {
+			return `{"type":"CTF","filePath":"` + t.TempDir() + `/a","accessMode":"readwrite","fileFormat":"directory"}`
+		},
 		"path": func(*testing.T) string { n++; return fmt.Sprintf(`{"type":"oci","baseUrl":"%s/path/%d"}`, srv.URL, n) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,14 +110,21 @@ func TestOpenRepositoryErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for raw, want := range map[string]error{
-		`{"type":"wiki","filePath":"x"}`:                                                ocm.ErrUnknownType,
-		`{"type":"CTF/v1"}`:                                                             ocm.ErrInvalid,
-		`{"type":"CTF/v1","filePath":7}`:                                                ocm.ErrInvalid,
-		`{"type":"CTF/v1","filePath":"` + file + `"}`:                                   ocm.ErrInvalid,
-		`{"type":"OCI/v1"}`:                                                             ocm.ErrInvalid,
-		`{"type":"OCI/v1","baseUrl":"https://a:b@acme.org"}`:                            ocm.ErrInvalid,
-		`{"type":"OCI/v1","baseUrl":"acme.org","subPath":"../x"}`:                       ocm.ErrInvalid,
-		`{"type":"OCI/v1","baseUrl":"acme.org","componentNameMapping":"sha256-digest"}`: errors.ErrUnsupported,
+		`{"type":"wiki","filePath":"x"}`:                                      ocm.ErrUnknownType,
+		`{"type":"CTF/v1"}`:                                                   ocm.ErrInvalid,
+		`{"type":"CTF/v1","filePath":7}`:                                      ocm.ErrInvalid,
+		`{"type":"CTF/v1","filePath":"` + file + `"}`:                         ocm.ErrInvalid,
+		`{"type":"OCI/v1"}`:                                                   ocm.ErrInvalid,
+		`{"type":"OCI/v1","baseUrl":"https://a:b@acme.org"}`:                  ocm.ErrInvalid,
+		`{"type":"OCI/v1","baseUrl":"acme.org","subPath":"../x"}`:             ocm.ErrInvalid,
+		`{"type":"OCI/v1","baseUrl":"acme.org","componentNameMapping":"md5"}`: errors.ErrUnsupported,
+		`{"type":"Memory/v1"}`:                                                ocm.ErrInvalid,
+		`{"type":"ComponentArchive/v1"}`:                                      ocm.ErrInvalid,
+		`{"type":"ca","filePath":"` + file + `"}`:                             ocm.ErrInvalid,
+		`{"type":"ca","filePath":"` + file + `.not"}`:                         ocm.ErrNotFound,
+		`{"type":"CTF","filePath":"x","accessMode":"append"}`:                 ocm.ErrInvalid,
+		`{"type":"CTF","filePath":"x","accessMode":["readonly"]}`:             ocm.ErrInvalid,
+		`{"type":"CTF","filePath":"x","fileFormat":"zip"}`:                    ocm.ErrInvalid,
 	} {
 		if _, err := builtin.OpenRepository(t.Context(), builtin.Kit(), &ocm.Env{}, spec(t, raw)); !errors.Is(err, want) {
 			t.Errorf("%s: expected %q, found %v", raw, want, err)

@@ -107,7 +107,7 @@ func newPacked(f archive, size int64, unpack unpacker) (listed, error) {
 	}
 	t.drop(c)
 	if t.idx == nil {
-		return nil, noIndex()
+		return nil, ErrNoIndex
 	}
 	return t, nil
 }

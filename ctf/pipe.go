@@ -73,7 +73,7 @@ func newPipe(r io.Reader) (*pipe, error) {
 		kept, err := p.hold(limit)
 		switch {
 		case err == io.EOF && p.idx == nil:
-			return nil, noIndex()
+			return nil, ErrNoIndex
 		case err == io.EOF:
 			return p, nil
 		case err != nil:

@@ -10,10 +10,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 
@@ -51,7 +49,7 @@ func newTar(f archive, size int64) (listed, error) {
 		switch {
 		case err == io.EOF:
 			if t.idx == nil {
-				return nil, noIndex()
+				return nil, ErrNoIndex
 			}
 			return t, nil
 		case err != nil:
@@ -68,9 +66,8 @@ func newTar(f archive, size int64) (listed, error) {
 	}
 }
 
-func noIndex() error {
-	return fmt.Errorf("%s is missing: not a CTF: %w", indexName, ocm.ErrInvalid)
-}
+// ErrNoIndex is the error of an archive that may be whole, but is no CTF.
+var ErrNoIndex = fmt.Errorf("%s is missing: not a CTF: %w", indexName, ocm.ErrInvalid)
 
 func (t *tarFiles) load() (*index, error) { return t.idx, nil }
 
@@ -176,9 +173,7 @@ func (w *window) shut() {
 	w.r = nil
 }
 
-// scan walks through an archive once and refuses everything that a CTF has no need for. What
-// a reader of tar archives may be talked into is best not discussed with it: links, devices,
-// sparse files (CVE-2025-58183), names that lead elsewhere.
+// scan walks through an archive once and refuses everything that a CTF has no need for, see [blob.TarName].
 type scan struct {
 	tr    *tar.Reader
 	pos   func() int64 // of the reader below tr, which tr does not read ahead
@@ -217,7 +212,7 @@ func (s *scan) next() (member, error) {
 		if s.count++; s.count > MaxArchiveEntries {
 			return member{}, fmt.Errorf("more than %d tar entries: %w", MaxArchiveEntries, ocm.ErrLimit)
 		}
-		name, err := checkHeader(hdr)
+		name, err := blob.TarName(hdr)
 		if err != nil {
 			return member{}, err
 		}
@@ -242,37 +237,6 @@ func (s *scan) next() (member, error) {
 
 // index parses the member that next returned.
 func (s *scan) index() (*index, error) { return parseIndex(s.tr) }
-
-// checkHeader returns the clean name of an entry.
-func checkHeader(hdr *tar.Header) (string, error) {
-	refuse := func(why string) (string, error) {
-		return "", fmt.Errorf("tar entry %.200q: %s: %w", hdr.Name, why, ocm.ErrInvalid)
-	}
-	switch hdr.Typeflag {
-	case tar.TypeReg, tar.TypeDir:
-	case tar.TypeXGlobalHeader:
-		if len(hdr.PAXRecords) == 0 || slices.Equal(slices.Collect(maps.Keys(hdr.PAXRecords)), []string{"comment"}) {
-			return "", nil
-		}
-		return refuse("global attributes are not accepted")
-	default:
-		return refuse(fmt.Sprintf("expected a file or folder, found type %q", hdr.Typeflag))
-	}
-	for key := range hdr.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return refuse("sparse files are not accepted")
-		}
-	}
-	switch {
-	case strings.HasPrefix(hdr.Name, "/"):
-		return refuse("absolute name")
-	case strings.ContainsAny(hdr.Name, "\\\x00"):
-		return refuse("odd character in the name")
-	case slices.Contains(strings.Split(hdr.Name, "/"), ".."):
-		return refuse("the name leads out of the archive")
-	}
-	return path.Clean(hdr.Name), nil
-}
 
 // blobDigest tells the digest of a file in the blobs folder. Others do not count.
 func blobDigest(name string) (digest.Digest, bool) {

@@ -78,12 +78,13 @@ func ParseLocal(s ocm.Spec) (LocalBlob, error) {
 	var l struct {
 		LocalBlob
 		FileName string `json:"fileName"`
+		Older    string `json:"filename"` // as the first tools wrote it
 		Digest   string `json:"digest"`
 	}
 	if err := s.Decode(&l); err != nil {
 		return LocalBlob{}, err
 	}
-	for _, alternative := range []string{l.FileName, l.Digest} {
+	for _, alternative := range []string{l.FileName, l.Older, l.Digest} {
 		if l.LocalReference == "" {
 			l.LocalReference = alternative
 		}

@@ -35,6 +35,8 @@ var floors = map[string]int{
 	"ocm/oci/memory":  5,
 	"ocm/ctf":         5,
 
+	"ocm/componentarchive": 5,
+
 	"ocm/access": 6,
 
 	"ocm/input": 7, // over access: much of what is packed comes from where an access would lead

@@ -33,6 +33,35 @@ const MaxBlob = 512 << 20
 
 var tagPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 
+// Set is stores by name, which live as long as the set. The zero value is empty; it may be used concurrently.
+type Set struct {
+	mu     sync.Mutex
+	stores map[string]*Store
+}
+
+// Open returns the store of a name, always the same. Closing what it returns closes nothing.
+func (s *Set) Open(name string) oci.Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stores == nil {
+		s.stores = map[string]*Store{}
+	}
+	if s.stores[name] == nil {
+		s.stores[name] = New()
+	}
+	return named{s.stores[name], name}
+}
+
+// named is a store of a set.
+type named struct {
+	*Store
+	name string
+}
+
+func (n named) String() string { return "memory::" + n.name }
+
+func (named) Close() error { return nil }
+
 // Store is an [oci.Store] and [oci.RepoLister] in memory. It may be used concurrently.
 type Store struct {
 	mu    sync.RWMutex
