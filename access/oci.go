@@ -17,7 +17,7 @@ import (
 
 // All lists the access methods of this package.
 func All() []ocm.Method {
-	return []ocm.Method{OCIArtifact, None}
+	return []ocm.Method{OCIArtifact, Wget, None}
 }
 
 // OCIArtifact is an image, chart or any other OCI artifact in a registry.
