@@ -240,7 +240,7 @@ func Is(typ, base string) bool {
 }
 
 func known(typ string) bool {
-	return slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, KeysType},
+	return slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, KeysType, RootCertsType},
 		func(base string) bool { return Is(typ, base) })
 }
 

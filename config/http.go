@@ -5,6 +5,8 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +25,20 @@ type HTTPOptions struct {
 	InsecureSkipVerify    bool
 	MaxRetries            int           // default 5; 0: without end, -1: none
 	MinWait, MaxWait      time.Duration // between retries; default 200ms and 3s
+
+	Trust                    *Trust // authorities beside those of the system; nil: none
+	CertificateFile, KeyFile string // PEM, the client certificate for servers that ask for one; empty: none
+	Proxy                    string // URL, or [NoProxy]; empty: by the environment
 }
+
+// NoProxy is the value of [HTTPOptions].Proxy for direct connections.
+const NoProxy = "none"
+
+// RootCertsType is the type of entries with authorities for all hosts, as the older tool configures them.
+const RootCertsType = "rootcerts.config.ocm.software"
+
+// Trust are certificates of authorities, as PEM files or texts. Nothing of them has been read.
+type Trust struct{ Roots []Key }
 
 // HTTP holds the settings of the HTTP client.
 type HTTP struct {
@@ -54,6 +69,10 @@ type httpFields struct {
 	ResponseHeaderTimeout *duration `json:"responseHeaderTimeout"`
 	IdleConnTimeout       *duration `json:"idleConnTimeout"`
 	InsecureSkipVerify    *bool     `json:"insecureSkipVerify"`
+	CAFiles               []string  `json:"caFiles"`
+	CertificateFile       *string   `json:"certificateFile"`
+	KeyFile               *string   `json:"keyFile"`
+	Proxy                 *string   `json:"proxy"`
 	Retry                 struct {
 		MaxRetries *int      `json:"maxRetries"`
 		MinWait    *duration `json:"minWait"`
@@ -61,11 +80,16 @@ type httpFields struct {
 	} `json:"retry"`
 }
 
-// HTTP returns the settings of the HTTP client, merged field by field; later entries win.
+// HTTP returns the settings of the HTTP client, merged field by field; later entries win, and authorities add up.
+// Files that they name are not read yet.
 func (c *Config) HTTP() (HTTP, error) {
 	all := HTTP{
 		Default: HTTPOptions{Timeout: 30 * time.Second, MaxRetries: 5, MinWait: 200 * time.Millisecond, MaxWait: 3 * time.Second},
 		Hosts:   map[string]HTTPOptions{},
+	}
+	var err error
+	if all.Default.Trust, err = c.rootCerts(); err != nil {
+		return all, err
 	}
 	hosts := map[string][]httpFields{}
 	for _, s := range c.Of(HTTPType) {
@@ -91,9 +115,52 @@ func (c *Config) HTTP() (HTTP, error) {
 				return all, fmt.Errorf("%s: hosts: %s: %w", HTTPType, h, err)
 			}
 		}
+		if err := o.checkPair(); err != nil {
+			return all, fmt.Errorf("%s: hosts: %s: %w", HTTPType, h, err)
+		}
 		all.Hosts[h] = o
 	}
+	if err := all.Default.checkPair(); err != nil {
+		return all, fmt.Errorf("%s: %w", HTTPType, err)
+	}
 	return all, nil
+}
+
+// rootCerts are the authorities that the older tool has for all hosts.
+func (c *Config) rootCerts() (*Trust, error) {
+	var t *Trust
+	for _, s := range c.Of(RootCertsType) {
+		var e struct {
+			Roots []keyData `json:"rootCertificates"`
+		}
+		if err := s.Decode(&e); err != nil {
+			return nil, err
+		}
+		for i, data := range e.Roots {
+			k, err := data.key()
+			if err != nil {
+				return nil, fmt.Errorf("%s: rootCertificates[%d]: %w", s.Type, i, err)
+			}
+			t = t.with(k)
+		}
+	}
+	return t, nil
+}
+
+// with is t and one more; t itself may belong to other hosts too.
+func (t *Trust) with(k Key) *Trust {
+	if t == nil {
+		return &Trust{[]Key{k}}
+	}
+	return &Trust{append(slices.Clone(t.Roots), k)}
+}
+
+// checkPair demands a key for a certificate.
+func (o *HTTPOptions) checkPair() error {
+	if (o.CertificateFile == "") != (o.KeyFile == "") {
+		return fmt.Errorf("expected both, certificateFile and keyFile, found one: %w", ocm.ErrInvalid)
+	}
+	return nil
 }
 
 // apply overwrites what is set.
@@ -129,6 +196,33 @@ func (o *HTTPOptions) apply(f httpFields) error {
 			return fmt.Errorf("retry.maxRetries is %d, expected -1 (none) or more: %w", *n, ocm.ErrInvalid)
 		}
 		o.MaxRetries = *n
+	}
+	return o.applyTLS(f)
+}
+
+// applyTLS overwrites what is set, and adds authorities.
+func (o *HTTPOptions) applyTLS(f httpFields) error {
+	for i, file := range f.CAFiles {
+		if file == "" {
+			return fmt.Errorf("caFiles[%d] is empty, expected the name of a PEM file: %w", i, ocm.ErrInvalid)
+		}
+		o.Trust = o.Trust.with(Key{Path: file})
+	}
+	if f.CertificateFile != nil {
+		o.CertificateFile = *f.CertificateFile
+	}
+	if f.KeyFile != nil {
+		o.KeyFile = *f.KeyFile
+	}
+	if f.Proxy == nil {
+		return nil
+	}
+	if o.Proxy = *f.Proxy; o.Proxy == "" || o.Proxy == NoProxy {
+		return nil
+	}
+	u, err := url.Parse(o.Proxy) // its text may hold a password
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
+		return fmt.Errorf("proxy: expected http://host:port, https://host:port, socks5://host:port or %s: %w", NoProxy, ocm.ErrInvalid)
 	}
 	return nil
 }

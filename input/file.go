@@ -69,7 +69,7 @@ func fileContent(ctx context.Context, boundary, name string, f fileSpec) (ocm.Co
 
 // sniff finds a media type by the file's name, else by its first bytes.
 func sniff(ctx context.Context, name string, c ocm.Content) (string, error) {
-	if mt := byExtension(name); mt != "" {
+	if mt := blob.TypeByExtension(name); mt != "" {
 		return mt, nil
 	}
 	r, err := c.Open(ctx)

@@ -38,7 +38,7 @@ func All() []ocm.Method {
 	for i, m := range all {
 		all[i] = ocm.Strict(m)
 	}
-	return all
+	return append(all, ocm.Strict(access.Wget, "URL", "noredirect"))
 }
 
 // place finds the boundary directory and the slash path of an input below it.

@@ -29,6 +29,15 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.cause }
 
+// Status is the status of the answer that an error of a [Client] tells of, 0 if there was no answer.
+func Status(err error) int {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code
+	}
+	return 0
+}
+
 // passing tells failures that may be gone the next time.
 func passing(err error) bool {
 	var f *failure

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"ocm"
@@ -54,9 +56,21 @@ func CheckAddress(from, to *url.URL) error {
 	return checkLinkLocal(host)
 }
 
+// metadata are services of clouds that hand out credentials to whoever asks, beside the link-local ones.
+var metadata = []string{"fd00:ec2::254", "100.100.100.200", "metadata.google.internal"}
+
+// checkLinkLocal refuses what is never a server for content. Numbers that are no address are read as one by some
+// systems, as in 127.1 or 0x7f000001.
 func checkLinkLocal(host string) error {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	addr, err := netip.ParseAddr(host)
-	if addr = addr.Unmap(); err == nil && (addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()) {
+	if err != nil {
+		last := host[strings.LastIndexByte(host, '.')+1:]
+		if _, err := strconv.ParseUint(last, 0, 64); err == nil || strings.HasPrefix(last, "0x") {
+			return fmt.Errorf("%s is neither a name nor an address in its usual form: %w", host, ocm.ErrDenied)
+		}
+	}
+	if addr = addr.Unmap(); err == nil && (addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()) || slices.Contains(metadata, host) {
 		return fmt.Errorf("%s is a link-local or unspecified address: %w", host, ocm.ErrDenied)
 	}
 	return nil

@@ -5,9 +5,12 @@ package web
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -25,11 +28,14 @@ const (
 )
 
 // Transport is an HTTP transport for large content and many requests at once, with settings per
-// host. As [ocm.Env.HTTP] it also tells the stores of this package how often to repeat a
-// request, and how long a registry may make no progress. Proxies come from the environment.
+// host. As [ocm.Env.HTTP] it also tells how often to repeat a request, and how long a server may
+// make no progress, see [PaceFor]. Proxies come from the settings, else from the environment.
+//
+// Files of certificates are read when a host that they are for is first asked for something. One that cannot be
+// used fails that request.
 //
 // A configured timeout bounds the time without progress, not the whole of a request: content
-// has no size that would tell how long it may take. After the last byte of an upload a registry
+// has no size that would tell how long it may take. After the last byte of an upload a server
 // has the timeout or [CommitTimeout], whichever is longer, unless responseHeaderTimeout says less.
 type Transport struct {
 	settings config.HTTP
@@ -77,14 +83,31 @@ func (t *Transport) transport(o config.HTTPOptions) *http.Transport {
 	return one
 }
 
-// tuned is an HTTP transport with buffers that fit large content, and room for its connections.
+// tuned is an HTTP transport with buffers that fit large content, and room for its connections. If its files
+// cannot be used it sends nothing and fails with the reason.
 func tuned(o config.HTTPOptions) *http.Transport {
+	proxy, err := proxyOf(o.Proxy)
+	secure := &tls.Config{InsecureSkipVerify: o.InsecureSkipVerify, MinVersion: tls.VersionTLS12} //nolint:gosec // only where the user configured it
+	if err == nil && o.Trust != nil {
+		secure.RootCAs, err = rootsOf(*o.Trust)
+	}
+	if err == nil && o.CertificateFile != "" {
+		var pair *tls.Certificate
+		if pair, err = certificateOf(ocm.Secret{"certFile": o.CertificateFile, "keyFile": o.KeyFile}); err == nil {
+			secure.Certificates = []tls.Certificate{*pair}
+			proxy = unlessEncrypted(proxy)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", config.HTTPType, err)
+		proxy = func(*http.Request) (*url.URL, error) { return nil, err } // is asked before each request
+	}
 	dialer := &net.Dialer{Timeout: o.TCPDialTimeout, KeepAlive: o.TCPKeepAlive}
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
+		Proxy:                 proxy,
 		DialContext:           wide(dialer),
 		ForceAttemptHTTP2:     true,
-		TLSClientConfig:       &tls.Config{InsecureSkipVerify: o.InsecureSkipVerify, MinVersion: tls.VersionTLS12}, //nolint:gosec // only where the user configured it
+		TLSClientConfig:       secure,
 		TLSHandshakeTimeout:   o.TLSHandshakeTimeout,
 		ResponseHeaderTimeout: o.ResponseHeaderTimeout,
 		IdleConnTimeout:       o.IdleConnTimeout,
@@ -93,6 +116,39 @@ func tuned(o config.HTTPOptions) *http.Transport {
 		ReadBufferSize:        wireBuffer,
 		WriteBufferSize:       wireBuffer,
 	}
+}
+
+// proxyOf reads the setting of that name.
+func proxyOf(setting string) (func(*http.Request) (*url.URL, error), error) {
+	switch setting {
+	case "":
+		return http.ProxyFromEnvironment, nil
+	case config.NoProxy:
+		return nil, nil
+	}
+	u, err := url.Parse(setting)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", ocm.ErrInvalid) // its text may hold a password
+	}
+	return http.ProxyURL(u), nil
+}
+
+// rootsOf are the authorities of the system and those of the settings.
+func rootsOf(trust config.Trust) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the system's certificates: %w", err)
+	}
+	for _, k := range trust.Roots {
+		text, err := pemOf(ocm.Secret{"text": k.Text, "CA file": k.Path}, "text", "CA file")
+		if err != nil {
+			return nil, err
+		}
+		if !pool.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("CA file %s: no certificate in it: %w", k, ocm.ErrInvalid)
+		}
+	}
+	return pool, nil
 }
 
 // shared serves every environment that brings no transport.

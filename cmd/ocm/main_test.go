@@ -61,6 +61,8 @@ func TestScripts(t *testing.T) {
 			"image":       scriptImage,
 			"tsa":         func(ts *testscript.TestScript, neg bool, args []string) { scriptTSA(ts, authority, neg, args) },
 			"uploading":   scriptUploading,
+			"files":       scriptFiles,
+			"proxy":       scriptProxy,
 		},
 	})
 }

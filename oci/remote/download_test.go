@@ -287,14 +287,11 @@ func TestCVE_2021_41190_ReadManifest(t *testing.T) {
 	wantErr(t, err, ocm.ErrDigest)
 }
 
-func FuzzRanges(f *testing.F) {
+func FuzzUploadRange(f *testing.F) {
 	for _, s := range []string{"bytes 0-9/10", "bytes 5-9/*", "0-9", "bytes=0-0", "0--1", "bytes 9-5/10", "bytes 0-9223372036854775807/9223372036854775807", "", "-", "bytes -/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if first, total, ok := web.ParseContentRange(s); ok && (first < 0 || total != -1 && total <= first) {
-			t.Errorf("%q: found %d of %d", s, first, total)
-		}
 		if size, ok := parseUploadRange(s); ok && size < 0 || !ok && size != 0 {
 			t.Errorf("%q: found %d, %v", s, size, ok)
 		}
