@@ -38,7 +38,7 @@ func read(r io.Reader, all bool) (*Meta, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chart archive: %w", err)
 	}
-	plain = &bounded{plain, MaxUnpacked}
+	plain = &bounded{plain, MaxUnpacked, fmt.Sprintf("than %d bytes after decompression", MaxUnpacked)}
 	tr := tar.NewReader(plain)
 	var s scan
 	for all || s.meta == nil {
@@ -128,17 +128,22 @@ func inside(entry string) (string, error) {
 
 // bounded fails beyond a number of bytes.
 type bounded struct {
-	r    io.Reader
+	io.Reader
 	left int64
+	what string // than what
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left < 0 {
-		return 0, fmt.Errorf("more than %d bytes after decompression: %w", MaxUnpacked, ocm.ErrLimit)
+		return 0, b.error()
 	}
-	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
+	n, err := b.Reader.Read(p[:min(int64(len(p)), b.left+1)])
 	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("more than %d bytes after decompression: %w", MaxUnpacked, ocm.ErrLimit)
+		return 0, b.error()
 	}
 	return n, err
+}
+
+func (b *bounded) error() error {
+	return fmt.Errorf("chart archive: more %s: %w", b.what, ocm.ErrLimit)
 }

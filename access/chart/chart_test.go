@@ -81,7 +81,7 @@ func packed(t testing.TB, dir, name string) (names []string, files map[string]st
 func TestDir(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{
-		"c/Chart.yaml": appYAML + "dependencies: [{name: dep, version: 1.x, repository: 'https://example.com'}, {name: lib, version: 1.0.0, repository: ''}]\n",
+		"c/Chart.yaml":  appYAML + "dependencies: [{name: dep, version: 1.x, repository: 'https://example.com'}, {name: lib, version: 1.0.0, repository: ''}]\n",
 		"c/.helmignore": "# comment\n*.bak\n/top.txt\nsecret/\ndocs/*.md\n", "c/values.yaml": "a: 1\n", "c/templates/x.yaml": "x", "c/templates/.hidden": "h",
 		"c/x.bak": "", "c/top.txt": "", "c/sub/top.txt": "kept", "c/secret/key": "", "c/docs/a.md": "", "c/docs/a.txt": "kept", "c/Chart.lock": "dependencies: []\n",
 		"c/charts/dep-1.2.3.tgz": "tgz", "c/charts/lib/Chart.yaml": "lib", "c/crds/a.yaml": "crd",
