@@ -95,7 +95,7 @@ func (h helmSpec) local(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Cont
 		return ocm.Content{}, nil, fmt.Errorf("paths are confined to %s: %w", boundary, err)
 	}
 	c, meta, err := chart.Artifact(ctx, archive, prov)
-	if err != nil {
+	if err != nil && archive.Root.Size >= 0 { // errors of a folder name it
 		err = fmt.Errorf("%s: %w", name, err)
 	}
 	return c, meta, err

@@ -53,7 +53,7 @@ func (c copier) copy(ctx context.Context, content ocm.Content) (ociv1.Descriptor
 		}
 		return plain(root), c.attached(ctx, content)
 	}
-	if root.Digest == "" { // known only after reading
+	if root.Digest == "" || root.Size < 0 { // known only after reading
 		var stored ociv1.Descriptor
 		err := c.job().Do(ctx, func() (err error) {
 			stored, err = c.push(ctx, content, root)
@@ -61,11 +61,7 @@ func (c copier) copy(ctx context.Context, content ocm.Content) (ociv1.Descriptor
 		})
 		return stored, err
 	}
-	err := c.blob(ctx, content, root)
-	if err == nil && root.Size < 0 {
-		return root, fmt.Errorf("blob %s: size is not known: %w", root.Digest, ocm.ErrInvalid)
-	}
-	return plain(root), err
+	return plain(root), c.blob(ctx, content, root)
 }
 
 // plain drops what is not part of the identity of content.
@@ -241,7 +237,7 @@ func (h *homes) of(d digest.Digest) string {
 	return s
 }
 
-// push streams a blob whose digest is not known.
+// push streams a blob whose digest or size is not known; a digest that is known is demanded of the bytes.
 func (c copier) push(ctx context.Context, content ocm.Content, d ociv1.Descriptor) (ociv1.Descriptor, error) {
 	c.env.Event(ocm.Event{Total: max(0, d.Size)})
 	s := &source{copier: c, content: content, d: d}

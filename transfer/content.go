@@ -3,6 +3,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -41,7 +42,7 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.
 	if m.Action == Upload {
 		l.Stored, err = p.uploads.publish(ctx, m, c)
 	} else {
-		l.Stored, err = draft.Add(ctx, c, hint(*access))
+		l.Stored, err = draft.Add(ctx, c, cmp.Or(hint(*access), c.Hint))
 	}
 	if errors.Is(err, ocm.ErrDigest) { // it is the target that found out
 		return l, fmt.Errorf("source %s: the content is damaged (ocm check cv tells all): %w", m.From, err)

@@ -33,12 +33,14 @@ type scan struct {
 func read(r io.Reader, all bool) (*Meta, error) {
 	plain, gz, err := blob.Gunzip(r)
 	if err == nil && !gz {
-		err = fmt.Errorf("it is not compressed with gzip: %w", ocm.ErrInvalid)
+		if _, err = plain.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) { // else it could not be read at all
+			err = fmt.Errorf("chart archive: it is not compressed with gzip: %w", ocm.ErrInvalid)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("chart archive: %w", err)
+		return nil, archiveError(err)
 	}
-	plain = &bounded{plain, MaxUnpacked}
+	plain = &bounded{plain, MaxUnpacked, fmt.Sprintf("than %d bytes after decompression", MaxUnpacked)}
 	tr := tar.NewReader(plain)
 	var s scan
 	for all || s.meta == nil {
@@ -69,11 +71,11 @@ func read(r io.Reader, all bool) (*Meta, error) {
 	return s.meta, s.meta.checkDependencies()
 }
 
-// archiveError gives errors of tar and gzip a kind; those of the source have one already.
+// archiveError gives errors of tar and gzip a kind and a place; those of the source have both already.
 func archiveError(err error) error {
 	for _, known := range []error{ocm.ErrLimit, ocm.ErrDigest, ocm.ErrInvalid, ocm.ErrNotFound, ocm.ErrDenied} {
 		if errors.Is(err, known) {
-			return fmt.Errorf("chart archive: %w", err)
+			return err
 		}
 	}
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -128,17 +130,22 @@ func inside(entry string) (string, error) {
 
 // bounded fails beyond a number of bytes.
 type bounded struct {
-	r    io.Reader
+	io.Reader
 	left int64
+	what string // than what
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left < 0 {
-		return 0, fmt.Errorf("more than %d bytes after decompression: %w", MaxUnpacked, ocm.ErrLimit)
+		return 0, b.error()
 	}
-	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
+	n, err := b.Reader.Read(p[:min(int64(len(p)), b.left+1)])
 	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("more than %d bytes after decompression: %w", MaxUnpacked, ocm.ErrLimit)
+		return 0, b.error()
 	}
 	return n, err
+}
+
+func (b *bounded) error() error {
+	return fmt.Errorf("chart archive: more %s: %w", b.what, ocm.ErrLimit)
 }

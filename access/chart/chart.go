@@ -36,6 +36,7 @@ const (
 const (
 	MaxMetadata   = 1 << 20   // bytes of Chart.yaml, and of Chart.lock and requirements.yaml
 	MaxProvenance = 2 << 20   // bytes of a provenance file, which repeats Chart.yaml
+	MaxArchive    = 128 << 20 // bytes of an archive as it comes from a repository
 	MaxUnpacked   = 100 << 20 // bytes of an archive after decompression: helm refuses more too
 	MaxFiles      = 20_000    // files and directories of a chart
 	maxName       = 250       // bytes of a name or version: helm's own limit of names

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -250,6 +251,18 @@ type withProvenance struct {
 	ocm.Fetcher
 	client *web.Client
 	at     *url.URL
+}
+
+// Fetch implements [ocm.Fetcher]. It bounds what comes: not every index tells a size or digest.
+func (w withProvenance) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	rc, err := w.Fetcher.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{&bounded{rc, MaxArchive, fmt.Sprintf("than %d bytes", MaxArchive)}, rc}, nil
 }
 
 // Provenance implements [Provider].

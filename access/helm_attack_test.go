@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package access_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"ocm"
+	"ocm/access/chart"
+	"ocm/blob"
+	"ocm/internal/fixture"
+)
+
+// watching is a server that counts requests with and without credentials.
+func watching(t testing.TB, serve http.HandlerFunc) (url string, known, unknown *atomic.Int32) {
+	t.Helper()
+	known, unknown = &atomic.Int32{}, &atomic.Int32{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			known.Add(1)
+		} else {
+			unknown.Add(1)
+		}
+		serve(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL, known, unknown
+}
+
+// An index may lead to another host, which does not get the credentials of the repository: neither for the chart nor for its
+// provenance file, nor by a redirect.
+func TestCVE_2021_32690_IndexLeadsToAnotherHost(t *testing.T) {
+	t.Parallel()
+	other, leaked, asked := watching(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "archive") })
+	var index string
+	own, known, _ := watching(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/index.yaml") {
+			_, _ = io.WriteString(w, index)
+			return
+		}
+		http.Redirect(w, r, other+r.URL.Path, http.StatusFound)
+	})
+	env := &ocm.Env{Credentials: login{"username": "u", "password": "p"}}
+	for _, at := range []string{other + "/app.tgz", "app.tgz", "/elsewhere/app.tgz", strings.Replace(other, "http:", "", 1) + "/app.tgz"} {
+		index = "apiVersion: v1\nentries: {app: [{version: 1.0.0, urls: ['" + at + "']}]}\n"
+		c, err := openHelm(t, env, `{"type":"helm","helmRepository":"`+own+`/charts","helmChart":"app"}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := asked.Load()
+		if err := readAll(t, c); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+		if _, err := chart.ProvenanceOf(t.Context(), c); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+		if asked.Load() != before+2 {
+			t.Errorf("%s: the other host was asked %d times, expected 2", at, asked.Load()-before)
+		}
+	}
+	if leaked.Load() != 0 || known.Load() == 0 {
+		t.Errorf("the other host got credentials %d times, the repository %d times", leaked.Load(), known.Load())
+	}
+}
+
+func readAll(t *testing.T, c ocm.Content) error {
+	t.Helper()
+	rc, err := blob.OpenContent(t.Context(), c)
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	_, err = io.Copy(io.Discard, rc)
+	return err
+}
+
+// A repository that never stops to send fills neither memory nor disk.
+func TestCVE_2024_29893_EndlessIndexAndArchive(t *testing.T) {
+	t.Parallel()
+	url, _, _ := watching(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/good/index.yaml" {
+			_, _ = io.WriteString(w, "apiVersion: v1\nentries: {app: [{version: 1.0.0, urls: [app.tgz]}]}\n")
+			return
+		}
+		chunk := make([]byte, 1<<20)
+		for {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	})
+	_, err := openHelm(t, &ocm.Env{}, `{"type":"helm","helmRepository":"`+url+`/endless","helmChart":"app"}`)
+	fixture.WantErr(t, err, ocm.ErrLimit, "index.yaml")
+	c, err := openHelm(t, &ocm.Env{}, `{"type":"helm","helmRepository":"`+url+`/good","helmChart":"app"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixture.WantErr(t, readAll(t, c), ocm.ErrLimit, "more than")
+	_, err = chart.ProvenanceOf(t.Context(), c)
+	fixture.WantErr(t, err, ocm.ErrLimit, "provenance")
+}
+
+// Who asks for verification must not get a chart that was not verified, whether a provenance file is there or not.
+func TestCVE_2026_35205_KeyringIsNotPassedOver(t *testing.T) {
+	t.Parallel()
+	url, _, asked := watching(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
+	_, err := openHelm(t, &ocm.Env{}, `{"type":"helm","helmRepository":"`+url+`","helmChart":"app:1.0.0","keyring":"-----BEGIN PGP PUBLIC KEY BLOCK-----"}`)
+	fixture.WantErr(t, err, ocm.ErrInvalid, "keyring")
+	if asked.Load() != 0 {
+		t.Error("the repository was asked")
+	}
+}
+
+// Secrets in an address would be stored in the descriptor, and end up in messages.
+func TestHelmAddressesWithSecrets(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"https://u:hunter2@charts.example", "https://charts.example/?token=hunter2", "https://charts.example/#hunter2", "https://u:hunter2@charts.example:bad", "oci://u:hunter2@charts.example/a"} {
+		_, err := openHelm(t, &ocm.Env{}, fmt.Sprintf(`{"type":"helm","helmRepository":%q,"helmChart":"app:1.0.0"}`, at))
+		fixture.WantErr(t, err, ocm.ErrInvalid)
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the message tells the secret: %v", err)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inspect_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"ocm"
+	"ocm/access"
+	"ocm/access/chart"
+	"ocm/blob"
+	"ocm/inspect"
+	"ocm/internal/fixture"
+)
+
+const chartYAML = "apiVersion: v2\nname: app\nversion: 1.0.0+b.1\n"
+
+func bytesOf(t *testing.T, c ocm.Content) []byte {
+	t.Helper()
+	rc, err := blob.OpenContent(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	raw, err := io.ReadAll(rc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func provenanceText(archive []byte) []byte {
+	return []byte("-----BEGIN PGP SIGNED MESSAGE-----\n\nfiles:\n  app.tgz: " + digest.FromBytes(archive).String() + "\n-----BEGIN PGP SIGNATURE-----\nx\n-----END PGP SIGNATURE-----\n")
+}
+
+// A chart is found in all forms in which components have it.
+func TestChart(t *testing.T) {
+	t.Parallel()
+	tgz := fixture.Tgz(map[string]string{"app/Chart.yaml": chartYAML, "app/values.yaml": "a: 1\n"})
+	prov := provenanceText(tgz)
+	artifact, _, err := chart.Artifact(t.Context(), blob.Bytes(chart.MediaTypeContent, tgz), prov)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, _, err := chart.Artifact(t.Context(), blob.Bytes(chart.MediaTypeContent, tgz), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layout bytes.Buffer
+	if err := blob.WriteLayout(t.Context(), &layout, artifact, "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		content ocm.Content
+		prov    bool
+	}{
+		"blob": {blob.Bytes(chart.MediaTypeContent, tgz), false}, "blob of another type": {blob.Bytes("application/x-tgz", tgz), false},
+		"artifact": {artifact, true}, "artifact without provenance": {bare, false}, "archive of an artifact": {blob.Bytes(blob.MediaTypeLayout, layout.Bytes()), true},
+	} {
+		archive, found, file, err := inspect.Chart(t.Context(), c.content)
+		if err != nil || file != "app-1.0.0+b.1.tgz" || !bytes.Equal(bytesOf(t, archive), tgz) || (found != nil) != c.prov || found != nil && !bytes.Equal(bytesOf(t, *found), prov) {
+			t.Errorf("%s: %q, provenance %v, %v", name, file, found, err)
+		}
+	}
+	_, _, _, err = inspect.Chart(t.Context(), fixture.Image("x"))
+	fixture.WantErr(t, err, ocm.ErrInvalid, "is no chart")
+}
+
+// The provenance file beside a chart in a repository comes along when the chart is downloaded from there.
+func TestChartWithProvenanceFromARepository(t *testing.T) {
+	t.Parallel()
+	tgz := fixture.Tgz(map[string]string{"app/Chart.yaml": chartYAML})
+	var status int
+	dir := t.TempDir()
+	for name, text := range map[string]string{"app.tgz": string(tgz), "app.tgz.prov": string(provenanceText(tgz)), "index.yaml": "apiVersion: v1\nentries: {app: [{version: 1.0.0, urls: [app.tgz]}]}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := http.FileServer(http.Dir(dir))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".prov") && status != 0 {
+			w.WriteHeader(status)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	for _, c := range []struct {
+		status int
+		there  bool
+		fails  bool
+	}{{0, true, false}, {404, false, false}, {403, false, false}, {400, false, true}} {
+		status = c.status
+		s, err := ocm.NewSpec(map[string]string{"type": "helm", "helmRepository": srv.URL, "helmChart": "app:1.0.0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := access.Helm.Open(t.Context(), &ocm.Env{}, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, prov, name, err := inspect.Chart(t.Context(), content)
+		if (err != nil) != c.fails || (prov != nil) != c.there || err == nil && name != "app-1.0.0+b.1.tgz" {
+			t.Errorf("status %d: %q %v %v", c.status, name, prov, err)
+		}
+	}
+}
+
+// Names and versions in a chart, or in the config of an artifact, become the name of a file here.
+func TestCVE_2024_25620_CVE_2026_35204_CVE_2026_35206_NameOfTheFile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, version string }{{"../app", "1.0.0"}, {"..", "1.0.0"}, {"app", "../1.0.0"}, {"/app", "1.0.0"}, {"a/b", "1.0.0"}, {`a\b`, "1.0.0"}, {"", "1.0.0"}, {"app", ""}} {
+		h := fixture.Heap{}
+		tgz := fixture.Tgz(map[string]string{"app/Chart.yaml": fmt.Sprintf("apiVersion: v2\nname: %q\nversion: %q\n", c.name, c.version)})
+		config := h.Put(chart.MediaTypeConfig, fmt.Appendf(nil, `{"name":%q,"version":%q,"apiVersion":"v2"}`, c.name, c.version))
+		layer := h.Put(chart.MediaTypeContent, tgz)
+		const manifestType = "application/vnd.oci.image.manifest.v1+json"
+		root := h.Put(manifestType, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+			manifestType, config.MediaType, config.Digest, config.Size, layer.MediaType, layer.Digest, layer.Size))
+		for _, content := range []ocm.Content{{Root: root, From: h}, {Root: layer, From: h}} {
+			_, _, name, err := inspect.Chart(t.Context(), content)
+			if err == nil {
+				t.Fatalf("%+v became the file %q", c, name)
+			}
+			fixture.WantErr(t, err, ocm.ErrInvalid)
+		}
+	}
+}
