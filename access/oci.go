@@ -17,7 +17,7 @@ import (
 
 // All lists the access methods of this package.
 func All() []ocm.Method {
-	return []ocm.Method{OCIArtifact, Git, None}
+	return []ocm.Method{OCIArtifact, Git, GitHub, None}
 }
 
 // OCIArtifact is an image, chart or any other OCI artifact in a registry.
