@@ -61,6 +61,9 @@ func TestScripts(t *testing.T) {
 			"image":       scriptImage,
 			"tsa":         func(ts *testscript.TestScript, neg bool, args []string) { scriptTSA(ts, authority, neg, args) },
 			"uploading":   scriptUploading,
+			"commit":      scriptCommit,
+			"gitserver":   scriptGitServer,
+			"github":      scriptGitHub,
 		},
 	})
 }
