@@ -186,3 +186,13 @@ func TestGitRedirect_CVE_2026_41506(t *testing.T) {
 		t.Error("another host was given credentials")
 	}
 }
+
+// host has a token for one host.
+type host struct{ name, token string }
+
+func (h host) Resolve(_ context.Context, id ocm.Identity) (ocm.Secret, error) {
+	if id["hostname"] != h.name {
+		return nil, ocm.ErrNotFound
+	}
+	return ocm.Secret{"token": h.token}, nil
+}

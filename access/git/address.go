@@ -5,6 +5,7 @@ package git
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 	"unicode"
@@ -59,6 +60,9 @@ func parseShort(s string) (Address, error) {
 	if !ok || strings.Contains(host, "/") {
 		return Address{URL: &url.URL{Scheme: "file", Path: s}, path: s}, nil
 	}
+	if strings.HasPrefix(path, ":") { // names a program of git's own, which could be any
+		return Address{}, fmt.Errorf("%.20s:: is a helper of git, which is never run: %w", host, ocm.ErrInvalid)
+	}
 	u := &url.URL{Scheme: "ssh", Host: host, Path: "/" + strings.TrimPrefix(path, "/")}
 	if user, name, ok := strings.Cut(host, "@"); ok {
 		u.User, u.Host = url.User(user), name
@@ -78,6 +82,9 @@ func (a Address) check() error {
 	host, user := a.URL.Hostname(), a.URL.User.Username()
 	if host == "" || strings.HasPrefix(host, "-") || strings.ContainsAny(host, "@/\\ '\"") {
 		return fmt.Errorf("host %.200q: expected a host name: %w", host, ocm.ErrInvalid)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && (ip.Unmap().IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast()) {
+		return fmt.Errorf("host %s: an address of this kind is no server of git: %w", host, ocm.ErrInvalid)
 	}
 	if strings.Trim(a.path, "/") == "" || strings.HasPrefix(a.path, "-") || strings.HasPrefix(user, "-") {
 		return fmt.Errorf("expected the path of a repository behind %s: %w", host, ocm.ErrInvalid)

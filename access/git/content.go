@@ -14,6 +14,7 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/blob"
 )
 
 // Tree is the content of a commit as a tar archive: entries in lexical order per folder, the root first as
@@ -81,7 +82,7 @@ func (t *tree) archive(ctx context.Context, s *store, root id) io.ReadCloser {
 		defer close(p.done)
 		defer stop()
 		w := bufio.NewWriterSize(pw, buffer)
-		a := &archive{store: s, ctx: ctx, tw: tar.NewWriter(w)}
+		a := &archive{store: s, ctx: ctx, tw: tar.NewWriter(w), maxEntries: blob.MaxDirEntries, maxBytes: MaxBytes}
 		err := a.dir(".", root, 0)
 		if err == nil {
 			err = errors.Join(a.tw.Close(), w.Flush())

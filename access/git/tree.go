@@ -177,6 +177,8 @@ type archive struct {
 	*store
 	ctx        context.Context
 	tw         *tar.Writer
+	maxEntries int
+	maxBytes   int64
 	count      int
 	bytes      int64
 	submodules []string
@@ -230,8 +232,8 @@ func (a *archive) entry(name string, e entry, depth int) error {
 		h.Mode = 0o755
 	}
 	// A small pack can hold an endless tree: the same file again and again.
-	if a.bytes += h.Size; a.bytes > MaxBytes {
-		return fmt.Errorf("all files together have more than %d bytes: %w", int64(MaxBytes), ocm.ErrLimit)
+	if a.bytes += h.Size; a.bytes > a.maxBytes {
+		return fmt.Errorf("all files together have more than %d bytes: %w", a.maxBytes, ocm.ErrLimit)
 	}
 	if err := a.header(h); err != nil {
 		return err
@@ -256,8 +258,8 @@ func (a *archive) header(h tar.Header) error {
 	if a.ctx.Err() != nil {
 		return context.Cause(a.ctx)
 	}
-	if a.count++; a.count > blob.MaxDirEntries {
-		return fmt.Errorf("more than %d files and folders: %w", blob.MaxDirEntries, ocm.ErrLimit)
+	if a.count++; a.count > a.maxEntries {
+		return fmt.Errorf("more than %d files and folders: %w", a.maxEntries, ocm.ErrLimit)
 	}
 	if len(h.Name) > maxPath {
 		return fmt.Errorf("path %.100q… has more than %d bytes: %w", h.Name, maxPath, ocm.ErrLimit)

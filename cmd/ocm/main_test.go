@@ -64,6 +64,9 @@ func TestScripts(t *testing.T) {
 			"uploading":   scriptUploading,
 			"files":       scriptFiles,
 			"proxy":       scriptProxy,
+			"commit":      scriptCommit,
+			"gitserver":   scriptGitServer,
+			"github":      scriptGitHub,
 		},
 	})
 }
