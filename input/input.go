@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"ocm"
+	"ocm/access"
 	"ocm/blob"
 )
 
@@ -33,7 +34,12 @@ const (
 
 // All lists the inputs of this package. A member that is not among the fields of a type is an error.
 func All() []ocm.Method {
-	all := []ocm.Method{File, Dir, UTF8, Binary}
+	all := []ocm.Method{
+		File, Dir, UTF8, Binary,
+		access.NPM,
+		Maven,
+		access.S3, access.S3V1, access.S3V2,
+	}
 	for i, m := range all {
 		all[i] = ocm.Strict(m)
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -363,10 +364,18 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// nobody is a network without anybody.
+type nobody struct{}
+
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("nobody is there")
+}
+
 // FuzzInputs: specifications from anywhere do not panic and never reach the file beside the
 // workspace.
 func FuzzInputs(f *testing.F) {
 	env := workspace(f)
+	env.HTTP = nobody{}
 	for _, seed := range []string{
 		`{"type":"file","path":"f.txt","compress":true}`, `{"type":"dir","path":".","includeFiles":["**"],"followSymlinks":true}`,
 		`{"type":"utf8","yaml":{"a":[1,null,"x"]}}`, `{"type":"binary","data":"AAAA"}`, `{"type":"file","path":"d/way/up/secret"}`,
