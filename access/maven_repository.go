@@ -4,7 +4,7 @@ package access
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // what most repositories have beside their files
+	"crypto/sha1" // what most repositories have beside their files
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"

@@ -38,21 +38,24 @@ type tarReader struct {
 	now   io.Reader
 	file  io.Closer
 	ended bool
+	err   error
 }
 
 func (r *tarReader) Read(p []byte) (int, error) {
-	for {
+	for r.err == nil {
 		n, err := r.now.Read(p)
-		if n > 0 || err != io.EOF {
-			if err == io.EOF {
-				err = nil
-			}
-			return n, err
-		}
-		if err := r.next(); err != nil {
-			return 0, err
+		switch {
+		case err == nil:
+			return n, nil
+		case err != io.EOF:
+			r.err = err
+		case n > 0: // the end comes again
+			return n, nil
+		default:
+			r.err = r.next()
 		}
 	}
+	return 0, r.err
 }
 
 // next goes to the next file.
