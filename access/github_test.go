@@ -39,8 +39,8 @@ func TestGitHub(t *testing.T) {
 	host := strings.TrimPrefix(at, "http://")
 	c := accesstest.Case{
 		Method: access.GitHub, WantType: "application/x-tgz",
-		Env:     &ocm.Env{Credentials: login{"Github", ocm.Secret{"token": "geheim"}}},
-		Locked:  &ocm.Env{Credentials: login{"GitHub", ocm.Secret{"token": "falsch"}}},
+		Env:     &ocm.Env{Credentials: gitLogin{"Github", ocm.Secret{"token": "geheim"}}},
+		Locked:  &ocm.Env{Credentials: gitLogin{"GitHub", ocm.Secret{"token": "falsch"}}},
 		Good:    map[string]any{"repoUrl": at + "/me/r.git", "ref": "refs/heads/main", "other": 1},
 		Missing: []map[string]any{{"ref": "gone"}, {"commit": strings.Repeat("0a", 20)}, {"repoUrl": at + "/me/gone"}},
 		Wrong: []map[string]any{

@@ -4,7 +4,7 @@ package access
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // what registries tell for old packages, beside better ones
+	"crypto/sha1" // what registries tell for old packages, beside better ones
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"

@@ -146,17 +146,17 @@ func (o object) open(ctx context.Context, env *ocm.Env, s ocm.Spec, bucketField,
 	case len(o.key) > maxS3Key || !utf8.ValidString(o.key):
 		return ocm.Content{}, fmt.Errorf("type %s: %s %.100q: expected at most %d bytes of text: %w", s.Type, keyField, o.key, maxS3Key, ocm.ErrInvalid)
 	}
-	client, at, resp, err := o.head(ctx, env, s)
+	client, at, head, err := o.head(ctx, env, s)
 	if err != nil {
 		return ocm.Content{}, fmt.Errorf("object in bucket %s, region %s: %w", o.bucket, o.signingRegion(), err)
 	}
-	root := ociv1.Descriptor{MediaType: o.mediaType, Digest: wholeSHA256(resp.Header), Size: resp.ContentLength}
+	root := ociv1.Descriptor{MediaType: o.mediaType, Digest: wholeSHA256(head.header), Size: head.size}
 	if root.MediaType == "" {
-		root.MediaType = plainType(resp.Header.Get("Content-Type"))
+		root.MediaType = plainType(head.header.Get("Content-Type"))
 	}
 	get := web.Request{URL: at, Header: http.Header{"Accept-Encoding": {"identity"}}} // what is stored compressed stays so
 	var pinned *ocm.Spec
-	switch version := resp.Header.Get("X-Amz-Version-Id"); {
+	switch version := head.header.Get("X-Amz-Version-Id"); {
 	case o.version != "":
 	case version != "" && version != "null":
 		spec, err := ocm.NewSpec(pin(version))
@@ -165,8 +165,8 @@ func (o object) open(ctx context.Context, env *ocm.Env, s ocm.Spec, bucketField,
 		}
 		o.version, pinned = version, &spec
 		get.URL = o.at(at)
-	case resp.Header.Get("ETag") != "": // the object that was described, or none
-		get.Header.Set("If-Match", resp.Header.Get("ETag"))
+	case head.header.Get("ETag") != "": // the object that was described, or none
+		get.Header.Set("If-Match", head.header.Get("ETag"))
 	}
 	c := client.Content(get, root)
 	c.Root.Size = root.Size // an object may be empty
@@ -174,35 +174,41 @@ func (o object) open(ctx context.Context, env *ocm.Env, s ocm.Spec, bucketField,
 	return compared(c), nil
 }
 
+// s3Head is what a store says about an object.
+type s3Head struct {
+	header http.Header
+	size   int64
+}
+
 // head describes the object, in the region where its bucket is.
-func (o *object) head(ctx context.Context, env *ocm.Env, s ocm.Spec) (*web.Client, *url.URL, *http.Response, error) {
-	var at *url.URL
-	ask := func() (*web.Client, *http.Response, error) {
+func (o *object) head(ctx context.Context, env *ocm.Env, s ocm.Spec) (client *web.Client, at *url.URL, h s3Head, err error) {
+	ask := func() error {
 		base, err := o.base(s)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		at = o.url(base)
-		client, err := o.client(ctx, env, base, at)
-		if err != nil {
-			return nil, nil, err
+		if client, err = o.client(ctx, env, base, at); err != nil {
+			return err
 		}
 		resp, err := client.Do(ctx, web.Request{URL: at, Method: http.MethodHead, Header: http.Header{
 			"Accept-Encoding": {"identity"}, "X-Amz-Checksum-Mode": {"ENABLED"},
 		}})
-		if err == nil {
-			resp.Body.Close()
+		if err != nil {
+			return err
 		}
-		return client, resp, err
+		resp.Body.Close()
+		h = s3Head{resp.Header, resp.ContentLength}
+		return nil
 	}
-	client, resp, err := ask()
-	if err != nil && o.endpoint == "" && at != nil && !errors.Is(err, ocm.ErrNotFound) && ctx.Err() == nil {
+	err = ask()
+	if err != nil && o.endpoint == "" && !errors.Is(err, ocm.ErrNotFound) && ctx.Err() == nil {
 		if region := regionOf(ctx, env, at); region != "" && region != o.signingRegion() {
 			o.region = region
-			client, resp, err = ask()
+			err = ask()
 		}
 	}
-	return client, at, resp, err
+	return client, at, h, err
 }
 
 // regionOf asks Amazon for the region of a bucket, which it tells everybody with any answer, also with errors.

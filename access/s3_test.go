@@ -296,6 +296,28 @@ func TestS3ChangedObject(t *testing.T) {
 	}
 }
 
+// TestS3Keys are keys that signatures and addresses must escape alike.
+func TestS3Keys(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t)
+	env := keysAt(t, `"type":"S3Bucket",`+atHost(b.url), goodKeys)
+	for _, key := range []string{"a+b", "a b", "ü/ñ", "100%41~*'()", "a=b&c;d", "#?", "x:y@z", `"<>^|{}[]$,!`, "...", "-_.~"} {
+		b.put("PUT", "team/"+awsEscape(key, "/"), nil, key)
+		s, err := ocm.NewSpec(map[string]any{"type": "S3Bucket", "bucketName": "team", "objectKey": key, "region": fixture.S3Region, "endpoint": b.url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := S3.Open(t.Context(), env, s)
+		if err != nil {
+			t.Errorf("%s: %v", key, err)
+			continue
+		}
+		if got := readAll(t, c); got != key {
+			t.Errorf("expected %q, found %q", key, got)
+		}
+	}
+}
+
 func TestS3StoredCompressed(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t)

@@ -27,10 +27,10 @@ import (
 	"ocm/internal/fixture"
 )
 
-// login is a user name and password for every consumer of a type.
-type login struct{ typ, user, password string }
+// wgetLogin is a user name and password for every consumer of a type.
+type wgetLogin struct{ typ, user, password string }
 
-func (l login) Resolve(_ context.Context, id ocm.Identity) (ocm.Secret, error) {
+func (l wgetLogin) Resolve(_ context.Context, id ocm.Identity) (ocm.Secret, error) {
 	if id["type"] != l.typ {
 		return nil, ocm.ErrNotFound
 	}
@@ -52,7 +52,7 @@ func TestWget(t *testing.T) {
 	for _, m := range []ocm.Method{access.Wget, inputOf(t, "wget")} {
 		accesstest.Run(t, accesstest.Case{
 			Method:   m,
-			Env:      &ocm.Env{Credentials: login{"Wget", fixture.FileUser, fixture.FilePassword}},
+			Env:      &ocm.Env{Credentials: wgetLogin{"Wget", fixture.FileUser, fixture.FilePassword}},
 			Good:     map[string]any{"url": url + "/locked/app.tgz?token=s3cr3t", "header": map[string][]string{"Accept": {"*/*"}}},
 			Want:     want,
 			WantType: "application/gzip",
@@ -65,7 +65,7 @@ func TestWget(t *testing.T) {
 				{"header": map[string][]string{"Range": {"bytes=0-1"}}}, {"header": map[string][]string{"Host": {"other"}}}, {"header": map[string][]string{"a b": {"x"}}}, {"header": map[string][]string{"A": {"x\r\nB: y"}}},
 			},
 			Host:    func(at string) map[string]any { return map[string]any{"url": "http://" + at + "/app.tgz?token=s3cr3t"} },
-			Locked:  &ocm.Env{Credentials: login{"Wget", "alice", "wr0ng"}},
+			Locked:  &ocm.Env{Credentials: wgetLogin{"Wget", "alice", "wr0ng"}},
 			Secrets: []string{"s3cr3t", "wr0ng", fixture.FilePassword},
 		})
 	}

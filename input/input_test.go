@@ -388,7 +388,9 @@ func FuzzInputs(f *testing.F) {
 			return
 		}
 		r, err := c.Open(context.Background())
-		must(t, err)
+		if err != nil {
+			return // what would have to be fetched
+		}
 		defer r.Close()
 		b, _ := io.ReadAll(io.LimitReader(r, 1<<20))
 		if c.Root.Digest == "" && bytes.Contains(b, []byte("secret")) {

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"ocm/internal/fixture"
 	"ocm/sign/timestamp/tsatest"
 )
 
@@ -44,6 +45,9 @@ func TestScripts(t *testing.T) {
 			if cond == "mount" {
 				return canMount(), nil
 			}
+			if peer, ok := strings.CutPrefix(cond, "peer:"); ok {
+				return fixture.Installed(peer), nil
+			}
 			return false, errors.New("unknown condition")
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -67,6 +71,9 @@ func TestScripts(t *testing.T) {
 			"commit":      scriptCommit,
 			"gitserver":   scriptGitServer,
 			"github":      scriptGitHub,
+			"versitygw":   scriptVersityGW,
+			"verdaccio":   scriptVerdaccio,
+			"maven":       scriptMaven,
 		},
 	})
 }
