@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
@@ -68,7 +69,7 @@ func IndexOf(ctx context.Context, images []ocm.Content) (ocm.Content, error) {
 		if err != nil {
 			return ocm.Content{}, fmt.Errorf("image %d: %w", i+1, err)
 		}
-		name := Platform{p.OS, p.Architecture, p.Variant}.String() + " " + p.OSVersion
+		name := strings.TrimSpace(newPlatform(p.OS, p.Architecture, p.Variant).String() + " " + p.OSVersion)
 		if seen[name] {
 			return ocm.Content{}, fmt.Errorf("image %d: there is one for %s already: %w", i+1, name, ocm.ErrInvalid)
 		}

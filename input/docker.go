@@ -78,7 +78,10 @@ func openDockerMulti(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content
 	if err := checkHint(s, d.Repository); err != nil {
 		return ocm.Content{}, err
 	}
-	if len(d.Variants) > MaxVariants {
+	switch {
+	case len(d.Variants) == 0:
+		return ocm.Content{}, fmt.Errorf("input %s: variants: there is none: %w", s.Type, ocm.ErrInvalid)
+	case len(d.Variants) > MaxVariants:
 		return ocm.Content{}, fmt.Errorf("input %s: variants: %d images, accepted are %d: %w", s.Type, len(d.Variants), MaxVariants, ocm.ErrLimit)
 	}
 	var images []ocm.Content
