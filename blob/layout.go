@@ -73,7 +73,7 @@ func IsLayout(mediaType string) bool {
 // it are; [ocm.ErrLimit] for one beyond [MaxArchive] or [MaxEntries].
 func Layout(ctx context.Context, archive ocm.Content) (ocm.Content, error) {
 	l := newLayout(archive)
-	if err := l.scan(ctx); err != nil {
+	if err := l.scan(ctx, l.entries); err != nil {
 		return ocm.Content{}, fmt.Errorf("%s: %w", l, err)
 	}
 	main, err := l.main(ctx)
@@ -115,8 +115,11 @@ func (l *layout) String() string {
 	return "OCI layout " + l.archive.Root.Digest.String()
 }
 
-// scan finds out what stands where.
-func (l *layout) scan(ctx context.Context) error {
+// taker is told of each blob of an archive, which it need not read.
+type taker func(d ociv1.Descriptor, r io.Reader) error
+
+// scan finds out what stands where: entries reads the archive from its beginning to its end.
+func (l *layout) scan(ctx context.Context, entries func(*tarStream, taker) error) error {
 	rc, err := l.archive.Open(ctx)
 	if err != nil {
 		return err
@@ -124,13 +127,13 @@ func (l *layout) scan(ctx context.Context) error {
 	defer rc.Close()
 	if section := plainSection(rc, l.archive.Root.Size); section != nil {
 		l.inPlace = true
-		return l.entries(newTarStream(ctx, section, MaxEntries), func(ociv1.Descriptor, io.Reader) error { return nil })
+		return entries(newTarStream(ctx, section, MaxEntries), func(ociv1.Descriptor, io.Reader) error { return nil })
 	}
 	plain, _, err := Gunzip(&limitReader{ctxReader{ctx, rc}, MaxArchive})
 	if err != nil {
 		return err
 	}
-	return l.entries(newTarStream(ctx, plain, MaxEntries), l.keepSmall)
+	return entries(newTarStream(ctx, plain, MaxEntries), l.keepSmall)
 }
 
 // plainSection returns the uncompressed tar in rc if its bytes can be read at any offset, else nil.
@@ -171,7 +174,7 @@ func (l *layout) keepSmall(d ociv1.Descriptor, r io.Reader) error {
 
 // entries reads the archive from its beginning to its end, notes where its blobs are and gives
 // each of them to take, which need not read it.
-func (l *layout) entries(t *tarStream, take func(d ociv1.Descriptor, r io.Reader) error) error {
+func (l *layout) entries(t *tarStream, take taker) error {
 	for {
 		hdr, err := t.next()
 		if err == io.EOF {
@@ -230,7 +233,7 @@ func (l *layout) addIndex(name string, hdr *tar.Header, r io.Reader) error {
 	return nil
 }
 
-func (l *layout) addBlob(d digest.Digest, hdr *tar.Header, t *tarStream, take func(ociv1.Descriptor, io.Reader) error) error {
+func (l *layout) addBlob(d digest.Digest, hdr *tar.Header, t *tarStream, take taker) error {
 	switch _, dup := l.blobs[d]; {
 	case hdr.Typeflag != tar.TypeReg:
 		// A link could name a file anywhere, and a blob is what its digest says, not a name.
@@ -254,6 +257,11 @@ func (l *layout) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, 
 	if raw, ok := l.kept[d.Digest]; ok {
 		return io.NopCloser(bytes.NewReader(raw)), nil
 	}
+	return l.piece(ctx, at)
+}
+
+// piece opens a piece of the archive.
+func (l *layout) piece(ctx context.Context, at span) (io.ReadCloser, error) {
 	if !l.inPlace {
 		return l.stream(ctx, at)
 	}

@@ -19,7 +19,7 @@ var File = ocm.Method{
 		Names:  []string{"file", "file/v1", "File", "File/v1"},
 		About:  "A file.",
 		Fields: ocm.FieldsOf(fileSpec{}),
-		Notes:  []string{"A file of media type " + blob.MediaTypeLayout + "[+gzip] is an OCI image layout archive and becomes the artifact in it."},
+		Notes:  []string{"A file of media type " + blob.MediaTypeLayout + "[+gzip] is an OCI image layout archive and becomes the artifact in it; so does a folder with a layout, which may not have links."},
 	},
 	Opener: ocm.OpenerFunc(openFile),
 }
@@ -47,6 +47,9 @@ func openFile(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error
 }
 
 func fileContent(ctx context.Context, boundary, name string, f fileSpec) (ocm.Content, error) {
+	if isLayoutType(f.MediaType) && blob.IsLayoutDir(boundary, name) {
+		return blob.LayoutIn(ctx, boundary, name)
+	}
 	c, err := blob.FileIn(boundary, name, f.MediaType)
 	if err != nil {
 		return ocm.Content{}, err
@@ -57,7 +60,7 @@ func fileContent(ctx context.Context, boundary, name string, f fileSpec) (ocm.Co
 		}
 	}
 	switch mt := c.Root.MediaType; {
-	case mt == blob.MediaTypeLayout || mt == blob.MediaTypeLayoutGzip:
+	case isLayoutType(mt):
 		return blob.Layout(ctx, c) // compress is for blobs; this one is taken apart
 	case f.Compress && isCompressed(mt):
 		return ocm.Content{}, fmt.Errorf("file %s: its media type %s says that it is compressed already; leave out compress: %w", name, mt, ocm.ErrInvalid)
@@ -65,6 +68,10 @@ func fileContent(ctx context.Context, boundary, name string, f fileSpec) (ocm.Co
 		return blob.Gzip(c, compressed(mt)), nil
 	}
 	return c, nil
+}
+
+func isLayoutType(mediaType string) bool {
+	return mediaType == blob.MediaTypeLayout || mediaType == blob.MediaTypeLayoutGzip
 }
 
 // sniff finds a media type by the file's name, else by its first bytes.
@@ -92,7 +99,7 @@ var Dir = ocm.Method{
 		Names:  []string{"dir", "dir/v1", "Dir", "Dir/v1"},
 		About:  "A directory as a tar archive, the same bytes on every machine.",
 		Fields: ocm.FieldsOf(dirSpec{}),
-		Notes:  []string{"In patterns a * stays within one element of a path, and an element ** stands for any number of elements."},
+		Notes:  []string{"A directory with the media type " + blob.MediaTypeLayout + " is an OCI image layout and becomes the artifact in it.", "In patterns a * stays within one element of a path, and an element ** stands for any number of elements."},
 	},
 	Opener: ocm.OpenerFunc(openDir),
 }
@@ -117,7 +124,7 @@ func openDir(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error)
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	if _, err := blob.FileIn(boundary, name, ""); err == nil {
+	if _, err := blob.FileIn(boundary, name, ""); err == nil || isLayoutType(d.MediaType) {
 		c, err := fileContent(ctx, boundary, name, fileSpec{d.Path, orElse(d.MediaType, "application/octet-stream"), d.Compress})
 		if err != nil {
 			return ocm.Content{}, confined(err, s, boundary)

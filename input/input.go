@@ -19,11 +19,13 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"ocm"
 	"ocm/access"
 	"ocm/blob"
+	"ocm/oci/remote"
 )
 
 // Limits of values that stand in the constructor.
@@ -34,7 +36,7 @@ const (
 
 // All lists the inputs of this package. A member that is not among the fields of a type is an error.
 func All() []ocm.Method {
-	all := []ocm.Method{File, Dir, UTF8, Binary, Helm, access.Git, access.GitHub, access.NPM, Maven, access.S3, access.S3V1, access.S3V2}
+	all := []ocm.Method{File, Dir, UTF8, Binary, Helm, access.Git, access.GitHub, access.NPM, Maven, access.S3, access.S3V1, access.S3V2, OCIArtifact, Docker, DockerMulti}
 	for i, m := range all {
 		all[i] = ocm.Strict(m)
 	}
@@ -125,4 +127,15 @@ func inline(ctx context.Context, s ocm.Spec, mediaType string, b []byte, compres
 		return ocm.Content{}, err
 	}
 	return blob.Bytes(zipped.Root.MediaType, z), nil
+}
+
+// hintForm is what a name for uploads may be: a repository path, and perhaps a tag.
+var hintForm = regexp.MustCompile(`^/?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$`)
+
+// checkHint refuses a name that no registry accepts: it would be found out at the first upload only.
+func checkHint(s ocm.Spec, repository string) error {
+	if repository != "" && (len(repository) > remote.MaxRepository || !hintForm.MatchString(repository)) {
+		return fmt.Errorf("input %s: repository %.200q: expected path[:tag] of lower-case letters, digits and single . _ - between them: %w", s.Type, repository, ocm.ErrInvalid)
+	}
+	return nil
 }
