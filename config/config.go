@@ -44,6 +44,7 @@ import (
 const (
 	GenericType     = "generic.config.ocm.software"
 	CredentialsType = "credentials.config.ocm.software"
+	MemoryType      = "memory.credentials.config.ocm.software" // holds sets of credentials by name, of the older tool
 	ResolversType   = "resolvers.config.ocm.software"
 	LegacyType      = "ocm.config.ocm.software" // holds the older kind of resolvers
 	SigningType     = "signing.config.ocm.software"
@@ -73,6 +74,8 @@ type Config struct {
 	Entries []ocm.Spec
 	// Files are the files that were read.
 	Files []string
+	// Origins are the files of the entries, one each; empty where an entry came from no file.
+	Origins []string
 }
 
 // InFolder lists the files of a folder that other tools read when it is the current one. They are not
@@ -134,6 +137,9 @@ func Load(files []string, must bool, log *slog.Logger) (*Config, error) {
 			return nil, fmt.Errorf("configuration %s: %w", f, err)
 		}
 		c.Files = append(c.Files, f)
+		for len(c.Origins) < len(c.Entries) {
+			c.Origins = append(c.Origins, f)
+		}
 	}
 	for _, e := range c.Entries {
 		if !known(e.Type) {
@@ -162,6 +168,8 @@ func Merge(configs ...*Config) *Config {
 		if c != nil {
 			all.Entries = append(all.Entries, c.Entries...)
 			all.Files = append(all.Files, c.Files...)
+			all.Origins = append(all.Origins, c.Origins...)
+			all.Origins = append(all.Origins, make([]string, max(0, len(all.Entries)-len(all.Origins)))...)
 		}
 	}
 	return all
@@ -240,7 +248,7 @@ func Is(typ, base string) bool {
 }
 
 func known(typ string) bool {
-	return slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, KeysType, RootCertsType},
+	return slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, KeysType, RootCertsType, MemoryType},
 		func(base string) bool { return Is(typ, base) })
 }
 
@@ -259,4 +267,24 @@ func (c *Config) Of(base string) []ocm.Spec {
 }
 
 // Credentials returns the entries that package credentials reads.
-func (c *Config) Credentials() []ocm.Spec { return c.Of(CredentialsType) }
+func (c *Config) Credentials() []ocm.Spec {
+	entries, _ := c.CredentialFiles()
+	return entries
+}
+
+// CredentialFiles is Credentials with the file of each entry.
+func (c *Config) CredentialFiles() (entries []ocm.Spec, files []string) {
+	if c == nil {
+		return nil, nil
+	}
+	for i, e := range c.Entries {
+		if !Is(e.Type, CredentialsType) && !Is(e.Type, MemoryType) {
+			continue
+		}
+		entries, files = append(entries, e), append(files, "")
+		if i < len(c.Origins) {
+			files[len(files)-1] = c.Origins[i]
+		}
+	}
+	return entries, files
+}

@@ -274,33 +274,33 @@ func (s *Store) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error
 	return secret, err
 }
 
-// resolve also tells which place has the secret.
-func (s *Store) resolve(ctx context.Context, id ocm.Identity, n *notes) (ocm.Secret, string, error) {
+// resolve also tells which consumer has the secret.
+func (s *Store) resolve(ctx context.Context, id ocm.Identity, n *notes) (ocm.Secret, *consumer, error) {
 	if id[attrType] == "" {
-		return nil, "", fmt.Errorf("credentials for %s: the identity has no type: %w", id, ocm.ErrInvalid)
+		return nil, nil, fmt.Errorf("credentials for %s: the identity has no type: %w", id, ocm.ErrInvalid)
 	}
 	request := normal(id)
 	if c := s.best(request); c != nil {
 		secret, err := c.secret(ctx, n)
 		if err != nil {
 			// A set that is missing where it was promised must not look like "no credentials needed".
-			return nil, "", fmt.Errorf("credentials for %s: %s: %w", id, c, promised(err))
+			return nil, nil, fmt.Errorf("credentials for %s: %s: %w", id, c, promised(err))
 		}
-		return renamed(request[attrType], secret), c.String(), nil
+		return renamed(request[attrType], secret), c, nil
 	}
 	for _, r := range s.repositories {
 		secret, err := r.find(ctx, request, n)
 		if err == nil {
-			return renamed(request[attrType], maps.Clone(secret)), r.String(), nil
+			return renamed(request[attrType], maps.Clone(secret)), nil, nil
 		}
 		if !errors.Is(err, ocm.ErrNotFound) {
-			return nil, "", fmt.Errorf("credentials for %s: %w", id, err)
+			return nil, nil, fmt.Errorf("credentials for %s: %w", id, err)
 		}
 	}
 	if len(s.unknown) > 0 {
-		return nil, "", fmt.Errorf("credentials for %s (repositories of types %q cannot be asked): %w", id, s.unknown, ocm.ErrNotFound)
+		return nil, nil, fmt.Errorf("credentials for %s (repositories of types %q cannot be asked): %w", id, s.unknown, ocm.ErrNotFound)
 	}
-	return nil, "", fmt.Errorf("credentials for %s: %w", id, ocm.ErrNotFound)
+	return nil, nil, fmt.Errorf("credentials for %s: %w", id, ocm.ErrNotFound)
 }
 
 // promised makes an error of a reference that leads to nothing: callers of Resolve go on anonymously after [ocm.ErrNotFound].

@@ -225,7 +225,7 @@ func (d *docker) find(ctx context.Context, request ocm.Identity, n *notes) (ocm.
 		n.add("%s: has nothing", d)
 		return nil, nothing
 	}
-	n.add("%s: has %s", d, names(secret))
+	n.has(d.String(), secret)
 	return secret, nil
 }
 

@@ -104,7 +104,7 @@ func (e *environment) find(_ context.Context, request ocm.Identity, n *notes) (o
 	case len(missing) > 0:
 		return nil, fmt.Errorf("variables of the environment: %s: not set, while others of the same credentials are: %w", strings.Join(missing, ", "), ocm.ErrInvalid)
 	}
-	n.add("%s: has %s", e, names(secret))
+	n.has(e.String(), secret)
 	return secret, nil
 }
 

@@ -50,13 +50,19 @@ func (s *Store) Explain(ctx context.Context, id ocm.Identity) (Explanation, erro
 		case c == winner:
 			one.Why = s.whyItWins(c, request)
 		default:
-			one.Why = fmt.Sprintf("matches; %s wins: %s", winner, advantage(winner.id, c.id, request))
+			one.Why = "matches; a better one wins: " + advantage(winner.id, c.id, request)
 		}
 		x.Considered = append(x.Considered, one)
 	}
 	n := &notes{}
-	secret, source, err := s.resolve(ctx, id, n)
-	x.Asked, x.Source = n.lines, source
+	secret, c, err := s.resolve(ctx, id, n)
+	x.Asked = n.lines
+	switch {
+	case c != nil:
+		x.Source = c.String()
+	case err == nil:
+		x.Source = n.from
+	}
 	x.Properties = slices.Sorted(maps.Keys(secret))
 	if errors.Is(err, ocm.ErrNotFound) {
 		err = nil
@@ -69,7 +75,7 @@ func different(attr string, conf, request ocm.Identity) string {
 	want, found := request[attr], conf[attr]
 	switch attr {
 	case attrPort:
-		return fmt.Sprintf("port is %s, asked for %s", portOf(conf, conf[attrScheme]+""), portOf(request, request[attrScheme]))
+		return fmt.Sprintf("port is %s, asked for %s", portOf(conf, schemeOf(conf, request)), portOf(request, schemeOf(conf, request)))
 	case attrPath, attrPrefix:
 		want = wantedPath(request)
 	}
@@ -78,7 +84,7 @@ func different(attr string, conf, request ocm.Identity) string {
 
 func orNone(s string) string {
 	if s == "" {
-		return "not set"
+		return "none"
 	}
 	return s
 }

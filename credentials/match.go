@@ -142,11 +142,16 @@ func schemesMatch(conf, request ocm.Identity) bool {
 
 // portsMatch compares ports, the defaults of the scheme filled in; whoever names no scheme has that of the other.
 func portsMatch(conf, request ocm.Identity) bool {
-	scheme := conf[attrScheme]
-	if scheme == "" {
-		scheme = request[attrScheme]
-	}
+	scheme := schemeOf(conf, request)
 	return portOf(conf, scheme) == portOf(request, scheme)
+}
+
+// schemeOf is the scheme that decides about default ports.
+func schemeOf(conf, request ocm.Identity) string {
+	if s := conf[attrScheme]; s != "" {
+		return s
+	}
+	return request[attrScheme]
 }
 
 func portOf(id ocm.Identity, scheme string) string {

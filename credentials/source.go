@@ -89,7 +89,18 @@ func (s *Store) source(raw ocm.RawJSON) (source, error) {
 func answersNobody(propagate *bool) bool { return propagate != nil && !*propagate }
 
 // notes collects what was asked on the way, for [Store.Explain]. nil takes none.
-type notes struct{ lines []string }
+type notes struct {
+	lines []string
+	from  string // what has answered last
+}
+
+// has notes a place that has something.
+func (n *notes) has(place string, secret ocm.Secret) {
+	if n != nil {
+		n.add("%s: has %s", place, names(secret))
+		n.from = place
+	}
+}
 
 func (n *notes) add(format string, args ...any) {
 	if n != nil {

@@ -162,7 +162,7 @@ func (v *vault) take(secret *vaultSecret, n *notes) (ocm.Secret, error) {
 	if secret.unusable != nil {
 		return nil, fmt.Errorf("%s: secret %s: %w", v, secret.name, secret.unusable)
 	}
-	n.add("%s: secret %s has %s", v, secret.name, names(secret.values))
+	n.has(v.String()+": secret "+secret.name, secret.values)
 	return secret.values, nil
 }
 

@@ -36,6 +36,9 @@ func parseVaultList(raw []byte) ([]string, error) {
 	if err := decode(raw, &answer); err != nil {
 		return nil, fmt.Errorf("list of secrets: %w", err)
 	}
+	if answer.Data.Keys == nil {
+		return nil, fmt.Errorf("the answer is no list of secrets, is the engine of version 2 (kv-v2)? %w", ocm.ErrInvalid)
+	}
 	if len(answer.Data.Keys) > MaxVaultSecrets {
 		return nil, fmt.Errorf("more than %d secrets in one folder: %w", MaxVaultSecrets, ocm.ErrLimit)
 	}

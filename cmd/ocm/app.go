@@ -15,6 +15,7 @@ import (
 
 	"ocm"
 	"ocm/config"
+	"ocm/credentials"
 )
 
 // Bounds of --parallel.
@@ -106,6 +107,7 @@ type session struct {
 	config    *config.Config
 	resolvers *config.Resolvers // nil: none
 	keys      *keyWatch         // what env.Credentials is
+	secrets   *credentials.Store
 
 	mu    sync.Mutex
 	repos map[string]ocm.Repository // opened so far, by specification

@@ -50,7 +50,8 @@ func (s *session) configure() error {
 	if s.resolvers, err = s.config.Resolvers(); err != nil {
 		return err
 	}
-	secrets, err := credentials.New(s.config.Credentials(), credentials.Options{Getenv: s.app.getenv, Log: s.env.Log})
+	entries, origins := s.config.CredentialFiles()
+	s.secrets, err = credentials.New(entries, credentials.Options{Getenv: s.app.getenv, Log: s.env.Log, HTTP: s.env.HTTP, Files: origins})
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (s *session) configure() error {
 	if err != nil {
 		return err
 	}
-	s.keys = &keyWatch{Credentials: credentials.Overlay(secrets, olderKeys(older))}
+	s.keys = &keyWatch{Credentials: credentials.Overlay(s.secrets, olderKeys(older))}
 	s.env.Credentials = s.keys
 	return nil
 }

@@ -51,29 +51,32 @@ func TestScripts(t *testing.T) {
 			return false, errors.New("unknown condition")
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":       scriptExits,
-			"tamper":      scriptTamper,
-			"json":        scriptJSON,
-			"stdout2env":  scriptStdout2env,
-			"golden":      scriptGolden,
-			"snapshot":    scriptSnapshot,
-			"unchanged":   scriptUnchanged,
-			"disk":        scriptDisk,
-			"fit":         scriptFit,
-			"registry":    scriptRegistry,
-			"badregistry": scriptBadRegistry,
-			"image":       scriptImage,
-			"chartrepo":   scriptChartRepo,
-			"tsa":         func(ts *testscript.TestScript, neg bool, args []string) { scriptTSA(ts, authority, neg, args) },
-			"uploading":   scriptUploading,
-			"files":       scriptFiles,
-			"proxy":       scriptProxy,
-			"commit":      scriptCommit,
-			"gitserver":   scriptGitServer,
-			"github":      scriptGitHub,
-			"versitygw":   scriptVersityGW,
-			"verdaccio":   scriptVerdaccio,
-			"maven":       scriptMaven,
+			"exits":          scriptExits,
+			"tamper":         scriptTamper,
+			"json":           scriptJSON,
+			"stdout2env":     scriptStdout2env,
+			"golden":         scriptGolden,
+			"snapshot":       scriptSnapshot,
+			"unchanged":      scriptUnchanged,
+			"disk":           scriptDisk,
+			"fit":            scriptFit,
+			"registry":       scriptRegistry,
+			"badregistry":    scriptBadRegistry,
+			"image":          scriptImage,
+			"chartrepo":      scriptChartRepo,
+			"tsa":            func(ts *testscript.TestScript, neg bool, args []string) { scriptTSA(ts, authority, neg, args) },
+			"uploading":      scriptUploading,
+			"files":          scriptFiles,
+			"proxy":          scriptProxy,
+			"commit":         scriptCommit,
+			"gitserver":      scriptGitServer,
+			"github":         scriptGitHub,
+			"versitygw":      scriptVersityGW,
+			"verdaccio":      scriptVerdaccio,
+			"maven":          scriptMaven,
+			"fill":           scriptFill,
+			"vault":          scriptVault,
+			"lockedregistry": scriptLockedRegistry,
 		},
 	})
 }
@@ -87,7 +90,7 @@ func isolate(env *testscript.Env) error {
 	}
 	env.Setenv("GOLDEN", golden)
 	env.Setenv("HOME", home)
-	for _, name := range []string{"XDG_CONFIG_HOME", "DOCKER_CONFIG", "OCM_CONFIG"} {
+	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "OCM_CONFIG"} {
 		env.Setenv(name, "")
 	}
 	env.Values[uploads{}] = make(chan struct{})

@@ -57,6 +57,7 @@ func newRoot(a *app) *cobra.Command {
 	root.CompletionOptions.DisableDescriptions = false
 	root.AddCommand(
 		newGroup("add", "Pack component versions", newAddCV(a)),
+		newGroup("auth", "Look at credentials", newAuthExplain(a)),
 		newGroup("check", "Find out whether component versions are complete", newCheckCV(a)),
 		newGroup("create", "Make keys for signing", newCreateKeyPair(a), newCreateRSAKeyPair(a)),
 		newGroup("describe", "Show what component versions consist of", newDescribeCV(a)),
@@ -64,6 +65,8 @@ func newRoot(a *app) *cobra.Command {
 		newGroup("get", "List component versions and their elements", getCommands(a)...),
 		newGroup("hash", "Compute digests of component versions", newHashCV(a)),
 		newGroup("list", "List names and versions only", newListCV(a)),
+		newLogin(a),
+		newLogout(a),
 		newGroup("sign", "Sign component versions", newSignCV(a), newSignHash(a)),
 		newGroup("transfer", "Copy component versions", newTransferCV(a)),
 		newGroup("verify", "Verify component versions", newVerifyCV(a)),
