@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"ocm"
@@ -19,11 +18,6 @@ import (
 	"ocm/input"
 	"ocm/oci"
 	"ocm/oci/remote"
-	"ocm/sign/ec"
-	"ocm/sign/pgp"
-	"ocm/sign/rsa"
-	"ocm/sign/server"
-	"ocm/sign/sigstore"
 	"ocm/sign/timestamp"
 )
 
@@ -46,19 +40,14 @@ func Kit() *ocm.Kit {
 		k.Inputs.Register(m, m.Type)
 	}
 
-	rsaHandler := rsa.Handler{Time: timeOf}
-	k.Signers.Add(rsaHandler, append(ocm.Versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
-	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
-	ecHandler := ec.Handler{Time: timeOf}
-	k.Signers.Add(ecHandler, append(ocm.Versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
-	k.Verifiers.Add(ecHandler, ec.Algorithms...)
-	k.Signers.Add(server.Handler{}, server.ConfigTypes...) // its signatures are RSA's
-	pgpHandler := pgp.Handler{Time: timeOf}
-	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, ocm.Versioned("v1alpha1", "GPGSigningConfiguration")...)...)
-	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
-	sigstoreHandler := sigstore.Handler{Getenv: os.Getenv}
-	k.Signers.Add(sigstoreHandler, sigstore.SignerNames...)
-	k.Verifiers.Add(sigstoreHandler, sigstore.VerifierNames...)
+	for _, s := range signatures() {
+		if s.sign != nil {
+			k.Signers.Register(s.sign, s.signer)
+		}
+		if s.verify != nil {
+			k.Verifiers.Register(s.verify, s.verifier)
+		}
+	}
 	return k
 }
 

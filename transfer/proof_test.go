@@ -168,7 +168,7 @@ func TestGHSA_wfqx_gjrf_g28r_TagsThatMove(t *testing.T) {
 				t.Fatal(rep.Err())
 			}
 			path := filepath.Join(t.TempDir(), "data")
-			if _, err := inspect.Download(t.Context(), kit, newEnv(), v, &v.Descriptor().Component.Resources[0], path, inspect.ExtractNone); err != nil {
+			if _, err := inspect.Download(t.Context(), kit, newEnv(), v, &v.Descriptor().Component.Resources[0], path, inspect.DownloadOptions{Form: inspect.FormBlob}); err != nil {
 				t.Fatal(err)
 			}
 			if got := fixture.Must[[]byte](t)(os.ReadFile(path)); string(got) != "data" {
