@@ -13,18 +13,19 @@ import (
 
 // Type describes a type of specifications for people: help, completion and documents are made of it.
 type Type struct {
-	Names  []string // as in the "type" member; the first is the one to write, the others are read too
-	About  string   // one sentence
-	Fields []Field  // the members beside "type", in the order in which people want to read them
-	Notes  []string // sentences on limits and traps
+	Names  []string `json:"names"`            // as in the "type" member; the first is the one to write, the others are read too
+	About  string   `json:"about"`            // one sentence
+	Fields []Field  `json:"fields,omitempty"` // the members beside "type", in the order in which people want to read them
+	Notes  []string `json:"notes,omitempty"`  // sentences on limits and traps
 }
 
 // Field describes a member of a specification.
 type Field struct {
-	Name   string
-	Kind   string // text, bool, number, list of text, …
-	About  string
-	Needed bool
+	Name   string  `json:"name"`
+	Kind   string  `json:"kind"` // text, bool, number, list of text, …
+	About  string  `json:"about"`
+	Needed bool    `json:"needed,omitzero"`
+	Fields []Field `json:"fields,omitempty"` // of an object, or of each in a list or map
 }
 
 // Method is an [Opener] with the description of its type.
@@ -36,12 +37,23 @@ type Method struct {
 // FieldsOf lists the members of specifications that are decoded into v, a struct. The tags of its fields
 // say all: json the name, about what it is for, and need:"yes" that it must be there. A field without
 // about is not shown: an older spelling of another one.
-func FieldsOf(v any) []Field {
+func FieldsOf(v any) []Field { return fieldsOf(reflect.TypeOf(v), 0) }
+
+// maxFieldDepth bounds objects in objects, which a type may hold of its own kind.
+const maxFieldDepth = 4
+
+func fieldsOf(t reflect.Type, depth int) []Field {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || depth > maxFieldDepth {
+		return nil
+	}
 	var out []Field
-	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if about := f.Tag.Get("about"); name != "" && about != "" {
-			out = append(out, Field{Name: name, Kind: kindOf(f.Type), About: about, Needed: f.Tag.Get("need") == "yes"})
+			out = append(out, Field{name, kindOf(f.Type), about, f.Tag.Get("need") == "yes", fieldsOf(f.Type, depth+1)})
 		}
 	}
 	return out

@@ -8,17 +8,11 @@ package builtin
 import (
 	"context"
 	"crypto/x509"
-	"os"
 	"time"
 
 	"ocm"
 	"ocm/access"
 	"ocm/input"
-	"ocm/sign/ec"
-	"ocm/sign/pgp"
-	"ocm/sign/rsa"
-	"ocm/sign/server"
-	"ocm/sign/sigstore"
 	"ocm/sign/timestamp"
 )
 
@@ -48,19 +42,14 @@ func Kit() *ocm.Kit {
 	}
 	registerOCM(k)
 
-	rsaHandler := rsa.Handler{Time: timeOf}
-	k.Signers.Add(rsaHandler, append(ocm.Versioned("v1alpha1", "RSASigningConfiguration"), rsa.Algorithms...)...)
-	k.Verifiers.Add(rsaHandler, rsa.Algorithms...)
-	ecHandler := ec.Handler{Time: timeOf}
-	k.Signers.Add(ecHandler, append(ocm.Versioned("v1alpha1", "ECSigningConfiguration"), ec.Algorithms...)...)
-	k.Verifiers.Add(ecHandler, ec.Algorithms...)
-	k.Signers.Add(server.Handler{}, server.ConfigTypes...) // its signatures are RSA's
-	pgpHandler := pgp.Handler{Time: timeOf}
-	k.Signers.Add(pgpHandler, append([]string{pgp.Algorithm}, ocm.Versioned("v1alpha1", "GPGSigningConfiguration")...)...)
-	k.Verifiers.Add(pgpHandler, pgp.Algorithm)
-	sigstoreHandler := sigstore.Handler{Getenv: os.Getenv}
-	k.Signers.Add(sigstoreHandler, sigstore.SignerNames...)
-	k.Verifiers.Add(sigstoreHandler, sigstore.VerifierNames...)
+	for _, s := range signatures() {
+		if s.sign != nil {
+			k.Signers.Register(s.sign, s.signer)
+		}
+		if s.verify != nil {
+			k.Verifiers.Register(s.verify, s.verifier)
+		}
+	}
 	return k
 }
 

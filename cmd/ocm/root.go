@@ -85,7 +85,7 @@ func newGroup(verb, short string, objects ...*cobra.Command) *cobra.Command {
 
 // getCommands are the objects that can be listed.
 func getCommands(a *app) []*cobra.Command {
-	list := []*cobra.Command{newGetCV(a)}
+	list := []*cobra.Command{newGetCV(a), newGetConfig(a)}
 	for _, k := range elementKinds {
 		list = append(list, newGetElements(a, k))
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"ocm"
+	"ocm/web"
 )
 
 // Ping asks whether there is a registry that accepts the credentials of the environment, by the one request that
@@ -23,7 +24,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer drop(resp)
+	defer web.Drop(resp)
 	if resp.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("registry %s: it answers, and is no registry: %w", s.session.name, ocm.ErrNotFound)
 	}

@@ -27,8 +27,8 @@ const (
 // sign with which algorithm is said by the consumer identity of the key.
 type Config struct {
 	Type               string `json:"type"`
-	SignatureAlgorithm string `json:"signatureAlgorithm,omitempty"`      // empty: the family's default
-	EncodingPolicy     string `json:"signatureEncodingPolicy,omitempty"` // Plain (default) or PEM
+	SignatureAlgorithm string `json:"signatureAlgorithm,omitempty" about:"name of the algorithm; default: that of the family, or what fits the key"`
+	EncodingPolicy     string `json:"signatureEncodingPolicy,omitempty" about:"Plain (default), or PEM: with the certificates of the signer"`
 }
 
 // Algorithm is one signature algorithm.

@@ -56,10 +56,10 @@ type Config struct {
 	Type string `json:"type"`
 	// HashAlgorithm is the hash inside the OpenPGP signature: SHA-256 (default),
 	// SHA-384 or SHA-512. Preferences of the key may overrule it. Not for verifiers.
-	HashAlgorithm string `json:"hashAlgorithm,omitempty"`
+	HashAlgorithm string `json:"hashAlgorithm,omitempty" about:"hash inside the signature: SHA-256 (default), SHA-384 or SHA-512; for signers"`
 	// KeyFingerprint chooses among the configured keys: 40 hex digits (64 for version 6
 	// keys), or a key id of 16. Empty: sign with the first key, verify with any.
-	KeyFingerprint string `json:"keyFingerprint,omitempty"`
+	KeyFingerprint string `json:"keyFingerprint,omitempty" about:"which of the configured keys: 40 or 64 hex digits, or a key id of 16; default: sign with the first, verify with any"`
 }
 
 // Handler is the [ocm.Signer] and [ocm.Verifier] for OpenPGP. The zero value is ready, but cannot judge

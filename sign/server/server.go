@@ -98,7 +98,7 @@ const maxExcerpt = 300
 // Config is the signer's configuration.
 type Config struct {
 	Type string `json:"type"` // PKCS1v15 or PSS
-	URL  string `json:"url"`  // of the server, with the path that it lives under; https, or http on this computer
+	URL  string `json:"url" need:"yes" about:"address of the server, with the path that it lives under; https, or http on this computer"`
 }
 
 // Handler is the [ocm.Signer] that asks a server. The zero value is ready.

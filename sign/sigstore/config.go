@@ -20,14 +20,14 @@ const maxPattern = 1024
 // win over those of the file SigningConfig. None has a default.
 type SigningConfig struct {
 	Type               string `json:"type"`
-	SignatureAlgorithm string `json:"signatureAlgorithm,omitempty"` // Algorithm
-	SigningConfig      string `json:"signingConfig,omitempty"`      // path of a Sigstore signing_config.json
-	Issuer             string `json:"issuer,omitempty"`             // OIDC issuer that the browser flow logs in to
-	ClientID           string `json:"clientID,omitempty"`           // OAuth client, and audience of the token; default: sigstore
-	FulcioURL          string `json:"fulcioURL,omitempty"`          // certificate authority
-	RekorURL           string `json:"rekorURL,omitempty"`           // transparency log
-	RekorVersion       int    `json:"rekorVersion,omitempty"`       // API of RekorURL: 1 or 2, default 2
-	TSAURL             string `json:"tsaURL,omitempty"`             // timestamp server, with its path
+	SignatureAlgorithm string `json:"signatureAlgorithm,omitempty" about:"Sigstore/v1alpha1"`
+	SigningConfig      string `json:"signingConfig,omitempty" about:"path of a Sigstore signing_config.json; what is given here wins over it"`
+	Issuer             string `json:"issuer,omitempty" about:"OIDC issuer that the browser flow logs in to"`
+	ClientID           string `json:"clientID,omitempty" about:"OAuth client, and audience of the token; default: sigstore"`
+	FulcioURL          string `json:"fulcioURL,omitempty" about:"address of the certificate authority"`
+	RekorURL           string `json:"rekorURL,omitempty" about:"address of the transparency log"`
+	RekorVersion       int    `json:"rekorVersion,omitempty" about:"version of the log's interface: 1 or 2 (default)"`
+	TSAURL             string `json:"tsaURL,omitempty" about:"address of the timestamp server, with its path"`
 }
 
 // VerificationConfig is the verifier's configuration, type SigstoreVerificationConfiguration/v1alpha1: who must
@@ -37,19 +37,19 @@ type SigningConfig struct {
 // Regular expressions are Go's (RE2), must match the whole text, and are at most 1024 bytes long.
 type VerificationConfig struct {
 	Type           string `json:"type"`
-	Issuer         string `json:"certificateOIDCIssuer,omitempty"`
-	IssuerRegexp   string `json:"certificateOIDCIssuerRegexp,omitempty"`
-	Identity       string `json:"certificateIdentity,omitempty"`
-	IdentityRegexp string `json:"certificateIdentityRegexp,omitempty"`
+	Issuer         string `json:"certificateOIDCIssuer,omitempty" about:"who must have identified the signer"`
+	IssuerRegexp   string `json:"certificateOIDCIssuerRegexp,omitempty" about:"the same as regular expression of the whole text"`
+	Identity       string `json:"certificateIdentity,omitempty" about:"who must have signed"`
+	IdentityRegexp string `json:"certificateIdentityRegexp,omitempty" about:"the same as regular expression of the whole text"`
 	// PrivateInfrastructure does without a transparency log. A keyless signature must then have a time by a
 	// timestamp authority of the root.
-	PrivateInfrastructure bool   `json:"privateInfrastructure,omitempty"`
-	PublicKeyPEM          string `json:"publicKeyPEM,omitempty"`
-	PublicKeyPEMFile      string `json:"publicKeyPEMFile,omitempty"`
+	PrivateInfrastructure bool   `json:"privateInfrastructure,omitempty" about:"do without a transparency log; a keyless signature then needs a timestamp"`
+	PublicKeyPEM          string `json:"publicKeyPEM,omitempty" about:"key of a signature without certificate"`
+	PublicKeyPEMFile      string `json:"publicKeyPEMFile,omitempty" about:"file that holds it"`
 	// LogThreshold is how many different logs must have the signature; 0 is 1.
-	LogThreshold int `json:"transparencyLogThreshold,omitempty"`
+	LogThreshold int `json:"transparencyLogThreshold,omitempty" about:"how many different logs must have the signature; default 1"`
 	// TimestampThreshold is how many different authorities must have dated the signature; 0: one, or a log.
-	TimestampThreshold int `json:"timestampThreshold,omitempty"`
+	TimestampThreshold int `json:"timestampThreshold,omitempty" about:"how many different authorities must have dated the signature; default: one, or a log"`
 }
 
 func parseSigning(s ocm.Spec) (c SigningConfig, err error) {
