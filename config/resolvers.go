@@ -114,6 +114,30 @@ func (c *Config) olderResolvers() ([]Resolver, error) {
 	return list, nil
 }
 
+// Aliases are the repositories that older configurations give short names to; later ones win. nil if there are none.
+// [ocm.ErrInvalid] if one has no type.
+func (c *Config) Aliases() (map[string]ocm.Spec, error) {
+	var all map[string]ocm.Spec
+	for _, e := range c.Of(LegacyType) {
+		var v struct {
+			Aliases map[string]ocm.Spec `json:"aliases"`
+		}
+		if err := e.Decode(&v); err != nil {
+			return nil, err
+		}
+		for name, spec := range v.Aliases {
+			if name == "" || spec.Type == "" {
+				return nil, fmt.Errorf("%s: alias %.80q: the repository has no type: %w", e.Type, name, ocm.ErrInvalid)
+			}
+			if all == nil {
+				all = map[string]ocm.Spec{}
+			}
+			all[name] = spec
+		}
+	}
+	return all, nil
+}
+
 func (r *Resolver) compile() (err error) {
 	if r.Repository.Type == "" {
 		return fmt.Errorf("repository has no type: %w", ocm.ErrInvalid)

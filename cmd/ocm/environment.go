@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +15,6 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/credentials"
-	"ocm/graph"
-	"ocm/inspect"
 	"ocm/web"
 )
 
@@ -48,6 +45,9 @@ func (s *session) configure() error {
 		s.env.Temp = folders.TempFolder
 	}
 	if s.resolvers, err = s.config.Resolvers(); err != nil {
+		return err
+	}
+	if s.aliases, err = s.config.Aliases(); err != nil {
 		return err
 	}
 	secrets, err := credentials.New(s.config.Credentials(), credentials.Options{Getenv: s.app.getenv, Log: s.env.Log})
@@ -117,53 +117,6 @@ func (s *session) transferDefaults(r *transferRequest) error {
 		r.uploadAs = d.UploadType
 	}
 	return nil
-}
-
-// finder looks for referenced versions: a version of the component that was named in the
-// repository that was named, others where the configuration says, then in that repository too,
-// then in those that --lookup names.
-func (s *session) finder(own ocm.Repository, component string, lookup []repositoryName) graph.Find {
-	locate := s.locator(own, component, lookup)
-	return func(ctx context.Context, name, version string) (ocm.Version, error) {
-		_, v, err := locate(ctx, name, version)
-		return v, err
-	}
-}
-
-// locator is finder for those who must know where a version was found.
-func (s *session) locator(own ocm.Repository, component string, lookup []repositoryName) inspect.Locate {
-	type place func() (ocm.Repository, error)
-	return func(ctx context.Context, name, version string) (ocm.Repository, ocm.Version, error) {
-		notFound := fmt.Errorf("%s:%s: in no repository that was named or configured: %w", name, version, ocm.ErrNotFound)
-		var places []place
-		inOwn := func() (ocm.Repository, error) { return own, nil }
-		if own != nil && name == component {
-			places = append(places, inOwn)
-		}
-		if s.resolvers != nil {
-			for _, spec := range s.resolvers.Match(name, version) {
-				places = append(places, func() (ocm.Repository, error) { return s.openSpec(ctx, spec) })
-			}
-		}
-		if own != nil && name != component {
-			places = append(places, inOwn)
-		}
-		for _, l := range lookup {
-			places = append(places, func() (ocm.Repository, error) { return s.openSource(ctx, l.typ, l.location) })
-		}
-		for _, open := range places {
-			repo, err := open()
-			var v ocm.Version
-			if err == nil {
-				v, err = repo.Open(ctx, name, version)
-			}
-			if !errors.Is(err, ocm.ErrNotFound) {
-				return repo, v, err
-			}
-			notFound = err
-		}
-		return nil, nil, notFound
-	}
 }
 
 // readFile reads a file of at most limit bytes.
