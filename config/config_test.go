@@ -107,7 +107,7 @@ func TestLoad(t *testing.T) {
 	if want := []string{path("a"), path("empty"), path("b")}; !slices.Equal(c.Files, want) {
 		t.Errorf("files %q, expected %q", c.Files, want)
 	}
-	for _, text := range []string{"level=DEBUG msg=\"configuration file skipped\" file=" + path("missing"), "level=WARN msg=\"configuration file skipped\" file=" + dir, "entry ignored\" type=nested"} {
+	for _, text := range []string{"level=DEBUG msg=\"configuration file skipped\" file=" + path("missing"), "level=WARN msg=\"configuration file skipped\" file=" + dir, "entry ignored\" type=nested in=\"" + path("a") + ": configurations[0].configurations[0]\""} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("log lacks %q: %s", text, &out)
 		}

@@ -38,6 +38,7 @@ type app struct {
 
 type globalFlags struct {
 	config     []string
+	configSets []string
 	logFormat  string
 	logLevel   string
 	logOutput  string
@@ -51,6 +52,7 @@ type globalFlags struct {
 
 func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&g.config, "config", nil, "read only this configuration `file`; may be repeated, later files win")
+	fs.StringArrayVar(&g.configSets, "config-set", nil, "let this `set` of the configuration count too; may be repeated")
 	addEnum(fs, &g.logFormat, "logformat", "", "format of the log", "text", "json")
 	addEnum(fs, &g.logLevel, "loglevel", "", "least severe messages in the log", "info", "debug", "warn", "error")
 	addEnum(fs, &g.logOutput, "logoutput", "", "where the log goes", "stderr", "stdout")

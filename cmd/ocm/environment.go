@@ -31,18 +31,19 @@ func (s *session) configure() error {
 	if s.config, err = config.Load(files, must, s.env.Log); err != nil {
 		return err
 	}
+	for _, set := range s.app.global.configSets {
+		if err := s.config.Select(set); err != nil {
+			return usagef("--config-set: %w", err)
+		}
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}
-	folders, err := s.config.Filesystem()
-	if err != nil {
+	if err := s.folders(); err != nil {
 		return err
 	}
-	if s.env.Dir == "" {
-		s.env.Dir = folders.WorkingDirectory
-	}
-	if s.env.Temp == "" {
-		s.env.Temp = folders.TempFolder
+	if _, err := s.config.Plugins(); err != nil {
+		return err
 	}
 	if s.resolvers, err = s.config.Resolvers(); err != nil {
 		return err
@@ -50,7 +51,7 @@ func (s *session) configure() error {
 	if s.aliases, err = s.config.Aliases(); err != nil {
 		return err
 	}
-	secrets, err := credentials.New(s.config.Credentials(), credentials.Options{Getenv: s.app.getenv, Log: s.env.Log})
+	secrets, err := s.secrets()
 	if err != nil {
 		return err
 	}
@@ -63,10 +64,40 @@ func (s *session) configure() error {
 	return nil
 }
 
+// secrets reads the credentials of the configuration.
+func (s *session) secrets() (ocm.Credentials, error) {
+	return config.Explained(s.config, config.CredentialsType, func(c *config.Config) (ocm.Credentials, error) {
+		return credentials.New(c.Credentials(), credentials.Options{Getenv: s.app.getenv, Log: s.env.Log})
+	})
+}
+
+// folders takes from the configuration what no flag says.
+func (s *session) folders() error {
+	f, err := s.config.Filesystem()
+	if err != nil {
+		return err
+	}
+	for _, d := range [...]struct {
+		name, configured string
+		folder           *string
+	}{{"workingDirectory", f.WorkingDirectory, &s.env.Dir}, {"tempFolder", f.TempFolder, &s.env.Temp}} {
+		if *d.folder != "" || d.configured == "" {
+			continue
+		}
+		if info, err := os.Stat(d.configured); err != nil {
+			return fmt.Errorf("configuration: %s: %s: %v: %w", config.FilesystemType, d.name, err, ocm.ErrInvalid)
+		} else if !info.IsDir() {
+			return fmt.Errorf("configuration: %s: %s %s: not a folder: %w", config.FilesystemType, d.name, d.configured, ocm.ErrInvalid)
+		}
+		*d.folder = d.configured
+	}
+	return nil
+}
+
 // connect makes the one HTTP transport of the run, by the configuration, and names the folder that
 // helps to continue what was interrupted.
 func (s *session) connect() error {
-	settings, err := s.config.HTTP()
+	settings, err := config.Explained(s.config, config.HTTPType, (*config.Config).HTTP)
 	if err != nil {
 		return err
 	}
