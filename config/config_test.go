@@ -471,10 +471,20 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"type":"http.config.ocm.software","timeout":"1s","hosts":{"a":{}}}`))
 	f.Add([]byte("type: resolvers.config.ocm.software\nresolvers: [{repository: {type: a}, componentNamePattern: 'a/{b,[c]}**', versionConstraint: '>1'}]"))
 	f.Add([]byte("type: ocm.config.ocm.software\nresolvers: [{repository: {type: a}, prefix: b, priority: 3}]"))
+	older, err := os.ReadFile(filepath.Join("testdata", "older.yaml"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(older)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := Parse(text)
-		if err != nil {
+		c := &Config{}
+		if len(text) > MaxFileSize || c.add(text, "FILE") != nil {
 			return
+		}
+		for name := range c.sets {
+			if err := c.Select(name); err != nil {
+				t.Errorf("set %q: %v", name, err)
+			}
 		}
 		for _, e := range c.Entries {
 			if e.Type == "" || Is(e.Type, GenericType) {
@@ -484,10 +494,18 @@ func FuzzParse(f *testing.F) {
 		if r, err := c.Resolvers(); err == nil {
 			r.Match("acme.org/a", "1.0.0")
 		}
-		_, _, _ = c.Signing("x")
-		_, _ = c.Keys()
-		_, _ = c.HTTP()
-		_, _ = c.Transfer()
+		_, _, signing := c.Signing("x")
+		_, keys := c.Keys()
+		_, http := Explained(c, HTTPType, (*Config).HTTP)
+		_, transfer := c.Transfer()
+		_, aliases := c.Aliases()
+		_, folders := c.Filesystem()
+		_, plugins := c.Plugins()
+		for _, err := range []error{signing, keys, http, transfer, aliases, folders, plugins} {
+			if err != nil && !strings.HasPrefix(err.Error(), "configuration FILE: ") {
+				t.Errorf("it does not say where: %v", err)
+			}
+		}
 	})
 }
 
