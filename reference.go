@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -158,6 +159,8 @@ func parseCoordinates(s string) (Coordinates, error) {
 // What is guessed to be a CTF may turn out to be a component archive when it is opened. A format after
 // the type, as in ctf+tgz::app.tgz, is accepted if the name of the archive says the same.
 //
+// In place of the location may stand the specification as JSON: OCIRegistry::{"baseUrl":"ghcr.io","subPath":"acme"}.
+//
 // A leading "+", with which an older tool asked to create the repository, is ignored:
 // writing creates what is missing. Errors are [ErrInvalid], or [ErrUnknownType].
 func ParseRepository(s string) (typ, location string, err error) {
@@ -202,6 +205,12 @@ func RepositorySpec(typ, location string) (Spec, error) {
 
 // checkedRepository completes a type and checks that a specification can be made of it.
 func checkedRepository(typ, location string) (string, string, error) {
+	if strings.HasPrefix(location, "{") {
+		var err error
+		if typ, location, err = fromJSON(typ, location); err != nil {
+			return "", "", err
+		}
+	}
 	if base, ok := withFormat(typ, location); ok {
 		typ = base
 	}
@@ -308,6 +317,42 @@ func canonicalType(typ string) string {
 	return ""
 }
 
+// fromJSON reads a repository that is written as its specification, as an older tool accepts it:
+// OCIRegistry::{"baseUrl":"ghcr.io","subPath":"acme"}. What has no place in a reference is refused.
+func fromJSON(typ, text string) (string, string, error) {
+	var spec struct {
+		Type     string `json:"type"`
+		BaseURL  string `json:"baseUrl"`
+		SubPath  string `json:"subPath"`
+		FilePath string `json:"filePath"`
+		Name     string `json:"name"`
+	}
+	if err := jsonv2.Unmarshal([]byte(text), &spec, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return "", "", fmt.Errorf("repository as JSON: expected an object with type, baseUrl, subPath, filePath or name only: %w", ErrInvalid)
+	}
+	if typ == "" {
+		typ = spec.Type
+	}
+	location := spec.BaseURL
+	if sub := strings.Trim(spec.SubPath, "/"); sub != "" {
+		location = strings.TrimRight(location, "/") + "/" + sub
+	}
+	switch canonical := canonicalType(typ); {
+	case canonical == "":
+		return "", "", unknownRepositoryType(typ)
+	case canonical == OCIRepositoryType && spec.FilePath+spec.Name != "",
+		canonical == MemoryType && location+spec.FilePath != "",
+		canonical != OCIRepositoryType && canonical != MemoryType && location+spec.Name != "",
+		spec.Type != "" && canonicalType(spec.Type) != canonical:
+		return "", "", fmt.Errorf("repository as JSON: a member is not one of type %s: %w", typ, ErrInvalid)
+	}
+	location += spec.FilePath + spec.Name
+	if isWindowsPath(location) {
+		location = strings.ReplaceAll(location, `\`, "/")
+	}
+	return typ, location, checkText(location)
+}
+
 // withFormat cuts the format off a type such as ctf+tgz, if it is that of the archive's name.
 func withFormat(typ, location string) (base string, ok bool) {
 	base, format, ok := strings.Cut(typ, "+")
@@ -372,6 +417,9 @@ func archivePath(location string) (string, error) {
 	}
 	if location == "" || strings.HasPrefix(strings.ToLower(location), "file:") {
 		return "", fmt.Errorf("archive: the path is missing: %w", ErrInvalid)
+	}
+	if strings.HasPrefix(location, "{") {
+		return "", fmt.Errorf("archive %.80q: a path that begins with { reads as JSON, write ./%[1]s: %w", location, ErrInvalid)
 	}
 	// Written back before "//", a colon at the end would read as a URL's scheme.
 	if strings.HasSuffix(location, ":") {

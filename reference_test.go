@@ -74,6 +74,11 @@ func TestParseCoordinates(t *testing.T) {
 		{"ctf+tgz::x.tgz//acme.org/app", ocm.Coordinates{ctf, "x.tgz", "acme.org/app", "", ""}},
 		{"CommonTransportFormat+tar::x.tar//acme.org/app", ocm.Coordinates{ctf, "x.tar", "acme.org/app", "", ""}},
 		{"+ctf+directory::./x//acme.org/app", ocm.Coordinates{ctf, "./x", "acme.org/app", "", ""}},
+		{`OCIRegistry::{"baseUrl":"https://ghcr.io","subPath":"/acme/x"}//acme.org/app:1.0.0`, ocm.Coordinates{oci, "https://ghcr.io/acme/x", "acme.org/app", "1.0.0", ""}},
+		{`{"type":"OCIRegistry/v1","baseUrl":"ghcr.io"}//acme.org/app`, ocm.Coordinates{oci, "ghcr.io", "acme.org/app", "", ""}},
+		{`ctf::{"filePath":"./a.tgz"}//acme.org/app`, ocm.Coordinates{ctf, "./a.tgz", "acme.org/app", "", ""}},
+		{`{"type":"ComponentArchive","filePath":"a"}//acme.org/app`, ocm.Coordinates{ocm.ComponentArchiveType, "a", "acme.org/app", "", ""}},
+		{`{"type":"memory","name":"a"}//acme.org/app`, ocm.Coordinates{ocm.MemoryType, "a", "acme.org/app", "", ""}},
 		{"OCIRegistry::ghcr.io/x//acme.org/app", ocm.Coordinates{oci, "ghcr.io/x", "acme.org/app", "", ""}},
 	}
 	for _, tt := range tests {
@@ -101,6 +106,13 @@ func TestParseCoordinatesRefuses(t *testing.T) {
 		{"http://localhost:5000/acme.org/app", ocm.ErrInvalid, "no component"},
 		{"/component-descriptors/acme.org/app:1.0.0", ocm.ErrInvalid, "no repository"},
 		{"ctf:://acme.org/app", ocm.ErrInvalid, "no repository"},
+		{`oci::{"baseUrl":"ghcr.io","user":"s3cret"}//acme.org/app`, ocm.ErrInvalid, "type, baseUrl, subPath, filePath or name only"},
+		{`oci::{"filePath":"x"}//acme.org/app`, ocm.ErrInvalid, "a member is not one of type oci"},
+		{`ctf::{"baseUrl":"x"}//acme.org/app`, ocm.ErrInvalid, "a member is not one of type ctf"},
+		{`ctf::{"type":"oci","filePath":"x"}//acme.org/app`, ocm.ErrInvalid, "a member is not one of type ctf"},
+		{`oci::{}//acme.org/app`, ocm.ErrInvalid, "registry host"},
+		{`{"baseUrl":"ghcr.io"}//acme.org/app`, ocm.ErrUnknownType, "known"},
+		{`{"type":"oci","baseUrl":"https://u:s3cret@ghcr.io"}//acme.org/app`, ocm.ErrInvalid, "without user"},
 		{"memory::a/b//acme.org/app", ocm.ErrInvalid, "letters and digits"},
 		{"ctf+tar::x.tgz//acme.org/app", ocm.ErrUnknownType, "ctf::archive.tgz"},
 		{"oci:://acme.org/app:1.0.0", ocm.ErrInvalid, "no repository"},
@@ -146,6 +158,8 @@ func TestReferenceErrorsHideSecrets(t *testing.T) {
 		"user:s3cret@sha.io/acme//acme.org/app@sha256:" + hex64,
 		"oci::user:s3cret@ghcr.io/acme",
 		"oci::https://user:s3cret@ghcr.io",
+		`oci::{"baseUrl":"https://user:s3cret@ghcr.io"}//acme.org/app`,
+		`{"type":"oci","password":"s3cret"}@x//acme.org/app`,
 	} {
 		_, err := ocm.ParseCoordinates(s)
 		_, _, err2 := ocm.ParseRepository(s)
@@ -242,6 +256,7 @@ func FuzzParseCoordinates(f *testing.F) {
 		"ghcr.io/acme//acme.org/app:1.0.0", "ctf::./a.tgz//acme.org/app", "/tmp/component-descriptors/acme.org/app:0.1.0",
 		"oci::http://localhost:5000/sub//acme.org/app:1.0.0+b@sha256:" + hex64, `C:\x//acme.org/app`, "[::1]:5000//acme.org/app:v1",
 		"r.o////acme.org/a", "file:///x//acme.org/app", "+ctf::x://acme.org/app", "u:p@h/x//acme.org/app",
+		`OCIRegistry::{"baseUrl":"https://ghcr.io","subPath":"/acme/x"}//acme.org/app:1.0.0`, `{"type":"ctf","filePath":"{}"}//acme.org/app`,
 		"acme.org/app:1.0.0", "//acme.org/app", "ca::x//acme.org/app", "memory::m//acme.org/app", "ctf+tgz::x.tgz//acme.org/app",
 	} {
 		f.Add(s)

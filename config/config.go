@@ -15,7 +15,11 @@
 // [Load] flattens all files into one list of entries; each accessor of [Config]
 // merges the entries of its type, by the rules of that type. Type names count with
 // and without their version. Entries of types that nobody here understands are
-// left alone: other tools and plugins have theirs.
+// left alone: other tools and plugins have theirs. An entry that cannot be read is an error of the
+// accessor that needs it, which names the file and the entry.
+//
+// A container may hold sets too, as the older tool has them: entries under a name that count only
+// if they are asked for, see [Config.Select].
 //
 // [Lookup] names the places that are searched if no file is given. Nothing is ever
 // written. Where other tools write a first configuration that points to Docker's
@@ -33,9 +37,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ocm"
 )
@@ -74,8 +80,9 @@ type Config struct {
 	Entries []ocm.Spec
 	// Files are the files that were read.
 	Files []string
-	// Origins are the files of the entries, one each; empty where an entry came from no file.
-	Origins []string
+
+	origins []string // of the entries, as far as it is known: file and path in it
+	sets    map[string]*Config
 }
 
 // InFolder lists the files of a folder that other tools read when it is the current one. They are not
@@ -133,20 +140,39 @@ func Load(files []string, must bool, log *slog.Logger) (*Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("configuration %s: %w", f, err)
 		}
-		if err := c.add(text); err != nil {
+		if err := c.add(text, f); err != nil {
 			return nil, fmt.Errorf("configuration %s: %w", f, err)
 		}
 		c.Files = append(c.Files, f)
-		for len(c.Origins) < len(c.Entries) {
-			c.Origins = append(c.Origins, f)
-		}
 	}
-	for _, e := range c.Entries {
-		if !known(e.Type) {
-			log.Debug("configuration entry ignored", "type", e.Type)
-		}
-	}
+	c.tell(log)
 	return c, nil
+}
+
+// tell says what is not going to have an effect.
+func (c *Config) tell(log *slog.Logger) {
+	for i, e := range c.Entries {
+		if why := ignored(e.Type); why != "" {
+			log.Debug("configuration entry ignored", "type", e.Type, "in", c.origin(i), "why", why)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.sets)) {
+		log.Debug("configuration set counts only if it is asked for", "set", name)
+	}
+}
+
+// Select lets the entries of a set count, after all others. [ocm.ErrNotFound] names the sets that there are.
+func (c *Config) Select(set string) error {
+	found := c.sets[set]
+	if found == nil {
+		known := "there is none"
+		if len(c.sets) > 0 {
+			known = "known: " + strings.Join(slices.Sorted(maps.Keys(c.sets)), ", ")
+		}
+		return fmt.Errorf("configuration set %.80q: %w (%s)", set, ocm.ErrNotFound, known)
+	}
+	c.append(found)
+	return nil
 }
 
 // Parse reads one document, such as the content of a Kubernetes secret.
@@ -155,7 +181,7 @@ func Parse(text []byte) (*Config, error) {
 		return nil, fmt.Errorf("configuration has %d bytes, at most %d are accepted: %w", len(text), MaxFileSize, ocm.ErrLimit)
 	}
 	c := &Config{}
-	if err := c.add(text); err != nil {
+	if err := c.add(text, ""); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return c, nil
@@ -165,14 +191,81 @@ func Parse(text []byte) (*Config, error) {
 func Merge(configs ...*Config) *Config {
 	all := &Config{}
 	for _, c := range configs {
-		if c != nil {
-			all.Entries = append(all.Entries, c.Entries...)
-			all.Files = append(all.Files, c.Files...)
-			all.Origins = append(all.Origins, c.Origins...)
-			all.Origins = append(all.Origins, make([]string, max(0, len(all.Entries)-len(all.Origins)))...)
+		if c == nil {
+			continue
+		}
+		all.append(c)
+		all.Files = append(all.Files, c.Files...)
+		for name, set := range c.sets {
+			all.set(name).append(set)
 		}
 	}
 	return all
+}
+
+// append adds the entries of another configuration.
+func (c *Config) append(more *Config) {
+	for i, e := range more.Entries {
+		c.entry(e, more.origin(i))
+	}
+}
+
+func (c *Config) entry(s ocm.Spec, origin string) {
+	for len(c.origins) < len(c.Entries) {
+		c.origins = append(c.origins, "") // entries that a program has put there
+	}
+	c.Entries, c.origins = append(c.Entries, s), append(c.origins, origin)
+}
+
+// set returns the set of a name, a new one if there is none.
+func (c *Config) set(name string) *Config {
+	if c.sets == nil {
+		c.sets = map[string]*Config{}
+	}
+	if c.sets[name] == nil {
+		c.sets[name] = &Config{}
+	}
+	return c.sets[name]
+}
+
+// origin says where an entry comes from; empty if that is not known.
+func (c *Config) origin(i int) string {
+	if i < len(c.origins) {
+		return c.origins[i]
+	}
+	return ""
+}
+
+// places tells where the entries of a type are, for messages.
+func (c *Config) places(base string) string {
+	var all []string
+	for i, e := range c.Entries {
+		if at := c.origin(i); Is(e.Type, base) && at != "" {
+			all = append(all, at)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, ", ") + ")"
+}
+
+// Explained is what read makes of a configuration. Its error says which entry of the type base it is about: the
+// file, and the place in it.
+func Explained[T any](c *Config, base string, read func(*Config) (T, error)) (T, error) {
+	v, err := read(c)
+	if err == nil || c == nil {
+		return v, err
+	}
+	for i, e := range c.Entries {
+		if c.origin(i) == "" || !Is(e.Type, base) {
+			continue
+		}
+		if _, alone := read(&Config{Entries: c.Entries[i : i+1]}); alone != nil {
+			return v, fmt.Errorf("configuration %s: %w", c.origin(i), alone)
+		}
+	}
+	return v, err
 }
 
 // read reads a bounded file. A pipe is fine if it was asked for, but must not block
@@ -195,8 +288,8 @@ func read(path string, must bool) ([]byte, error) {
 	return text, err
 }
 
-// add appends the entries of one document.
-func (c *Config) add(text []byte) error {
+// add appends the entries of one document, which comes from file.
+func (c *Config) add(text []byte, file string) error {
 	root, err := decode(text)
 	if err != nil || root.Type == "" && root.Raw == nil {
 		return err
@@ -204,15 +297,36 @@ func (c *Config) add(text []byte) error {
 	if root.Type == "" {
 		return fmt.Errorf("no type, expected %s/v1: %w", GenericType, ocm.ErrInvalid)
 	}
-	return c.flatten(root, 0)
+	f := flattener{left: MaxEntries - c.count(), file: file}
+	return f.add(c, root, "", 0)
 }
 
-func (c *Config) flatten(s ocm.Spec, depth int) error {
+// count is the number of all entries.
+func (c *Config) count() int {
+	n := len(c.Entries)
+	for _, set := range c.sets {
+		n += len(set.Entries)
+	}
+	return n
+}
+
+// flattener takes entries out of their containers.
+type flattener struct {
+	left int // entries that are still accepted
+	file string
+}
+
+// add adds an entry, or what is in a container, to c; at is its place in the file.
+func (f *flattener) add(c *Config, s ocm.Spec, at string, depth int) error {
 	if !Is(s.Type, GenericType) {
-		if len(c.Entries) == MaxEntries {
+		if f.left--; f.left < 0 {
 			return fmt.Errorf("more than %d entries: %w", MaxEntries, ocm.ErrLimit)
 		}
-		c.Entries = append(c.Entries, s)
+		origin := f.file
+		if origin != "" && at != "" {
+			origin += ": " + at
+		}
+		c.entry(s, origin)
 		return nil
 	}
 	if depth == MaxDepth {
@@ -220,21 +334,41 @@ func (c *Config) flatten(s ocm.Spec, depth int) error {
 	}
 	var g struct {
 		Configurations []ocm.Spec `json:"configurations"`
+		Sets           map[string]struct {
+			Configurations []ocm.Spec `json:"configurations"`
+		} `json:"sets"`
+	}
+	if at != "" {
+		at += "."
 	}
 	if s.Decode(&g) != nil { // its message may quote what it found
-		return fmt.Errorf("configurations is not a list of objects with a type: %w", ocm.ErrInvalid)
+		return fmt.Errorf("%sconfigurations, or one of its sets, is not a list of objects with a type: %w", at, ocm.ErrInvalid)
 	}
-	for i, e := range g.Configurations {
+	if err := f.list(c, g.Configurations, at+"configurations", depth); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Sets)) {
+		place := fmt.Sprintf("%ssets[%.80q].configurations", at, name)
+		if err := f.list(c.set(name), g.Sets[name].Configurations, place, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list adds what stands in a container: first the entries, then what is in the containers among them.
+func (f *flattener) list(c *Config, entries []ocm.Spec, at string, depth int) error {
+	for i, e := range entries {
 		if e.Type == "" {
-			return fmt.Errorf("configurations[%d] has no type: %w", i, ocm.ErrInvalid)
+			return fmt.Errorf("%s[%d] has no type: %w", at, i, ocm.ErrInvalid)
 		}
 	}
 	for _, containers := range []bool{false, true} {
-		for _, e := range g.Configurations {
+		for i, e := range entries {
 			if Is(e.Type, GenericType) != containers {
 				continue
 			}
-			if err := c.flatten(e, depth+1); err != nil {
+			if err := f.add(c, e, fmt.Sprintf("%s[%d]", at, i), depth+1); err != nil {
 				return err
 			}
 		}
@@ -247,9 +381,24 @@ func Is(typ, base string) bool {
 	return typ == base || typ == base+"/v1" || typ == base+"/v1alpha1"
 }
 
-func known(typ string) bool {
-	return slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, KeysType, RootCertsType, MemoryType},
-		func(base string) bool { return Is(typ, base) })
+// ignored says why entries of a type have no effect; empty if they have one.
+func ignored(typ string) string {
+	is := func(base string) bool { return Is(typ, base) }
+	switch {
+	case slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, KeysType, RootCertsType, MemoryType}, is):
+		return ""
+	case slices.ContainsFunc([]string{
+		"attributes.config.ocm.software", "hasher.config.ocm.software",
+		"merge.config.ocm.software", "oci.config.ocm.software", "uploader.ocm.config.ocm.software",
+		"downloader.ocm.config.ocm.software", "scripts.ocm.config.ocm.software", "transport.ocm.config.ocm.software",
+		"logging.config.ocm.software", "cli.ocm.config.ocm.software", "plugin.config.ocm.software",
+		"blobLimits.ocireg.ocm.config.ocm.software", "preferrepositories.config.ocm.software",
+	}, is):
+		return "it is for the older tool"
+	case is("extract.oci.artifact.ocm.software"), is("versioncheck.cli.config.ocm.software"):
+		return "it is for another tool, and has no counterpart here"
+	}
+	return "nobody here understands this type"
 }
 
 // Of returns the entries of a type, with or without version, in order.
@@ -272,7 +421,7 @@ func (c *Config) Credentials() []ocm.Spec {
 	return entries
 }
 
-// CredentialFiles is Credentials with the file of each entry.
+// CredentialFiles is Credentials with the place of each entry: its file, and where it stands in it.
 func (c *Config) CredentialFiles() (entries []ocm.Spec, files []string) {
 	if c == nil {
 		return nil, nil
@@ -281,10 +430,7 @@ func (c *Config) CredentialFiles() (entries []ocm.Spec, files []string) {
 		if !Is(e.Type, CredentialsType) && !Is(e.Type, MemoryType) {
 			continue
 		}
-		entries, files = append(entries, e), append(files, "")
-		if i < len(c.Origins) {
-			files[len(files)-1] = c.Origins[i]
-		}
+		entries, files = append(entries, e), append(files, c.origin(i))
 	}
 	return entries, files
 }

@@ -107,7 +107,7 @@ func TestLoad(t *testing.T) {
 	if want := []string{path("a"), path("empty"), path("b")}; !slices.Equal(c.Files, want) {
 		t.Errorf("files %q, expected %q", c.Files, want)
 	}
-	for _, text := range []string{"level=DEBUG msg=\"configuration file skipped\" file=" + path("missing"), "level=WARN msg=\"configuration file skipped\" file=" + dir, "entry ignored\" type=nested"} {
+	for _, text := range []string{"level=DEBUG msg=\"configuration file skipped\" file=" + path("missing"), "level=WARN msg=\"configuration file skipped\" file=" + dir, "entry ignored\" type=nested in=\"" + path("a") + ": configurations[0].configurations[0]\""} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("log lacks %q: %s", text, &out)
 		}
@@ -471,10 +471,20 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"type":"http.config.ocm.software","timeout":"1s","hosts":{"a":{}}}`))
 	f.Add([]byte("type: resolvers.config.ocm.software\nresolvers: [{repository: {type: a}, componentNamePattern: 'a/{b,[c]}**', versionConstraint: '>1'}]"))
 	f.Add([]byte("type: ocm.config.ocm.software\nresolvers: [{repository: {type: a}, prefix: b, priority: 3}]"))
+	older, err := os.ReadFile(filepath.Join("testdata", "older.yaml"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(older)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := Parse(text)
-		if err != nil {
+		c := &Config{}
+		if len(text) > MaxFileSize || c.add(text, "FILE") != nil {
 			return
+		}
+		for name := range c.sets {
+			if err := c.Select(name); err != nil {
+				t.Errorf("set %q: %v", name, err)
+			}
 		}
 		for _, e := range c.Entries {
 			if e.Type == "" || Is(e.Type, GenericType) {
@@ -484,10 +494,18 @@ func FuzzParse(f *testing.F) {
 		if r, err := c.Resolvers(); err == nil {
 			r.Match("acme.org/a", "1.0.0")
 		}
-		_, _, _ = c.Signing("x")
-		_, _ = c.Keys()
-		_, _ = c.HTTP()
-		_, _ = c.Transfer()
+		_, _, signing := c.Signing("x")
+		_, keys := c.Keys()
+		_, http := Explained(c, HTTPType, (*Config).HTTP)
+		_, transfer := c.Transfer()
+		_, aliases := c.Aliases()
+		_, folders := c.Filesystem()
+		_, plugins := c.Plugins()
+		for _, err := range []error{signing, keys, http, transfer, aliases, folders, plugins} {
+			if err != nil && !strings.HasPrefix(err.Error(), "configuration FILE: ") {
+				t.Errorf("it does not say where: %v", err)
+			}
+		}
 	})
 }
 

@@ -50,7 +50,9 @@ type keyData struct {
 
 // Keys returns the keys of all entries; of equal names the later one wins, trust anchors add up.
 // [ocm.ErrInvalid] if a key is not said in exactly one way.
-func (c *Config) Keys() (Keys, error) {
+func (c *Config) Keys() (Keys, error) { return Explained(c, KeysType, (*Config).keys) }
+
+func (c *Config) keys() (Keys, error) {
 	all := Keys{Public: map[string]Key{}, Private: map[string]Key{}, Issuers: map[string]string{}}
 	for _, s := range c.Of(KeysType) {
 		var e struct {

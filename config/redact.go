@@ -91,7 +91,7 @@ func redactor(typ string) redact {
 		return members(map[string]redact{
 			"type": plain, "publicKeys": keys, "privateKeys": keys, "rootCertificates": keys, "issuers": scrub,
 		}, hide)
-	case known(typ):
+	case ignored(typ) == "":
 		return scrub
 	}
 	return members(map[string]redact{"type": plain}, hide)

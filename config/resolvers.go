@@ -43,17 +43,18 @@ type Resolver struct {
 // Resolvers returns the configured resolvers; nil if there are none. Wrong patterns and
 // constraints are [ocm.ErrInvalid], and so are both kinds together.
 func (c *Config) Resolvers() (*Resolvers, error) {
-	current, err := c.currentResolvers()
+	current, err := Explained(c, ResolversType, (*Config).currentResolvers)
 	if err != nil {
 		return nil, err
 	}
-	older, err := c.olderResolvers()
+	older, err := Explained(c, LegacyType, (*Config).olderResolvers)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case len(current) > 0 && len(older) > 0:
-		return nil, fmt.Errorf("configuration: resolvers of %s and %s cannot be combined, remove those of the latter: %w", ResolversType, LegacyType, ocm.ErrInvalid)
+		return nil, fmt.Errorf("configuration: resolvers of %s%s and %s%s cannot be combined, remove those of the latter: %w",
+			ResolversType, c.places(ResolversType), LegacyType, c.places(LegacyType), ocm.ErrInvalid)
 	case len(current) > 0:
 		return &Resolvers{List: current}, nil
 	case len(older) > 0:
@@ -112,6 +113,34 @@ func (c *Config) olderResolvers() ([]Resolver, error) {
 	}
 	slices.SortStableFunc(list, func(a, b Resolver) int { return cmp.Compare(b.Priority, a.Priority) })
 	return list, nil
+}
+
+// Aliases are the repositories that older configurations give short names to; later ones win. nil if there are none.
+// [ocm.ErrInvalid] if one has no type.
+func (c *Config) Aliases() (map[string]ocm.Spec, error) {
+	return Explained(c, LegacyType, (*Config).aliases)
+}
+
+func (c *Config) aliases() (map[string]ocm.Spec, error) {
+	var all map[string]ocm.Spec
+	for _, e := range c.Of(LegacyType) {
+		var v struct {
+			Aliases map[string]ocm.Spec `json:"aliases"`
+		}
+		if err := e.Decode(&v); err != nil {
+			return nil, err
+		}
+		for name, spec := range v.Aliases {
+			if name == "" || spec.Type == "" {
+				return nil, fmt.Errorf("%s: alias %.80q: the repository has no type: %w", e.Type, name, ocm.ErrInvalid)
+			}
+			if all == nil {
+				all = map[string]ocm.Spec{}
+			}
+			all[name] = spec
+		}
+	}
+	return all, nil
 }
 
 func (r *Resolver) compile() (err error) {

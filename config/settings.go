@@ -48,6 +48,10 @@ type signingEntry struct {
 
 // signing are the entries for a signature, the one that wins last.
 func (c *Config) signing(name string) ([]signingEntry, error) {
+	return Explained(c, SigningType, func(c *Config) ([]signingEntry, error) { return c.signingEntries(name) })
+}
+
+func (c *Config) signingEntries(name string) ([]signingEntry, error) {
 	var base, scoped []signingEntry
 	for _, s := range c.Of(SigningType) {
 		var e signingEntry
@@ -77,6 +81,10 @@ type Filesystem struct {
 
 // Filesystem returns the configured folders; later entries win.
 func (c *Config) Filesystem() (Filesystem, error) {
+	return Explained(c, FilesystemType, (*Config).filesystem)
+}
+
+func (c *Config) filesystem() (Filesystem, error) {
 	var all Filesystem
 	for _, s := range c.Of(FilesystemType) {
 		var f Filesystem
@@ -106,7 +114,9 @@ type Transfer struct {
 
 // Transfer returns the defaults of transfers; later entries win where they say something
 // else than the default.
-func (c *Config) Transfer() (Transfer, error) {
+func (c *Config) Transfer() (Transfer, error) { return Explained(c, TransferType, (*Config).transfer) }
+
+func (c *Config) transfer() (Transfer, error) {
 	all := Transfer{CopyMode: CopyLocalBlobs, UploadType: UploadLocalBlob}
 	for _, s := range c.Of(TransferType) {
 		var t struct {
@@ -144,7 +154,9 @@ type Plugins struct {
 }
 
 // Plugins returns the settings of plugins: all locations, and the longest timeout.
-func (c *Config) Plugins() (Plugins, error) {
+func (c *Config) Plugins() (Plugins, error) { return Explained(c, PluginType, (*Config).plugins) }
+
+func (c *Config) plugins() (Plugins, error) {
 	var all Plugins
 	for _, s := range c.Of(PluginType) {
 		var p struct {

@@ -39,6 +39,7 @@ type app struct {
 
 type globalFlags struct {
 	config     []string
+	configSets []string
 	logFormat  string
 	logLevel   string
 	logOutput  string
@@ -52,6 +53,7 @@ type globalFlags struct {
 
 func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&g.config, "config", nil, "read only this configuration `file`; may be repeated, later files win")
+	fs.StringArrayVar(&g.configSets, "config-set", nil, "let this `set` of the configuration count too; may be repeated")
 	addEnum(fs, &g.logFormat, "logformat", "", "format of the log", "text", "json")
 	addEnum(fs, &g.logLevel, "loglevel", "", "least severe messages in the log", "info", "debug", "warn", "error")
 	addEnum(fs, &g.logOutput, "logoutput", "", "where the log goes", "stderr", "stdout")
@@ -106,7 +108,8 @@ type session struct {
 	kit       *ocm.Kit
 	config    *config.Config
 	resolvers *config.Resolvers // nil: none
-	keys      *keyWatch         // what env.Credentials is
+	aliases   map[string]ocm.Spec
+	keys      *keyWatch // what env.Credentials is
 	secrets   *credentials.Store
 
 	mu    sync.Mutex
@@ -144,23 +147,23 @@ func (s *session) close() {
 
 // open opens a repository, each once; the session closes it.
 func (s *session) open(ctx context.Context, typ, location string) (ocm.Repository, error) {
-	spec, err := ocm.RepositorySpec(typ, location)
+	spec, err := s.specOf(typ, location)
 	if err != nil {
 		return nil, err
 	}
 	return s.openSpec(ctx, spec)
 }
 
-// openSource opens a repository that is read. An archive that is to be written may be missing,
-// one that is read must be there: [ocm.ErrNotFound].
+// openSource opens a repository that is read.
 func (s *session) openSource(ctx context.Context, typ, location string) (ocm.Repository, error) {
 	if isPipe(typ, location) {
 		return s.openStdin()
 	}
-	if typ == ocm.CTFType && isAbsent(location) {
-		return nil, fmt.Errorf("%s: no such folder or archive: %w", location, ocm.ErrNotFound)
+	spec, err := s.specOf(typ, location)
+	if err != nil {
+		return nil, err
 	}
-	return s.open(ctx, typ, location)
+	return s.openExisting(ctx, spec)
 }
 
 func (s *session) openSpec(ctx context.Context, spec ocm.Spec) (ocm.Repository, error) {
@@ -175,14 +178,10 @@ func (s *session) openSpec(ctx context.Context, spec ocm.Spec) (ocm.Repository, 
 
 // openVersion opens the version that a reference names; by its digest, where there is one.
 func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repository, ocm.Version, error) {
-	ref := c.Version
-	if c.Digest != "" {
-		ref = c.Digest.String()
-	}
 	var v ocm.Version
-	repo, err := s.openSource(ctx, c.Type, c.Repository)
+	list, err := s.wanted(ctx, c, "", false, nil)
 	if err == nil {
-		v, err = repo.Open(ctx, c.Component, ref)
+		v, err = list[0].in.Open(ctx, c.Component, list[0].ref)
 	}
 	if err == nil {
 		err = checkFound(c, v)
@@ -190,7 +189,7 @@ func (s *session) openVersion(ctx context.Context, c ocm.Coordinates) (ocm.Repos
 	if err != nil {
 		return nil, nil, withHint(err, s.findHint(ctx, err, c))
 	}
-	return repo, v, nil
+	return list[0].in, v, nil
 }
 
 // checkFound makes sure that a version opened by digest is the one that was named.

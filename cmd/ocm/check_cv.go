@@ -113,61 +113,32 @@ func runCheckCV(ctx context.Context, a *app, o checkOptions, reference string) e
 
 // check finds the versions that are meant, and looks at them.
 func (s *session) check(ctx context.Context, r checkRequest) (*inspect.CheckReport, error) {
-	repo, err := s.openSource(ctx, r.at.Type, r.at.Repository)
+	list, err := s.wanted(ctx, r.at, r.constraint, r.latest, r.lookup)
+	if err == nil && len(list) == 0 {
+		err = notFound(r.at)
+	}
 	if err != nil {
 		return nil, withHint(err, s.findHint(ctx, err, r.at))
 	}
-	var roots []inspect.Root
+	// Versions that were not named are not opened here: what cannot be opened is a finding.
+	roots := make([]inspect.Root, len(list))
+	for i, w := range list {
+		roots[i] = inspect.Root{In: w.in, Component: w.at.Component, Ref: w.ref}
+	}
 	if r.at.Version != "" || r.at.Digest != "" {
-		root := inspect.Root{In: repo, Component: r.at.Component, Ref: r.at.Version}
-		if r.at.Digest != "" {
-			root.Ref = r.at.Digest.String()
-		}
-		root.Version, err = repo.Open(ctx, root.Component, root.Ref)
+		v, err := roots[0].In.Open(ctx, roots[0].Component, roots[0].Ref)
 		if errors.Is(err, ocm.ErrNotFound) {
 			return nil, withHint(err, s.findHint(ctx, err, r.at))
 		}
-		if err != nil {
-			root.Version = nil // that is what there is to tell
-		} else if err := checkFound(r.at, root.Version); err != nil {
-			return nil, err
-		}
-		roots = append(roots, root)
-	} else if roots, err = s.allRoots(ctx, repo, r); err != nil {
-		return nil, err
-	}
-	return inspect.Check(ctx, s.kit, s.env, s.locator(repo, r.at.Component, r.lookup), roots,
-		inspect.CheckOptions{Recursive: r.recursive, Remote: r.remote})
-}
-
-// allRoots lists the versions of a component, or of all that a repository has, without opening
-// them: what cannot be opened is a finding.
-func (s *session) allRoots(ctx context.Context, repo ocm.Repository, r checkRequest) ([]inspect.Root, error) {
-	components, err := componentsOf(ctx, repo, r.at)
-	if err != nil {
-		return nil, err
-	}
-	var roots []inspect.Root
-	for _, name := range components {
-		var all []string
-		for v, err := range repo.Versions(ctx, name) {
-			if err != nil {
+		if err == nil {
+			if err := checkFound(r.at, v); err != nil {
 				return nil, err
 			}
-			all = append(all, v)
-		}
-		if all, err = selectVersions(all, r.constraint, r.latest); err != nil {
-			return nil, err
-		}
-		for _, v := range all {
-			roots = append(roots, inspect.Root{In: repo, Component: name, Ref: v})
+			roots[0].Version = v
 		}
 	}
-	if len(roots) == 0 {
-		err := notFound(r.at)
-		return nil, withHint(err, s.findHint(ctx, err, r.at))
-	}
-	return roots, nil
+	return inspect.Check(ctx, s.kit, s.env, s.locator(sharedBy(list), r.at.Component, r.lookup), roots,
+		inspect.CheckOptions{Recursive: r.recursive, Remote: r.remote})
 }
 
 // findingTable is short, as that of a verification is.

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +15,6 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/credentials"
-	"ocm/graph"
-	"ocm/inspect"
 	"ocm/web"
 )
 
@@ -34,24 +31,27 @@ func (s *session) configure() error {
 	if s.config, err = config.Load(files, must, s.env.Log); err != nil {
 		return err
 	}
+	for _, set := range s.app.global.configSets {
+		if err := s.config.Select(set); err != nil {
+			return usagef("--config-set: %w", err)
+		}
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}
-	folders, err := s.config.Filesystem()
-	if err != nil {
+	if err := s.folders(); err != nil {
 		return err
 	}
-	if s.env.Dir == "" {
-		s.env.Dir = folders.WorkingDirectory
-	}
-	if s.env.Temp == "" {
-		s.env.Temp = folders.TempFolder
+	if _, err := s.config.Plugins(); err != nil {
+		return err
 	}
 	if s.resolvers, err = s.config.Resolvers(); err != nil {
 		return err
 	}
-	entries, origins := s.config.CredentialFiles()
-	s.secrets, err = credentials.New(entries, credentials.Options{Getenv: s.app.getenv, Log: s.env.Log, HTTP: s.env.HTTP, Files: origins})
+	if s.aliases, err = s.config.Aliases(); err != nil {
+		return err
+	}
+	s.secrets, err = s.readSecrets()
 	if err != nil {
 		return err
 	}
@@ -64,10 +64,41 @@ func (s *session) configure() error {
 	return nil
 }
 
+// readSecrets reads the credentials of the configuration.
+func (s *session) readSecrets() (*credentials.Store, error) {
+	return config.Explained(s.config, config.CredentialsType, func(c *config.Config) (*credentials.Store, error) {
+		entries, files := c.CredentialFiles()
+		return credentials.New(entries, credentials.Options{Getenv: s.app.getenv, Log: s.env.Log, HTTP: s.env.HTTP, Files: files})
+	})
+}
+
+// folders takes from the configuration what no flag says.
+func (s *session) folders() error {
+	f, err := s.config.Filesystem()
+	if err != nil {
+		return err
+	}
+	for _, d := range [...]struct {
+		name, configured string
+		folder           *string
+	}{{"workingDirectory", f.WorkingDirectory, &s.env.Dir}, {"tempFolder", f.TempFolder, &s.env.Temp}} {
+		if *d.folder != "" || d.configured == "" {
+			continue
+		}
+		if info, err := os.Stat(d.configured); err != nil {
+			return fmt.Errorf("configuration: %s: %s: %v: %w", config.FilesystemType, d.name, err, ocm.ErrInvalid)
+		} else if !info.IsDir() {
+			return fmt.Errorf("configuration: %s: %s %s: not a folder: %w", config.FilesystemType, d.name, d.configured, ocm.ErrInvalid)
+		}
+		*d.folder = d.configured
+	}
+	return nil
+}
+
 // connect makes the one HTTP transport of the run, by the configuration, and names the folder that
 // helps to continue what was interrupted.
 func (s *session) connect() error {
-	settings, err := s.config.HTTP()
+	settings, err := config.Explained(s.config, config.HTTPType, (*config.Config).HTTP)
 	if err != nil {
 		return err
 	}
@@ -118,53 +149,6 @@ func (s *session) transferDefaults(r *transferRequest) error {
 		r.uploadAs = d.UploadType
 	}
 	return nil
-}
-
-// finder looks for referenced versions: a version of the component that was named in the
-// repository that was named, others where the configuration says, then in that repository too,
-// then in those that --lookup names.
-func (s *session) finder(own ocm.Repository, component string, lookup []repositoryName) graph.Find {
-	locate := s.locator(own, component, lookup)
-	return func(ctx context.Context, name, version string) (ocm.Version, error) {
-		_, v, err := locate(ctx, name, version)
-		return v, err
-	}
-}
-
-// locator is finder for those who must know where a version was found.
-func (s *session) locator(own ocm.Repository, component string, lookup []repositoryName) inspect.Locate {
-	type place func() (ocm.Repository, error)
-	return func(ctx context.Context, name, version string) (ocm.Repository, ocm.Version, error) {
-		notFound := fmt.Errorf("%s:%s: in no repository that was named or configured: %w", name, version, ocm.ErrNotFound)
-		var places []place
-		inOwn := func() (ocm.Repository, error) { return own, nil }
-		if own != nil && name == component {
-			places = append(places, inOwn)
-		}
-		if s.resolvers != nil {
-			for _, spec := range s.resolvers.Match(name, version) {
-				places = append(places, func() (ocm.Repository, error) { return s.openSpec(ctx, spec) })
-			}
-		}
-		if own != nil && name != component {
-			places = append(places, inOwn)
-		}
-		for _, l := range lookup {
-			places = append(places, func() (ocm.Repository, error) { return s.openSource(ctx, l.typ, l.location) })
-		}
-		for _, open := range places {
-			repo, err := open()
-			var v ocm.Version
-			if err == nil {
-				v, err = repo.Open(ctx, name, version)
-			}
-			if !errors.Is(err, ocm.ErrNotFound) {
-				return repo, v, err
-			}
-			notFound = err
-		}
-		return nil, nil, notFound
-	}
 }
 
 // readFile reads a file of at most limit bytes.

@@ -135,6 +135,9 @@ func parseVersion(s string) (ocm.Coordinates, error) {
 func parseTarget(s string) (typ, location string, err error) {
 	if c, err := ocm.ParseCoordinates(s); err == nil {
 		at := ocm.Coordinates{Type: c.Type, Repository: c.Repository}
+		if c.Repository == "" {
+			return "", "", usagef("%s: it names a component, the target is a repository", s)
+		}
 		return "", "", usagef("%s: it names a component, the target is a repository only: %s", s, reference(at))
 	}
 	if typ, location, err = ocm.ParseRepository(s); err != nil {

@@ -81,7 +81,7 @@ func runGetCV(ctx context.Context, a *app, o getOptions, reference string) error
 	if err != nil {
 		return err
 	}
-	found, err := s.find(ctx, c, o.constraint, o.latest)
+	found, err := s.find(ctx, c, o.constraint, o.latest, nil)
 	if err != nil {
 		return withHint(err, s.findHint(ctx, err, c))
 	}
@@ -123,6 +123,7 @@ func parseSelection(reference, constraint string, latest bool) (ocm.Coordinates,
 
 // found is a component version and where it was found.
 type found struct {
+	in         ocm.Repository
 	at         ocm.Coordinates
 	version    ocm.Version
 	descriptor *ocm.Descriptor
@@ -130,29 +131,15 @@ type found struct {
 
 // find opens all versions that a reference names, newest first; [ocm.ErrNotFound] if
 // there are none.
-func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string, latest bool) ([]found, error) {
-	repo, err := s.openSource(ctx, c.Type, c.Repository)
+func (s *session) find(ctx context.Context, c ocm.Coordinates, constraint string, latest bool, lookup []repositoryName) ([]found, error) {
+	list, err := s.wanted(ctx, c, constraint, latest, lookup)
 	if err != nil {
 		return nil, err
-	}
-	components, err := componentsOf(ctx, repo, c)
-	if err != nil {
-		return nil, err
-	}
-	var list []wanted
-	for _, name := range components {
-		at := c
-		at.Component = name
-		more, err := findVersions(ctx, repo, at, constraint, latest)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, more...)
 	}
 	if len(list) == 0 {
 		return nil, notFound(c)
 	}
-	return openAll(ctx, s.env.Job, repo, list)
+	return openAll(ctx, s.env.Job, list)
 }
 
 // reference writes c for messages, whether it has a component or not.
@@ -182,42 +169,8 @@ func componentsOf(ctx context.Context, repo ocm.Repository, c ocm.Coordinates) (
 	return names, nil
 }
 
-// wanted is a version to be opened.
-type wanted struct {
-	at  ocm.Coordinates // as it was named: the version that is found must be that
-	ref string
-}
-
-// want is the version that c names.
-func want(c ocm.Coordinates) wanted {
-	if c.Digest != "" {
-		return wanted{c, c.Digest.String()}
-	}
-	return wanted{c, c.Version}
-}
-
-// findVersions is the version that c names, or else those of its component that were asked for.
-func findVersions(ctx context.Context, repo ocm.Repository, c ocm.Coordinates, constraint string, latest bool) ([]wanted, error) {
-	if c.Digest != "" || c.Version != "" {
-		return []wanted{want(c)}, nil
-	}
-	var all []string
-	for v, err := range repo.Versions(ctx, c.Component) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	selected, err := selectVersions(all, constraint, latest)
-	list := make([]wanted, len(selected))
-	for i, v := range selected {
-		list[i] = wanted{c, v}
-	}
-	return list, err
-}
-
 // openAll opens versions, as many at a time as the job allows.
-func openAll(ctx context.Context, job *ocm.Job, repo ocm.Repository, wanted []wanted) ([]found, error) {
+func openAll(ctx context.Context, job *ocm.Job, wanted []wanted) ([]found, error) {
 	list := make([]found, len(wanted))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(job.Parallel())
@@ -225,7 +178,7 @@ func openAll(ctx context.Context, job *ocm.Job, repo ocm.Repository, wanted []wa
 		g.Go(func() error {
 			return job.Do(ctx, func() error {
 				at := w.at
-				v, err := repo.Open(ctx, at.Component, w.ref)
+				v, err := w.in.Open(ctx, at.Component, w.ref)
 				if err == nil {
 					err = checkFound(at, v)
 				}
@@ -233,7 +186,7 @@ func openAll(ctx context.Context, job *ocm.Job, repo ocm.Repository, wanted []wa
 					return err
 				}
 				at.Version, at.Digest = v.Descriptor().Component.Version, v.Manifest().Digest
-				list[i] = found{at, v, v.Descriptor()}
+				list[i] = found{w.in, at, v, v.Descriptor()}
 				return nil
 			})
 		})

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"ocm"
+	"ocm/componentarchive"
 )
 
 // maxListed is how many versions a hint lists.
@@ -23,6 +24,9 @@ const maxListed = 5
 func (s *session) findHint(ctx context.Context, err error, c ocm.Coordinates) string {
 	if h := guessHint(s.app.args, c); h != "" || !errors.Is(err, ocm.ErrNotFound) {
 		return h
+	}
+	if c.Repository == "" {
+		return "write // between repository and component, as in ghcr.io/acme//acme.org/app:1.0.0, or configure a resolver (docs/configuration.md)"
 	}
 	if c.Type == ocm.CTFType && isAbsent(c.Repository) {
 		return slashHint(reference(c))
@@ -45,7 +49,7 @@ func (s *session) versionsHint(ctx context.Context, c ocm.Coordinates) string {
 		return list + ", the newest is " + versions[0]
 	case len(versions) > 0:
 		return "there is " + strings.Join(versions, ", ")
-	case c.Type == ocm.CTFType:
+	case c.Type != ocm.OCIRepositoryType:
 		at.Component = ""
 		return fmt.Sprintf("\"ocm get cv %s\" lists the components and versions that there are", reference(at))
 	}
@@ -90,6 +94,9 @@ func slashHint(s string) string {
 func isArchive(path string) bool {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
+		if componentarchive.Found(path) {
+			return true
+		}
 		_, err = os.Stat(filepath.Join(path, "artifact-index.json"))
 	}
 	return err == nil

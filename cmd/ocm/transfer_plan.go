@@ -112,37 +112,48 @@ func (r *transferRequest) walk(target ocm.Repository) graph.Options {
 	return o
 }
 
-// transferRoots opens what was asked for, or what a plan names.
-func (s *session) transferRoots(ctx context.Context, r transferRequest) ([]ocm.Version, error) {
+// transferRoots opens what was asked for, or what a plan names, and the repository that it is in; nil if there
+// are several, which only a reference without a repository leads to.
+func (s *session) transferRoots(ctx context.Context, r transferRequest) (ocm.Repository, []ocm.Version, error) {
 	if r.document != nil {
 		return s.plannedRoots(ctx, r)
 	}
-	selected, err := s.find(ctx, r.from, r.constraint, r.latest)
+	selected, err := s.find(ctx, r.from, r.constraint, r.latest, r.lookup)
 	if err != nil {
-		return nil, withHint(err, s.findHint(ctx, err, r.from))
+		return nil, nil, withHint(err, s.findHint(ctx, err, r.from))
 	}
-	return r.selected.roots(selected, r.from.Component != "")
+	roots, err := r.selected.roots(selected, r.from.Component != "")
+	return sourceOf(selected), roots, err
 }
 
-func (s *session) plannedRoots(ctx context.Context, r transferRequest) ([]ocm.Version, error) {
-	repo, err := s.openSource(ctx, r.from.Type, r.from.Repository)
-	if err != nil {
-		return nil, err
-	}
+func (s *session) plannedRoots(ctx context.Context, r transferRequest) (ocm.Repository, []ocm.Version, error) {
 	var list []wanted
 	for _, name := range r.document.Source.Roots {
 		at, err := ocm.ParseCoordinates(repositoryName{r.from.Type, r.from.Repository}.String() + "//" + name)
 		if err != nil || at.Version == "" {
-			return nil, fmt.Errorf("plan: source.roots: %.300q is no name:version: %w", name, ocm.ErrInvalid)
+			return nil, nil, fmt.Errorf("plan: source.roots: %.300q is no name:version: %w", name, ocm.ErrInvalid)
 		}
 		at.Digest = r.from.Digest
-		list = append(list, want(at))
+		one, err := s.wanted(ctx, at, "", false, r.lookup)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, one...)
 	}
-	opened, err := openAll(ctx, s.env.Job, repo, list)
+	opened, err := openAll(ctx, s.env.Job, list)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return versionsOf(opened), nil
+	return sourceOf(opened), versionsOf(opened), nil
+}
+
+// sourceOf is the repository that all are in; nil if there are several.
+func sourceOf(list []found) ocm.Repository {
+	in := make([]wanted, len(list))
+	for i, f := range list {
+		in[i] = wanted{in: f.in}
+	}
+	return sharedBy(in)
 }
 
 func versionsOf(list []found) []ocm.Version {

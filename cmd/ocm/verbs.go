@@ -157,11 +157,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 		}
 	}
 	s.readBeside(ctx, r)
-	roots, err := s.transferRoots(ctx, r)
-	if err != nil {
-		return out, err
-	}
-	source, err := s.openSource(ctx, r.from.Type, r.from.Repository)
+	source, roots, err := s.transferRoots(ctx, r)
 	if err != nil {
 		return out, err
 	}
@@ -194,7 +190,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 // readBeside lets versions that the target has already be read there, unless the source has to prove
 // itself. What cannot be opened is told by those who need it.
 func (s *session) readBeside(ctx context.Context, r transferRequest) {
-	if r.verify != nil || isPipe(r.from.Type, r.from.Repository) || isPipe(r.targetType, r.target) {
+	if r.verify != nil || r.from.Repository == "" || isPipe(r.from.Type, r.from.Repository) || isPipe(r.targetType, r.target) {
 		return
 	}
 	source, err := s.openSource(ctx, r.from.Type, r.from.Repository)
