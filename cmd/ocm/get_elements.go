@@ -151,19 +151,17 @@ func runGetElements(ctx context.Context, a *app, kind string, o elementsOptions,
 
 // closure loads the versions that were named and, if that was asked for, what they reference.
 func (s *session) closure(ctx context.Context, c ocm.Coordinates, o elementsOptions) (*graph.Graph, error) {
-	roots, err := s.find(ctx, c, o.constraint, o.latest)
+	roots, err := s.find(ctx, c, o.constraint, o.latest, nil)
 	if err != nil {
 		return nil, withHint(err, s.findHint(ctx, err, c))
 	}
-	versions := make([]ocm.Version, len(roots))
+	versions, own := make([]ocm.Version, len(roots)), roots[0].in
 	for i, f := range roots {
-		versions[i] = f.version
+		if versions[i] = f.version; f.in != own {
+			own = nil
+		}
 	}
-	repo, err := s.openSource(ctx, c.Type, c.Repository)
-	if err != nil {
-		return nil, err
-	}
-	return graph.Walk(ctx, s.env.Job, s.finder(repo, c.Component, nil), versions, graph.Options{Recursive: o.recursive != 0})
+	return graph.Walk(ctx, s.env.Job, s.finder(own, c.Component, nil), versions, graph.Options{Recursive: o.recursive != 0})
 }
 
 // elementList is what the tables show.

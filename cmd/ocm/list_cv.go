@@ -86,28 +86,16 @@ func runListCV(ctx context.Context, a *app, o listOptions, reference string) err
 
 // list names the versions of a component, or of all components of a repository.
 func (s *session) list(ctx context.Context, c ocm.Coordinates, o listOptions) ([]listed, error) {
-	repo, err := s.openSource(ctx, c.Type, c.Repository)
+	found, err := s.wanted(ctx, c, o.constraint, o.latest, nil)
 	if err != nil {
 		return nil, err
 	}
-	components, err := componentsOf(ctx, repo, c)
-	if err != nil {
-		return nil, err
-	}
-	var list []listed
-	for _, name := range components {
-		at := c
-		at.Component = name
-		found, err := findVersions(ctx, repo, at, o.constraint, o.latest)
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range found {
-			list = append(list, listed{name, w.ref})
-		}
-	}
-	if len(list) == 0 {
+	if len(found) == 0 {
 		return nil, notFound(c)
+	}
+	list := make([]listed, len(found))
+	for i, w := range found {
+		list[i] = listed{w.at.Component, w.ref}
 	}
 	return list, nil
 }
