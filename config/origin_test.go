@@ -54,7 +54,7 @@ func TestOlderFile(t *testing.T) {
 		typ, _, _ = strings.Cut(typ, ".")
 		types = append(types, typ)
 	}
-	if want := []string{"attributes", "uploader", "blobLimits", "hasher", "logging", "plugin", "rootcerts", "transport"}; !slices.Equal(types, want) {
+	if want := []string{"attributes", "uploader", "blobLimits", "hasher", "logging", "plugin", "transport"}; !slices.Equal(types, want) {
 		t.Errorf("ignored: %q, expected %q", types, want)
 	}
 	if !strings.Contains(out.String(), "set=staging") || strings.Contains(out.String(), "s3cret") {

@@ -87,11 +87,11 @@ func redactor(typ string) redact {
 			}, hide)),
 			"repositories": each(members(map[string]redact{"repository": members(credentialRepository(), hide)}, hide)),
 		}, hide)
-	case Is(typ, KeysType), Is(typ, rootCertificatesType):
+	case Is(typ, KeysType), Is(typ, RootCertsType):
 		return members(map[string]redact{
 			"type": plain, "publicKeys": keys, "privateKeys": keys, "rootCertificates": keys, "issuers": scrub,
 		}, hide)
-	case ignored(typ) == "":
+	case ignored(typ) == "" && !Is(typ, MemoryType):
 		return scrub
 	}
 	return members(map[string]redact{"type": plain}, hide)

@@ -9,9 +9,6 @@ import (
 	"ocm"
 )
 
-// rootCertificatesType is the type of entries with authorities for all hosts, as the older tool has them.
-const rootCertificatesType = "rootcerts.config.ocm.software"
-
 // Types describes the types of entries.
 func Types() []ocm.Type {
 	return []ocm.Type{

@@ -122,7 +122,7 @@ func consumersOf(place, as string) ([]explained, error) {
 		return question("consumer", id), nil
 	}
 	isURL := strings.HasPrefix(place, "https://") || strings.HasPrefix(place, "http://")
-	if at, err := ocm.ParseCoordinates(place); err == nil {
+	if at, err := ocm.ParseCoordinates(place); err == nil && at.Repository != "" {
 		return registryConsumer("repository of "+at.Component, at.Type, at.Repository)
 	}
 	if isURL && as != "OCIRegistry" {
