@@ -82,9 +82,13 @@ func For(ctx context.Context, env *ocm.Env, at *url.URL, consumers ...string) (*
 	if err != nil {
 		return nil, fmt.Errorf("credentials for %s: %w", Place(at), err)
 	}
-	c.peer = &Peer{Env: env, Base: base, Pace: PaceFor(env, at.Host), Once: notIdempotent}
+	c.peer = &Peer{Env: env, Base: base, Pace: PaceFor(env, at.Host), Once: notIdempotent, Free: isGet}
+	c.peer.share(at)
 	return c, nil
 }
+
+// isGet tells requests for content, which an upload somewhere else may wait for.
+func isGet(req *http.Request) bool { return req.Method == http.MethodGet }
 
 // notIdempotent tells requests that may do something each time that they are done.
 func notIdempotent(req *http.Request) bool {

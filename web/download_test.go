@@ -328,6 +328,38 @@ func TestRepetition(t *testing.T) {
 	}
 }
 
+// A server that asks one client for a pause is left alone by all clients of the job.
+func TestOnePauseForAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var early atomic.Int64
+		until := time.Now().Add(10 * time.Second)
+		env := &ocm.Env{Job: ocm.NewJob(4), HTTP: fault.Hosts{"files.example.org": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if time.Now().Before(until) {
+				early.Add(1)
+				w.Header().Set("Retry-After", "10")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		})}}
+		done := make(chan error)
+		for i := range 4 {
+			go func() {
+				time.Sleep(time.Duration(i) * time.Second)
+				_, err := get(t, env, "https://files.example.org/")
+				done <- err
+			}()
+		}
+		for range 4 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if early.Load() != 1 {
+			t.Errorf("%d clients had to be told", early.Load())
+		}
+	})
+}
+
 func TestReadIsBounded(t *testing.T) {
 	t.Parallel()
 	env := &ocm.Env{HTTP: fault.Hosts{"files.example.org": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
