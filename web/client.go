@@ -66,7 +66,8 @@ func For(ctx context.Context, env *ocm.Env, at *url.URL, consumers ...string) (*
 	if env == nil {
 		env = &ocm.Env{}
 	}
-	c := &Client{env: env, origin: at}
+	own := *at
+	c := &Client{env: env, origin: &own}
 	guarded := WithoutDowngrade(env, at.Scheme, at.Host)
 	for _, typ := range consumers {
 		secret, err := guarded.Resolve(ctx, Identity(typ, at))
