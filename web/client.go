@@ -66,7 +66,8 @@ func For(ctx context.Context, env *ocm.Env, at *url.URL, consumers ...string) (*
 	if env == nil {
 		env = &ocm.Env{}
 	}
-	c := &Client{env: env, origin: at}
+	own := *at
+	c := &Client{env: env, origin: &own}
 	guarded := WithoutDowngrade(env, at.Scheme, at.Host)
 	for _, typ := range consumers {
 		secret, err := guarded.Resolve(ctx, Identity(typ, at))
@@ -82,9 +83,13 @@ func For(ctx context.Context, env *ocm.Env, at *url.URL, consumers ...string) (*
 	if err != nil {
 		return nil, fmt.Errorf("credentials for %s: %w", Place(at), err)
 	}
-	c.peer = &Peer{Env: env, Base: base, Pace: PaceFor(env, at.Host), Once: notIdempotent}
+	c.peer = &Peer{Env: env, Base: base, Pace: PaceFor(env, at.Host), Once: notIdempotent, Free: isGet}
+	c.peer.share(at)
 	return c, nil
 }
+
+// isGet tells requests for content, which an upload somewhere else may wait for.
+func isGet(req *http.Request) bool { return req.Method == http.MethodGet }
 
 // notIdempotent tells requests that may do something each time that they are done.
 func notIdempotent(req *http.Request) bool {

@@ -50,13 +50,13 @@ type shelf struct {
 	noRange  bool
 	chunked  bool
 	asked    atomic.Int64
-	ranges   atomic.Int64
+	bare     atomic.Int64 // requests for a part of whatever there is
 }
 
 func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := s.asked.Add(1)
-	if r.Header.Get("Range") != "" {
-		s.ranges.Add(1)
+	if r.Header.Get("Range") != "" && r.Header.Get("If-Range") == "" {
+		s.bare.Add(1)
 	}
 	if s.etag != nil {
 		w.Header().Set("ETag", s.etag(n))
@@ -147,6 +147,9 @@ func TestDownloadResumes(t *testing.T) {
 			}
 			if tt.want == nil && (!errors.Is(err, tt.kind) || !bytes.HasPrefix(one, got)) {
 				t.Errorf("expected %v after bytes of the first state, found %v after %d", tt.kind, err, len(got))
+			}
+			if tt.shelf.bare.Load() > 0 {
+				t.Error("a part was asked for without naming the state")
 			}
 			if n := tt.shelf.asked.Load(); n != tt.asks {
 				t.Errorf("expected %d requests, found %d", tt.asks, n)
@@ -326,6 +329,89 @@ func TestRepetition(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a POST delivers is not asked for in parts, and not twice.
+func TestContentOfAPostIsNotResumed(t *testing.T) {
+	t.Parallel()
+	s := &shelf{content: always(letters('a', 2<<20)), etag: always(`"1"`), breakAt: 1 << 20, breaks: 1}
+	srv := httptest.NewServer(s)
+	t.Cleanup(srv.Close)
+	for i, r := range []web.Request{{Method: http.MethodPost}, {Body: []byte("query")}} {
+		r.URL = address(t, srv.URL)
+		s.asked.Store(0)
+		rc, err := client(t, nil, srv.URL).Content(r, root()).Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(rc)
+		rc.Close()
+		if !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 1<<20 || s.asked.Load() != 1 {
+			t.Errorf("%d: found %d bytes after %d requests, %v", i, len(got), s.asked.Load(), err)
+		}
+	}
+}
+
+// A signature is made for each request that reaches the origin, also after a redirect, and for no other.
+func TestSign(t *testing.T) {
+	t.Parallel()
+	signed := func(w http.ResponseWriter, r *http.Request) {
+		if want := r.Method + " " + r.URL.Path; r.Header.Get("Authorization") != want {
+			t.Errorf("expected the signature %q, found %q", want, r.Header.Get("Authorization"))
+		}
+		switch r.URL.Path {
+		case "/a":
+			http.Redirect(w, r, "/b", http.StatusFound)
+		case "/b":
+			http.Redirect(w, r, "https://storage.test/", http.StatusFound)
+		}
+	}
+	other := answer("content")
+	env := &ocm.Env{HTTP: fault.Hosts{"files.example.org": http.HandlerFunc(signed), "storage.test": other}, Credentials: alice}
+	c := client(t, env, "https://files.example.org")
+	c.Sign = func(r *http.Request) error {
+		r.Header.Set("Authorization", r.Method+" "+r.URL.Path)
+		return nil
+	}
+	if raw, err := c.Read(t.Context(), web.Request{URL: address(t, "https://files.example.org/a")}, 10); err != nil || string(raw) != "content" {
+		t.Errorf("found %q, %v", raw, err)
+	}
+	wantClean(t, other)
+	c.Sign = func(*http.Request) error { return io.ErrNoProgress }
+	_, err := c.Read(t.Context(), web.Request{URL: address(t, "https://files.example.org/a")}, 10)
+	wantErr(t, err, io.ErrNoProgress)
+}
+
+// A server that asks one client for a pause is left alone by all clients of the job.
+func TestOnePauseForAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var early atomic.Int64
+		until := time.Now().Add(10 * time.Second)
+		env := &ocm.Env{Job: ocm.NewJob(4), HTTP: fault.Hosts{"files.example.org": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if time.Now().Before(until) {
+				early.Add(1)
+				w.Header().Set("Retry-After", "10")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		})}}
+		done := make(chan error)
+		for i := range 4 {
+			go func() {
+				time.Sleep(time.Duration(i) * time.Second)
+				_, err := get(t, env, "https://files.example.org/")
+				done <- err
+			}()
+		}
+		for range 4 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if early.Load() != 1 {
+			t.Errorf("%d clients had to be told", early.Load())
+		}
+	})
 }
 
 func TestReadIsBounded(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -39,8 +40,25 @@ type Peer struct {
 	// have begun with them. nil: there are none.
 	Once func(*http.Request) bool
 
-	lane    lane
+	own     lane
+	shared  *lane       // in place of own: of all peers of a job at one origin
 	reached atomic.Bool // somebody answered
+}
+
+// laneKey is what a job keeps the lane of an origin under.
+type laneKey struct{ scheme, host string }
+
+// share lets all peers of the job that do the same be held back together.
+func (p *Peer) share(origin *url.URL) {
+	fresh := func() any { return new(lane) }
+	p.shared = p.Env.Job.Keep(laneKey{origin.Scheme, origin.Host}, fresh).(*lane) //nolint:errcheck,forcetypeassert // nobody else has that key
+}
+
+func (p *Peer) lane() *lane {
+	if p.shared != nil {
+		return p.shared
+	}
+	return &p.own
 }
 
 // Tries counts the attempts at one piece of work. Being told to wait does not count while the
@@ -52,12 +70,12 @@ type Tries struct {
 }
 
 // Tries begins to count.
-func (p *Peer) Tries() Tries { return Tries{peer: p, served: p.lane.progress()} }
+func (p *Peer) Tries() Tries { return Tries{peer: p, served: p.lane().progress()} }
 
 // Again tells whether there is another attempt after one that failed, tooMany if the server
 // refused it as one too many.
 func (t *Tries) Again(tooMany bool, limit int) bool {
-	served := t.peer.lane.progress()
+	served := t.peer.lane().progress()
 	moving := tooMany && served > t.served
 	t.served = served
 	if moving {
@@ -112,7 +130,7 @@ func (p *Peer) repeatable(req *http.Request, resp *http.Response, err error) boo
 // once sends a request when it is its turn; wait is for all, should the server refuse it as one
 // too many and not say for how long.
 func (p *Peer) once(req *http.Request, wait time.Duration) (*http.Response, error) {
-	leave, err := p.lane.enter(req.Context(), p.Free == nil || !p.Free(req))
+	leave, err := p.lane().enter(req.Context(), p.Free == nil || !p.Free(req))
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
@@ -121,14 +139,14 @@ func (p *Peer) once(req *http.Request, wait time.Duration) (*http.Response, erro
 	}
 	resp, err := watch(p.Base, p.Pace, req)
 	if err != nil {
-		p.lane.abort(leave)
+		p.lane().abort(leave)
 		return nil, err
 	}
 	p.reached.Store(true)
 	if busy := tooMany(resp); busy {
-		p.lane.leave(leave, true, p.waitAfter(resp, wait))
+		p.lane().leave(leave, true, p.waitAfter(resp, wait))
 	} else {
-		p.lane.leave(leave, false, 0)
+		p.lane().leave(leave, false, 0)
 	}
 	return resp, nil
 }

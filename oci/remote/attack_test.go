@@ -5,21 +5,35 @@ package remote
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/blob"
+	"ocm/config"
 	"ocm/oci"
 	"ocm/web"
 )
@@ -86,7 +100,7 @@ func demand(realm string) *journal {
 	})
 }
 
-// A registry, or somebody in between, names a token service of his own.
+// A registry, or somebody in between, names a token service of his own; as with distribution's CVE-2026-33540.
 func TestCVE_2026_48978_BearerRealmHijack(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -275,6 +289,83 @@ func TestGHSA_vh4v_2xq2_g5cg_RedirectWithoutCredentials(t *testing.T) {
 			t.Errorf("expected no Referer, found %q", r.Header.Get("Referer"))
 		}
 	}
+}
+
+// What a registry is told beside its blobs' names stays with it: a redirect carries nothing but harmless headers.
+func TestGHSA_whvf_jp7m_59f3_HeadersElsewhere(t *testing.T) {
+	t.Parallel()
+	storage := answer(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") })
+	n := network{"registry.example.org": {Handler: http.RedirectHandler("https://storage.test/x", http.StatusTemporaryRedirect)}, "storage.test": storage}
+	s := open(t, n.env(t, &secrets{secret: alice}), "https://registry.example.org").session
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://registry.example.org/v2/a/blobs/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Secret", "s3cr3t")
+	req.Header.Set("Cookie", "s3cr3t")
+	resp, err := s.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if len(storage.seen) != 1 || storage.seen[0].Header.Get("X-Secret") != "" || storage.seen[0].Header.Get("Cookie") != "" {
+		t.Errorf("expected one request without the headers, found %d", len(storage.seen))
+	}
+}
+
+// The client certificate for a registry is not shown to the storage that it redirects to.
+func TestGHSA_h3wm_jjqf_8jm2_ClientCertificateElsewhere(t *testing.T) {
+	t.Parallel()
+	var toStorage, toRegistry atomic.Bool
+	storage := quiet(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		toStorage.Store(len(r.TLS.PeerCertificates) > 0)
+		io.WriteString(w, "x")
+	}))
+	registry := quiet(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		toRegistry.Store(len(r.TLS.PeerCertificates) > 0)
+		http.Redirect(w, r, storage.URL+"/x", http.StatusTemporaryRedirect)
+	}))
+	for _, srv := range []*httptest.Server{storage, registry} {
+		srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+	}
+	cert, key := selfSigned(t)
+	with := config.HTTPOptions{InsecureSkipVerify: true, CertificateFile: cert, KeyFile: key}
+	tr := web.NewTransport(config.HTTP{Default: config.HTTPOptions{InsecureSkipVerify: true}, Hosts: map[string]config.HTTPOptions{registry.Listener.Addr().String(): with}})
+	t.Cleanup(tr.CloseIdleConnections)
+	d := ociv1.Descriptor{Digest: digest.FromString("x"), Size: 1}
+	if _, err := blob.ReadAll(t.Context(), open(t, &ocm.Env{HTTP: tr}, registry.URL).Repo("a"), d, 1); err != nil {
+		t.Fatal(err)
+	}
+	if !toRegistry.Load() || toStorage.Load() {
+		t.Errorf("shown to the registry: %v, to the storage: %v", toRegistry.Load(), toStorage.Load())
+	}
+}
+
+// selfSigned are the files of a certificate that nobody signed.
+func selfSigned(t *testing.T) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: raw}, key: {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
 }
 
 func TestGHSA_vh4v_2xq2_g5cg_RedirectRefused(t *testing.T) {
@@ -520,14 +611,34 @@ func TestCVE_2024_3727_DigestTraversal(t *testing.T) {
 	}
 }
 
-// URLs in descriptors of foreign layers are not followed.
+// URLs in descriptors of foreign layers are not followed, neither for the layer nor for the image that has it.
 func TestCVE_2020_15157_ForeignLayer(t *testing.T) {
 	t.Parallel()
 	evil := answer(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") })
-	n := network{"registry.example.org": {Handler: olaregHandler(t)}, "evil.test": evil}
-	d := ociv1.Descriptor{Digest: digest.FromString("x"), Size: 1, URLs: []string{"https://evil.test/x"}}
-	_, err := open(t, n.env(t, &secrets{secret: alice}), "https://registry.example.org").Repo("a").Fetch(t.Context(), d)
+	n := network{"registry.example.org": {Handler: ggcrHandler()}, "evil.test": evil}
+	d := ociv1.Descriptor{MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Digest: digest.FromString("x"), Size: 1, URLs: []string{"https://evil.test/x"}}
+	env := n.env(t, &secrets{secret: alice})
+	r := open(t, env, "https://registry.example.org").Repo("a")
+	_, err := r.Fetch(t.Context(), d)
 	wantErr(t, err, ocm.ErrNotFound)
+	image, err := r.Push(t.Context(), ociv1.Descriptor{MediaType: ociv1.MediaTypeImageConfig, Size: -1}, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image.MediaType = ociv1.MediaTypeImageConfig
+	raw, err := json.Marshal(ociv1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest, Config: image, Layers: []ociv1.Descriptor{d}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	if err := r.PutManifest(t.Context(), m, raw, "1", oci.Any()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := OpenArtifact(t.Context(), env, "https://registry.example.org/a:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, blob.Check(t.Context(), c), ocm.ErrNotFound)
 	wantUntouched(t, evil)
 }
 
