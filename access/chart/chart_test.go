@@ -415,7 +415,7 @@ func TestCVE_2026_35205_ProvenanceOfAnotherArchive(t *testing.T) {
 	tgz := archive(t, entry{name: "app/Chart.yaml", text: appYAML})
 	sum := digest.FromBytes(tgz).String()
 	for text, want := range map[string]error{
-		string(signed([]byte("other"))): ocm.ErrDigest, "": ocm.ErrInvalid, sum: ocm.ErrInvalid,
+		string(signed([]byte("other"))): ocm.ErrDigest, "": ocm.ErrInvalid, sum: ocm.ErrInvalid, sum + "-----BEGIN PGP SIGNATURE-----": ocm.ErrInvalid,
 		string(signed([]byte("other"))) + sum: ocm.ErrDigest, // what is not signed does not count
 	} {
 		_, _, err := Artifact(t.Context(), blob.Bytes(MediaTypeContent, tgz), []byte(text))
