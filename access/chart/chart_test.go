@@ -161,6 +161,16 @@ func TestDirThatIsNoGoodChart(t *testing.T) {
 	}
 }
 
+func TestFolderThatIsTooLargeForAChart(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"c/Chart.yaml": appYAML, "c/video": ""})
+	if err := os.Truncate(filepath.Join(dir, "c", "video"), MaxUnpacked); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, err := packed(t, dir, "c")
+	fixture.WantErr(t, err, ocm.ErrLimit, ".helmignore leaves files out")
+}
+
 func TestLinksInsideAChartAreFollowed(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"c/Chart.yaml": appYAML, "c/.helmignore": "out\n", "c/files/x": "x", "elsewhere": "secret"})
