@@ -23,10 +23,13 @@ import (
 	"ocm/access"
 	"ocm/access/chart"
 	"ocm/blob"
+	"ocm/config"
 	"ocm/internal/accesstest"
 	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/remote"
+	"ocm/sign/timestamp/tsatest"
+	"ocm/web"
 )
 
 // write puts files into a new folder.
@@ -258,6 +261,33 @@ func TestHelmIndexThatLeadsToARegistry(t *testing.T) {
 		if err != nil || string(prov) != string(provenance(tgz)) {
 			t.Errorf("provenance: %q %v", prov, err)
 		}
+	}
+}
+
+// The certificate is for the repository, not for where its index leads to, and no setting makes it any certificate.
+func TestHelmCACertIsForOneHost(t *testing.T) {
+	t.Parallel()
+	other, certificate, _ := certified(t) // both have the same certificate
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "apiVersion: v1\nentries: {app: [{version: 1.0.0, urls: ['"+other+"/app.tgz']}]}\n")
+	}))
+	srv.Config.ErrorLog = silent()
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	raw := func(certificate string) string {
+		return `{"type":"helm","helmRepository":"` + srv.URL + `","helmChart":"app","caCert":"` + strings.ReplaceAll(certificate, "\n", `\n`) + `"}`
+	}
+	c, err := openHelm(t, &ocm.Env{}, raw(certificate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := readAll(t, c); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("the other host: %v", err)
+	}
+	unrelated := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tsatest.New(t).Root.Cert.Raw}))
+	careless := &ocm.Env{HTTP: web.NewTransport(config.HTTP{Default: config.HTTPOptions{InsecureSkipVerify: true, MaxRetries: -1}})}
+	if _, err := openHelm(t, careless, raw(unrelated)); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("another certificate: %v", err)
 	}
 }
 

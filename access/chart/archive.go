@@ -137,15 +137,9 @@ type bounded struct {
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left < 0 {
-		return 0, b.error()
+		return 0, fmt.Errorf("chart archive: more %s: %w", b.what, ocm.ErrLimit)
 	}
 	n, err := b.Reader.Read(p[:min(int64(len(p)), b.left+1)])
-	if b.left -= int64(n); b.left < 0 {
-		return 0, b.error()
-	}
+	b.left -= int64(n)
 	return n, err
-}
-
-func (b *bounded) error() error {
-	return fmt.Errorf("chart archive: more %s: %w", b.what, ocm.ErrLimit)
 }

@@ -39,7 +39,7 @@ const (
 	MaxArchive    = 128 << 20 // bytes of an archive as it comes from a repository
 	MaxUnpacked   = 100 << 20 // bytes of an archive after decompression: helm refuses more too
 	MaxFiles      = 20_000    // files and directories of a chart
-	maxName       = 250       // bytes of a name or version: helm's own limit of names
+	maxName       = 250       // bytes of a name: helm's own limit
 )
 
 // Meta is what stands in Chart.yaml, in the order in which helm writes it into a registry.
@@ -165,7 +165,7 @@ func (m *Meta) FileName() (string, error) {
 	if err := checkName(m.Name); err != nil {
 		return "", err
 	}
-	if _, err := semver.NewVersion(m.Version); err != nil || len(m.Version) > maxName {
+	if _, err := semver.NewVersion(m.Version); err != nil { // which bounds its length too
 		return "", fmt.Errorf("chart version %.80q is no semantic version: %w", m.Version, ocm.ErrInvalid)
 	}
 	return m.Name + "-" + m.Version + ".tgz", nil
