@@ -34,7 +34,7 @@ const (
 
 // All lists the inputs of this package. A member that is not among the fields of a type is an error.
 func All() []ocm.Method {
-	all := []ocm.Method{File, Dir, UTF8, Binary, access.Git, access.GitHub}
+	all := []ocm.Method{File, Dir, UTF8, Binary, Git, access.GitHub}
 	for i, m := range all {
 		all[i] = ocm.Strict(m)
 	}
