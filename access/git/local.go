@@ -196,13 +196,14 @@ func (l *Local) load(ctx context.Context, s *store, commit string) error {
 // reader takes objects out of a repository's files and puts them into a store.
 type reader struct {
 	*store
-	root  *os.Root
-	packs []*pack // nil: not looked for yet
-	zr    io.ReadCloser
+	root   *os.Root
+	packs  []*pack // nil: not looked for yet
+	zr     io.ReadCloser
+	walked map[id]bool // trees; one that is only named may be here because another is a change of it
 }
 
 func newReader(root *os.Root, s *store) *reader {
-	return &reader{store: s, root: root}
+	return &reader{store: s, root: root, walked: map[id]bool{}}
 }
 
 func (r *reader) close() {
@@ -212,7 +213,7 @@ func (r *reader) close() {
 	}
 }
 
-// tree gets everything below a tree, each object once.
+// tree gets everything below a tree, each tree once.
 func (r *reader) tree(ctx context.Context, name id, depth int) error {
 	if depth > blob.MaxDirDepth {
 		return fmt.Errorf("more than %d folders in each other: %w", blob.MaxDirDepth, ocm.ErrLimit)
@@ -232,12 +233,12 @@ func (r *reader) tree(ctx context.Context, name id, depth int) error {
 	if err != nil {
 		return err
 	}
+	r.walked[name] = true
 	for _, e := range entries {
-		_, have := r.named[e.id]
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case have, e.mode == modeSubmodule:
+		case r.walked[e.id], e.mode == modeSubmodule:
 		case e.mode == modeDir:
 			err = r.tree(ctx, e.id, depth+1)
 		default:

@@ -4,6 +4,7 @@ package git
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,35 @@ func TestLocal(t *testing.T) {
 		run(t, r, "repack", "-adfq", "--depth=50")
 		run(t, r, "pack-refs", "--all")
 		check("packed", r)
+	}
+}
+
+// Folders that are changes of each other in a pack, above and below.
+func TestLocalWithChangedFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	repository(t, dir)
+	r := filepath.Join(dir, "r")
+	files := map[string]string{}
+	for i := range 40 {
+		for j := range 40 {
+			files[fmt.Sprintf("%02d/%02d/some-long-name-of-a-file-%d", i, i*j%7, j)] = fmt.Sprint(j)
+		}
+	}
+	write(t, r, files)
+	run(t, r, "add", ".")
+	run(t, r, "commit", "-qm", "many")
+	run(t, r, "repack", "-adfq", "--depth=50")
+	commit := run(t, r, "rev-parse", "HEAD")
+	got, err := read(t.Context(), local(t, r).Tree(commit))
+	if err != nil || !bytes.Equal(got, checkout(t, r, commit)) {
+		t.Errorf("the archive differs from a checkout: %v", err)
+	}
+	for name, at := range servers(t, dir) {
+		got, err := read(t.Context(), remote(t, &ocm.Env{}, at).Tree(commit))
+		if err != nil || !bytes.Equal(got, checkout(t, r, commit)) {
+			t.Errorf("%s: the archive differs from a checkout: %v", name, err)
+		}
 	}
 }
 

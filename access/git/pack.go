@@ -241,7 +241,7 @@ func (s *store) section(o object) *io.SectionReader {
 func (s *store) find(name id, kind byte) (*io.SectionReader, error) {
 	i, ok := s.named[name]
 	if !ok {
-		return nil, fmt.Errorf("%s %s is not among what the server sent: %w", typeNames[kind], s.text(name), ocm.ErrDigest)
+		return nil, fmt.Errorf("%s %s is not among the objects that came: %w", typeNames[kind], s.text(name), ocm.ErrDigest)
 	}
 	if o := s.objects[i]; o.kind != kind {
 		return nil, fmt.Errorf("object %s: expected a %s, found a %s: %w", s.text(name), typeNames[kind], typeNames[o.kind], ocm.ErrInvalid)
