@@ -24,7 +24,7 @@ import (
 
 // Limits of what a server sends for one commit.
 const (
-	MaxObjects = 2_000_000 // files and folders; with all their history where a server cannot leave it out
+	MaxObjects = 1_000_000 // files and folders; with all their history where a server cannot leave it out
 	MaxBytes   = 64 << 30  // of all objects, decompressed
 )
 

@@ -18,6 +18,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -323,6 +324,8 @@ func (s *session) packOld(ctx context.Context, commit string) (io.Reader, error)
 	for n := 0; n < maxLines; n++ {
 		text, k, err := p.line()
 		switch {
+		case errors.Is(err, ocm.ErrNotFound):
+			return nil, fmt.Errorf("%w (a server of this age may send only what a reference points at)", err)
 		case err != nil:
 			return nil, err
 		case k == data && text == "NAK":
