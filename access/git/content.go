@@ -23,17 +23,34 @@ import (
 // folder. Nothing is asked for before it is read.
 //
 // A reader that was opened keeps all files in a temporary file until it is closed.
-func (r *Remote) Tree(commit string) ocm.Content {
+func (r *Remote) Tree(commit string) ocm.Content { return treeOf(r.env, r.at.String(), commit, r.load) }
+
+// load gets the objects of a commit.
+func (r *Remote) load(ctx context.Context, s *store, commit string) error {
+	session, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	pack, err := session.pack(ctx, commit)
+	if err != nil {
+		return err
+	}
+	return s.read(ctx, pack)
+}
+
+func treeOf(env *ocm.Env, where, commit string, load func(context.Context, *store, string) error) ocm.Content {
 	return ocm.Content{
 		Root: ociv1.Descriptor{MediaType: "application/x-tar", Size: -1},
-		From: &tree{r, commit},
-		Name: fmt.Sprintf("%s@%s", r.at, commit),
+		From: &tree{env, where, commit, load},
+		Name: where + "@" + commit,
 	}
 }
 
 type tree struct {
-	r      *Remote
-	commit string
+	env           *ocm.Env
+	where, commit string
+	load          func(ctx context.Context, s *store, commit string) error
 }
 
 // Fetch implements [ocm.Fetcher].
@@ -41,35 +58,25 @@ func (t *tree) Fetch(ctx context.Context, _ ociv1.Descriptor) (io.ReadCloser, er
 	if err := CheckCommit(t.commit); err != nil {
 		return nil, err
 	}
-	s, err := newStore(t.r.env, len(t.commit) == 64)
+	s, err := newStore(t.env, len(t.commit) == 64)
 	if err != nil {
 		return nil, err
 	}
-	root, err := t.load(ctx, s)
+	root := id{}
+	if err = t.load(ctx, s, t.commit); err == nil {
+		root, err = s.rootTree(t.commit)
+	}
 	if err != nil {
-		return nil, errors.Join(t.r.failed(err), s.Close())
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, errors.Join(t.failed(err), s.Close())
 	}
 	return t.archive(ctx, s, root), nil
 }
 
-// load gets the objects of the commit.
-func (t *tree) load(ctx context.Context, s *store) (id, error) {
-	session, err := t.r.open(ctx)
-	if err != nil {
-		return id{}, err
-	}
-	defer session.Close()
-	pack, err := session.pack(ctx, t.commit)
-	if err != nil {
-		return id{}, fmt.Errorf("commit %s: %w", t.commit, err)
-	}
-	if err := s.read(ctx, pack); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return id{}, fmt.Errorf("commit %s: %w", t.commit, err)
-	}
-	return s.rootTree(t.commit)
+func (t *tree) failed(err error) error {
+	return fmt.Errorf("git repository %s: commit %s: %w", t.where, t.commit, err)
 }
 
 // archive writes while it is read, and closes the store in the end.
@@ -88,9 +95,9 @@ func (t *tree) archive(ctx context.Context, s *store, root id) io.ReadCloser {
 			err = errors.Join(a.tw.Close(), w.Flush())
 		}
 		if err != nil {
-			err = t.r.failed(fmt.Errorf("commit %s: %w", t.commit, err))
+			err = t.failed(err)
 		} else if len(a.submodules) > 0 {
-			t.r.env.Logger().Warn("submodules are left out", "repository", t.r.at.String(), "folders", strings.Join(a.submodules[:min(10, len(a.submodules))], ", "))
+			t.env.Logger().Warn("submodules are left out", "repository", t.where, "folders", strings.Join(a.submodules[:min(10, len(a.submodules))], ", "))
 		}
 		err = errors.Join(err, s.Close())
 		pw.CloseWithError(err) // nil is io.EOF

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -177,6 +178,55 @@ func proxy(t testing.TB, at string, change func(*httputil.ProxyRequest)) string 
 	}})
 	t.Cleanup(p.Close)
 	return p.URL + u.Path
+}
+
+// A server may lead to another path of its own, and nowhere else.
+func TestRedirectOnTheSameServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, second := repository(t, dir)
+	u, err := url.Parse(servers(t, dir)["http"])
+	must(t, err)
+	back := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: u.Scheme, Host: u.Host})
+	at := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch rest, ok := strings.CutPrefix(r.URL.Path, "/short"); {
+		case ok:
+			http.Redirect(w, r, u.Path+rest+"?"+r.URL.RawQuery, http.StatusMovedPermanently)
+		case strings.HasPrefix(r.URL.Path, "/login"):
+			http.Redirect(w, r, u.Path+"/HEAD", http.StatusFound)
+		default:
+			back.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(at.Close)
+	short := remote(t, &ocm.Env{}, at.URL+"/short")
+	if got, err := short.Commit(t.Context(), ""); err != nil || got != second {
+		t.Errorf("expected %s, found %s %v", second, got, err)
+	}
+	if _, err := read(t.Context(), short.Tree(first)); err != nil {
+		t.Error(err)
+	}
+	_, err = remote(t, &ocm.Env{}, at.URL+"/login").Commit(t.Context(), "")
+	fixture.WantErr(t, err, ocm.ErrInvalid, "no git server answers there")
+}
+
+// Older servers may keep to what references point at.
+func TestOldServerRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, second := repository(t, dir)
+	r := filepath.Join(dir, "r")
+	left := run(t, r, "commit-tree", "-m", "nothing points at it", second+"^{tree}")
+	at := servers(t, dir)["http"]
+	old := remote(t, &ocm.Env{}, oldServer(t, at, "0"))
+	if _, err := read(t.Context(), old.Tree(second)); err != nil {
+		t.Error(err)
+	}
+	_, err := read(t.Context(), old.Tree(left))
+	fixture.WantErr(t, err, ocm.ErrNotFound, left, "a server of this age")
+	if _, err := read(t.Context(), remote(t, &ocm.Env{}, at).Tree(left)); err != nil {
+		t.Errorf("version 2 sends it: %v", err)
+	}
 }
 
 func TestCommitFails(t *testing.T) {

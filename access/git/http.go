@@ -58,11 +58,17 @@ func (s *httpService) hello(ctx context.Context) (*bufio.Reader, error) {
 		return nil, err
 	}
 	// A server may add ".git" to the path; that is where the next request goes then.
-	moved := *final
-	moved.RawQuery, moved.RawPath, moved.Path = "", "", strings.TrimSuffix(final.Path, "/info/refs")
-	s.at = &moved
+	path, ok := strings.CutSuffix(final.Path, "/info/refs")
+	if !ok {
+		return nil, fmt.Errorf("the server redirects to %s, which is no repository: %w", final.Path, ocm.ErrInvalid)
+	}
+	s.at = &url.URL{Scheme: final.Scheme, Host: final.Host, Path: path}
 	p := &packets{r: br}
-	if head, err := br.Peek(5); err != nil || head[4] != '#' {
+	head, err := br.Peek(5)
+	if err != nil {
+		return nil, cut(err)
+	}
+	if head[4] != '#' {
 		return br, nil // some servers leave the title out in version 2
 	}
 	for k := data; k == data; {
@@ -91,7 +97,7 @@ func (s *httpService) do(ctx context.Context, r web.Request, answer string) (*bu
 	r.Header.Set("Git-Protocol", "version=2")
 	want := "application/x-git-upload-pack-" + answer
 	r.Header.Set("Accept", want)
-	resp, err := s.client.Do(ctx, r)
+	resp, err := s.client.Do(ctx, r) //nolint:bodyclose // Close does it, or the next request
 	if err != nil {
 		return nil, nil, err
 	}

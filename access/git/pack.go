@@ -24,7 +24,7 @@ import (
 
 // Limits of what a server sends for one commit.
 const (
-	MaxObjects = 2_000_000 // files and folders; with all their history where a server cannot leave it out
+	MaxObjects = 1_000_000 // files and folders; with all their history where a server cannot leave it out
 	MaxBytes   = 64 << 30  // of all objects, decompressed
 )
 
@@ -241,7 +241,7 @@ func (s *store) section(o object) *io.SectionReader {
 func (s *store) find(name id, kind byte) (*io.SectionReader, error) {
 	i, ok := s.named[name]
 	if !ok {
-		return nil, fmt.Errorf("%s %s is not among what the server sent: %w", typeNames[kind], s.text(name), ocm.ErrDigest)
+		return nil, fmt.Errorf("%s %s is not among the objects that came: %w", typeNames[kind], s.text(name), ocm.ErrDigest)
 	}
 	if o := s.objects[i]; o.kind != kind {
 		return nil, fmt.Errorf("object %s: expected a %s, found a %s: %w", s.text(name), typeNames[kind], typeNames[o.kind], ocm.ErrInvalid)
@@ -258,25 +258,32 @@ type deltas struct {
 	onID    map[id][]int
 }
 
-// waitForOffset reads how far back the base of a change begins.
+// waitForOffset makes a change wait for the object that begins so far before it.
 func (d *deltas) waitForOffset(r io.ByteReader, at int64, index int) error {
-	b, err := r.ReadByte()
-	back := int64(b & 0x7f)
-	for err == nil && b&0x80 != 0 {
-		b, err = r.ReadByte()
-		if back = (back+1)<<7 | int64(b&0x7f); back > at {
-			break
-		}
-	}
+	back, err := readBack(r, at)
 	if err != nil {
 		return err
 	}
 	base := sort.Search(len(d.objects), func(i int) bool { return d.objects[i].pack >= at-back })
-	if back <= 0 || base == len(d.objects) || d.objects[base].pack != at-back {
+	if base == len(d.objects) || d.objects[base].pack != at-back {
 		return fmt.Errorf("a change of something that is not there: %w", ocm.ErrInvalid)
 	}
 	d.onIndex[base] = append(d.onIndex[base], index)
 	return nil
+}
+
+// readBack reads how far before at the base of a change begins.
+func readBack(r io.ByteReader, at int64) (int64, error) {
+	b, err := r.ReadByte()
+	back := int64(b & 0x7f)
+	for err == nil && b&0x80 != 0 && back <= at {
+		b, err = r.ReadByte()
+		back = (back+1)<<7 | int64(b&0x7f)
+	}
+	if err == nil && (back <= 0 || back > at) {
+		err = fmt.Errorf("a change of something outside of the pack: %w", ocm.ErrInvalid)
+	}
+	return back, err
 }
 
 // resolve makes objects of all changes, each as soon as its base is one. A change of a change of something
@@ -315,9 +322,9 @@ func (d *deltas) resolve(ctx context.Context) error {
 }
 
 // apply makes an object of a change and its base.
-func (d *deltas) apply(delta, base int) error {
-	from := d.objects[base]
-	r := bufio.NewReaderSize(d.section(d.objects[delta]), 4096)
+func (s *store) apply(delta, base int) error {
+	from := s.objects[base]
+	r := bufio.NewReaderSize(s.section(s.objects[delta]), 4096)
 	src, err := binary.ReadUvarint(r)
 	if err != nil {
 		return err
@@ -329,21 +336,21 @@ func (d *deltas) apply(delta, base int) error {
 	if src != uint64(from.len) || size > MaxBytes {
 		return fmt.Errorf("a change of %d bytes, of an object of %d", src, from.len)
 	}
-	o := object{kind: from.kind, off: d.n, len: int64(size), pack: -1}
-	if err := d.room(o.len); err != nil {
+	o := object{kind: from.kind, off: s.n, len: int64(size), pack: -1}
+	if err := s.room(o.len); err != nil {
 		return err
 	}
-	h := d.hash(o.kind, o.len)
-	out := &bounded{w: io.MultiWriter(d.w, h), n: o.len}
+	h := s.hash(o.kind, o.len)
+	out := &bounded{w: io.MultiWriter(s.w, h), n: o.len}
 	for err == nil {
-		err = instruction(out, r, d.section(from))
+		err = instruction(out, r, s.section(from))
 	}
 	if err != io.EOF || out.n != 0 {
 		return fmt.Errorf("a change that does not fit: %w", cut(err))
 	}
-	d.n += o.len
-	d.add(o, h)
-	return d.w.Flush()
+	s.n += o.len
+	s.add(o, h)
+	return s.w.Flush()
 }
 
 // instruction does one step of a change: copy from the base, or take what follows. io.EOF after the last.

@@ -71,7 +71,7 @@ func refused(msg string) error {
 	reason := errors.New("the server refuses")
 	low := strings.ToLower(msg)
 	for text, kind := range map[string]error{
-		"not our ref": ocm.ErrNotFound, "not found": ocm.ErrNotFound, "not exported": ocm.ErrNotFound, "no such repository": ocm.ErrNotFound,
+		"not our ref": ocm.ErrNotFound, "not found": ocm.ErrNotFound, "not be found": ocm.ErrNotFound, "not exported": ocm.ErrNotFound, "no such repository": ocm.ErrNotFound,
 		"not appear to be a git repository": ocm.ErrNotFound, "permission denied": ocm.ErrDenied, "unauthorized": ocm.ErrDenied,
 	} {
 		if strings.Contains(low, text) {

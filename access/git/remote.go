@@ -18,6 +18,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -78,21 +79,28 @@ func (r *Remote) Commit(ctx context.Context, ref string) (string, error) {
 			return "", r.failed(err)
 		}
 	}
+	for name, id := range s.refs {
+		if tag, ok := strings.CutSuffix(name, "^{}"); ok { // what an annotated tag is about
+			s.refs[tag] = id
+		}
+	}
+	return choose(r.at.String(), ref, names, s.refs)
+}
+
+// choose takes the commit of the one of the names that is there.
+func choose(where, ref string, names []string, refs map[string]string) (string, error) {
 	found, as := "", ""
 	for _, name := range names {
-		id := s.refs[name]
-		if peeled := s.refs[name+"^{}"]; peeled != "" {
-			id = peeled
-		}
+		id := refs[name]
 		if found != "" && id != "" && id != found {
-			return "", fmt.Errorf("git repository %s: ref %.200q is both %s and %s, which differ; write one of these: %w", r.at, ref, as, name, ocm.ErrInvalid)
+			return "", fmt.Errorf("git repository %s: ref %.200q is both %s and %s, which differ; write one of these: %w", where, ref, as, name, ocm.ErrInvalid)
 		}
 		if found == "" && id != "" {
 			found, as = id, name
 		}
 	}
 	if found == "" {
-		return "", fmt.Errorf("git repository %s: ref %.200q: %w", r.at, names[0], ocm.ErrNotFound)
+		return "", fmt.Errorf("git repository %s: ref %.200q: %w", where, names[0], ocm.ErrNotFound)
 	}
 	return found, nil
 }
@@ -316,6 +324,8 @@ func (s *session) packOld(ctx context.Context, commit string) (io.Reader, error)
 	for n := 0; n < maxLines; n++ {
 		text, k, err := p.line()
 		switch {
+		case errors.Is(err, ocm.ErrNotFound):
+			return nil, fmt.Errorf("%w (a server of this age may send only what a reference points at)", err)
 		case err != nil:
 			return nil, err
 		case k == data && text == "NAK":
