@@ -305,6 +305,10 @@ func TestMavenListing(t *testing.T) {
 	if strings.Join(got, " ") != "app-1.0-a.jar app-1.0-b.jar app-1.0-f.jar app-1.0.jar app-1.0.pom" {
 		t.Errorf("found %q", got)
 	}
+	odd := mavenProtocolServer(t, map[string]string{"/org/acme/app/1.0/": `<a href="app-1.0-%0a%1b.jar"><a href="app-1.0 x.jar"><a href="app-1.0-%5c..%5cx.jar">`}, nil)
+	if _, err := Maven.Open(t.Context(), nil, mavenSpecOf(t, gav(odd))); !errors.Is(err, ocm.ErrNotFound) {
+		t.Errorf("found %v", err)
+	}
 	many := strings.Builder{}
 	for i := range maxMavenFiles + 1 {
 		many.WriteString(`<a href="app-1.0-` + strings.Repeat("x", i%100) + strings.Repeat("y", i/100) + `.jar">`)

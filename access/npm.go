@@ -105,7 +105,7 @@ func openNPM(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error)
 	if doc.Name != a.Package || doc.Version != a.Version && (npmExact.MatchString(a.Version) || !npmExact.MatchString(doc.Version) || !npmVersion.MatchString(doc.Version)) {
 		return ocm.Content{}, fmt.Errorf("npm package %s@%s: the registry tells about %.200q@%.200q: %w", a.Package, a.Version, doc.Name, doc.Version, ocm.ErrInvalid)
 	}
-	c, err := npmArchive(ctx, env, client, registry, doc)
+	c, err := npmArchive(client, registry, doc)
 	if err != nil {
 		return ocm.Content{}, fmt.Errorf("npm package %s@%s: %w", a.Package, a.Version, err)
 	}
@@ -199,7 +199,7 @@ func npmSkip(dec *jsontext.Decoder) error {
 }
 
 // npmArchive is the archive that a document leads to.
-func npmArchive(ctx context.Context, env *ocm.Env, client *web.Client, registry *url.URL, doc npmDocument) (ocm.Content, error) {
+func npmArchive(client *web.Client, registry *url.URL, doc npmDocument) (ocm.Content, error) {
 	at, err := url.Parse(doc.Dist.Tarball)
 	if err != nil || at.Hostname() == "" || at.Scheme != "https" && at.Scheme != "http" {
 		return ocm.Content{}, fmt.Errorf("the registry does not tell where the archive is: %w", ocm.ErrInvalid)
@@ -210,11 +210,7 @@ func npmArchive(ctx context.Context, env *ocm.Env, client *web.Client, registry 
 	if err := elsewhere(registry, at); err != nil {
 		return ocm.Content{}, fmt.Errorf("archive: %w", err)
 	}
-	if !web.SameOrigin(registry, at) {
-		if client, err = web.For(ctx, env, at); err != nil { // without credentials
-			return ocm.Content{}, err
-		}
-	}
+	// the client has credentials for the registry's own host alone
 	sums, err := npmSums(doc.Dist.Integrity, doc.Dist.Shasum)
 	if err != nil {
 		return ocm.Content{}, err

@@ -165,6 +165,7 @@ func TestNPMIntegrity(t *testing.T) {
 		"one of two":             {`"tarball":"%s/p.tgz","integrity":"` + sri("other") + " " + sri("content") + `?opt"`, nil},
 		"wrong":                  {`"tarball":"%s/p.tgz","integrity":"` + sri("other") + `"`, ocm.ErrDigest},
 		"weaker one right":       {`"tarball":"%s/p.tgz","integrity":"` + sha256Of + " " + sri("other") + `"`, ocm.ErrDigest},
+		"only the strongest":     {`"tarball":"%s/p.tgz","integrity":"sha1-qqqqqqqqqqqqqqqqqqqqqqqqqqo= ` + sri("content") + `"`, nil},
 		"shasum wrong":           {`"tarball":"%s/p.tgz","integrity":"` + sri("content") + `","shasum":"` + shasum("other") + `"`, ocm.ErrDigest},
 		"sha256 wrong":           {`"tarball":"%s/p.tgz","integrity":"sha256-` + sumOf("other") + `"`, ocm.ErrDigest},
 		"none":                   {`"tarball":"%s/p.tgz"`, ocm.ErrInvalid},
@@ -226,9 +227,12 @@ func TestNPMDocuments(t *testing.T) {
 func TestNPMEndlessPackage(t *testing.T) {
 	t.Parallel()
 	for what, head := range map[string]string{"version": `{"versions":{"1.0.0":{"x":"`, "before": `{"x":"`} {
-		r := io.MultiReader(strings.NewReader(head), &fill{1 << 40})
-		if _, err := npmFind(r, "1.0.0"); !errors.Is(err, ocm.ErrLimit) {
+		rest := &fill{1 << 40}
+		if _, err := npmFind(io.MultiReader(strings.NewReader(head), rest), "1.0.0"); !errors.Is(err, ocm.ErrLimit) {
 			t.Errorf("%s: found %v", what, err)
+		}
+		if read := 1<<40 - rest.n; what == "version" && read > 2*maxNPMVersion {
+			t.Errorf("%s: read %d bytes", what, read)
 		}
 	}
 }
