@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"registry":    scriptRegistry,
 			"badregistry": scriptBadRegistry,
 			"image":       scriptImage,
+			"dockerd":     scriptDockerd,
 			"tsa":         func(ts *testscript.TestScript, neg bool, args []string) { scriptTSA(ts, authority, neg, args) },
 			"uploading":   scriptUploading,
 		},
