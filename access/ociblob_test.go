@@ -4,6 +4,7 @@ package access_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/olareg/olareg"
+	"github.com/olareg/olareg/config"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
@@ -94,4 +97,33 @@ func TestOCIBlobThatDiffers(t *testing.T) {
 			t.Errorf("%s: expected ErrDigest, found %v", name, err)
 		}
 	}
+}
+
+// me are the credentials of one user, whose password is right or wrong.
+type me string
+
+func (m me) Resolve(context.Context, ocm.Identity) (ocm.Secret, error) {
+	return ocm.Secret{"username": "me", "password": string(m)}, nil
+}
+
+// A registry that wants to know who we are.
+func TestOCIBlobBehindALogin(t *testing.T) {
+	t.Parallel()
+	h := olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem}})
+	open := httptest.NewServer(h)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "right" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { srv.Close(); open.Close(); h.Close() })
+	d := layered(t, open.URL, []byte("content"))
+	accesstest.Run(t, accesstest.Case{
+		Method: access.OCIBlob, WantType: "application/octet-stream", Want: []byte("content"),
+		Good: map[string]any{"ref": srv.URL + "/team/app", "digest": d.Digest, "size": d.Size},
+		Env:  &ocm.Env{Credentials: me("right")}, Locked: &ocm.Env{Credentials: me("wr0ng")}, Secrets: []string{"wr0ng", "right"},
+	})
 }

@@ -123,15 +123,15 @@ func (o *ocmOpener) OpenFrom(ctx context.Context, env *ocm.Env, v ocm.Version, s
 		return ocm.Content{}, err
 	}
 	if a.ResourceRef.Resource["name"] == "" {
-		return ocm.Content{}, fmt.Errorf("access %s: resourceRef is missing, or has no name: %w", s.Type, ocm.ErrInvalid)
+		return ocm.Content{}, fmt.Errorf("type %s: resourceRef is missing, or has no name: %w", s.Type, ocm.ErrInvalid)
 	}
 	ctx, err := hop(ctx)
 	if err != nil {
-		return ocm.Content{}, fmt.Errorf("access %s: %w", s.Type, err)
+		return ocm.Content{}, fmt.Errorf("type %s: %w", s.Type, err)
 	}
 	c, err := o.open(ctx, env, v, a)
 	if err != nil {
-		return ocm.Content{}, fmt.Errorf("access %s: %w", s.Type, err)
+		return ocm.Content{}, fmt.Errorf("type %s: %w", s.Type, err)
 	}
 	return c, nil
 }

@@ -5,6 +5,7 @@ package blob
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -117,4 +118,32 @@ func TestNarrow(t *testing.T) {
 	}
 	_, err = Narrow(t.Context(), whole, func(Platform) bool { return false })
 	wantError(t, err, ocm.ErrInvalid, "linux/amd64", "windows/amd64")
+}
+
+// FuzzNarrow: whatever an index says, nothing panics; what comes out is whole where the original is, and nothing of
+// the other platform is in it.
+func FuzzNarrow(f *testing.F) {
+	m := &image{}
+	amd, arm := platformImage(m, "linux", "amd64", ""), platformImage(m, "linux", "arm64", "")
+	inner := m.index(arm)
+	for _, entries := range [][]any{{amd, arm}, {amd, inner}, {inner, inner, amd}} {
+		raw, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": ociv1.MediaTypeImageIndex, "manifests": entries})
+		must(f, err)
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		one := &image{blobs: maps.Clone(m.blobs)}
+		root := one.add(ociv1.MediaTypeImageIndex, raw)
+		whole := ocm.Content{Root: root, From: one}
+		c, err := Narrow(t.Context(), whole, func(p Platform) bool { return p.Architecture == "amd64" })
+		if err != nil {
+			return
+		}
+		if a, b := Check(t.Context(), whole), Check(t.Context(), c); a == nil && b != nil {
+			t.Errorf("%s: %v", raw, b)
+		}
+		if s, err := SelectPlatforms(t.Context(), c.From, c.Root, func(p Platform) bool { return p.Architecture == "amd64" }); err != nil || len(s.Left) > 0 {
+			t.Errorf("%s: left %v, %v", raw, s.Left, err)
+		}
+	})
 }

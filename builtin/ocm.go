@@ -73,7 +73,10 @@ func openBeside(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm.
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	// links are followed before anything is compared
+	leaves := fmt.Errorf("filePath %q leaves the folder %s, which inputs are confined to: %w", c.FilePath, dir, ocm.ErrInvalid)
+	if !within(dir, path) {
+		return nil, leaves
+	}
 	at, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, fmt.Errorf("filePath %q: %v: %w", c.FilePath, err, ocm.ErrNotFound)
@@ -81,12 +84,17 @@ func openBeside(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm.
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
-	if rel, err := filepath.Rel(dir, at); err != nil || !filepath.IsLocal(rel) {
-		return nil, fmt.Errorf("filePath %q leaves the folder %s, which inputs are confined to: %w", c.FilePath, dir, ocm.ErrInvalid)
+	if !within(dir, at) { // by a link
+		return nil, leaves
 	}
 	s, err = ocm.NewSpec(map[string]string{"type": s.Type, "filePath": at})
 	if err != nil {
 		return nil, err
 	}
 	return OpenRepository(ctx, k, env, s)
+}
+
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }

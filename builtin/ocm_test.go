@@ -3,13 +3,17 @@
 package builtin_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 
 	"ocm"
 	"ocm/blob"
@@ -67,6 +71,11 @@ func (l lab) access(d *ocm.Descriptor, name, raw string) {
 	})
 }
 
+func reference(t *testing.T, s ocm.Spec) string {
+	t.Helper()
+	return fixture.Must[oci.LocalBlob](t)(oci.ParseLocal(s)).LocalReference
+}
+
 func text(s string) ocm.Content { return blob.Bytes("text/plain", []byte(s)) }
 
 // fill makes the versions.
@@ -78,6 +87,12 @@ func (l lab) fill() (base, app ocm.Version) {
 		l.resource(d, draft, "image", fixture.Image("layer"), nil)
 		r := l.resource(d, draft, "wrong", text("wrong"), nil)
 		r.Digest.Value = strings.Repeat("0", 64)
+		// blobs in parts have no digest of their own
+		one, two := d.Component.Resources[0].Access, d.Component.Resources[1].Access
+		for name, sum := range map[string]string{"parts": digest.FromString("helloamd64").Encoded(), "wrong parts": strings.Repeat("0", 64)} {
+			l.access(d, name, fmt.Sprintf(`{"type":"localBlob","mediaType":"text/plain","localReference":"%s,%s"}`, reference(l.t, one), reference(l.t, two)))
+			d.Component.Resources[len(d.Component.Resources)-1].Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: sum}
+		}
 	})
 	sum := fixture.Must[ocm.Digest](l.t)(normalise.Digest(base.Descriptor(), ocm.SHA256, normalise.V3))
 	app = l.put("acme.org/app", func(d *ocm.Descriptor, draft ocm.Draft) {
@@ -158,12 +173,16 @@ func TestOCMBesideItself(t *testing.T) {
 				`{"type":"ocm","resourceRef":{"name":"binary","extraIdentity":{"architecture":"arm64"}}}`:     nil,
 				`{"type":"ocm","resourceRef":{"resource":{"name":"binary","architecture":"arm64"}}}`:          nil,
 				`{"type":"ocm","resourceRef":{"name":"binary"}}`:                                              ocm.ErrInvalid,
+				`{"type":"ocm","resourceRef":{"name":"parts"}}`:                                               nil,
+				`{"type":"ocm","resourceRef":{"name":"wrong parts"}}`:                                         ocm.ErrDigest,
 				`{"type":"ocm","resourceRef":{"name":"wrong"}}`:                                               ocm.ErrDigest,
 				`{"type":"ocm","component":"acme.org/app","resourceRef":{"name":"text"}}`:                     ocm.ErrInvalid,
 				`{"type":"ocm","resourceRef":{"resource":{"name":"text"},"referencePath":[{"name":"gone"}]}}`: ocm.ErrNotFound,
 			} {
 				c, err := graph.Content(t.Context(), kit, env, base, spec(t, raw))
-				if err == nil {
+				if err == nil && c.Root.Digest == "" {
+					t.Errorf("%s: nothing tells what the content must be", raw)
+				} else if err == nil {
 					err = blob.Check(t.Context(), c)
 				}
 				if !errors.Is(err, want) {
@@ -203,6 +222,44 @@ func TestOCMOpensNothingLocal(t *testing.T) {
 	}
 	if _, err := in.Open(t.Context(), env, spec(t, `{"type":"ocm","extra":1,"resourceRef":{"name":"text"}}`)); !errors.Is(err, ocm.ErrInvalid) || !strings.Contains(err.Error(), "extra") {
 		t.Errorf("found %v", err)
+	}
+}
+
+// everywhere has a secret for every place.
+type everywhere struct{}
+
+func (everywhere) Resolve(context.Context, ocm.Identity) (ocm.Secret, error) {
+	return ocm.Secret{"username": "me", "password": "secret"}, nil
+}
+
+// locked is a network in which every place asks who we are.
+type locked struct{ t *testing.T }
+
+func (l locked) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Authorization") != "" {
+		l.t.Errorf("a secret was sent to %s", r.URL.Redacted())
+	}
+	return &http.Response{
+		StatusCode: http.StatusUnauthorized, Request: r, Body: http.NoBody, Header: http.Header{"Www-Authenticate": {`Basic realm="all"`}},
+	}, nil
+}
+
+// A descriptor that says http gets no secret that is meant for https.
+func TestDescriptorsDoNotTakeSecretsOverPlainHTTP(t *testing.T) {
+	t.Parallel()
+	env, kit := &ocm.Env{Job: ocm.NewJob(1), Credentials: everywhere{}, HTTP: locked{t}}, builtin.Kit()
+	for typ, raw := range map[string]string{
+		"ocm":         `{"type":"ocm","ocmRepository":{"type":"OCI","baseUrl":"HTTP://acme.org/x"},"component":"acme.org/base","version":"1.0.0","resourceRef":{"name":"text"}}`,
+		"ociBlob":     `{"type":"ociBlob","ref":"http://acme.org/x","digest":"sha256:` + strings.Repeat("0", 64) + `","size":3}`,
+		"ociArtifact": `{"type":"ociArtifact","imageReference":"http://acme.org/x:1"}`,
+	} {
+		c, err := method(t, kit.Access, typ).Open(t.Context(), env, spec(t, raw))
+		if err == nil {
+			err = blob.Check(t.Context(), c)
+		}
+		if !errors.Is(err, ocm.ErrDenied) || !strings.Contains(err.Error(), "plain http") {
+			t.Errorf("%s: found %v", typ, err)
+		}
 	}
 }
 

@@ -269,7 +269,7 @@ func (b *builder) resource(ctx context.Context, c *Component, in *Resource, res 
 	if oci.IsLocal(in.Access.Type) {
 		return localDigest(res, in.SkipDigest)
 	}
-	if _, err := b.kit.Access.For(in.Access.Type); err != nil {
+	if _, err := b.kit.Access.For(in.Access.Type); err != nil && !oci.IsRelative(in.Access.Type) {
 		b.env.Logger().Warn("unknown access type: the resource is stored without a digest", "resource", res.Name, "type", in.Access.Type)
 		return nil //nolint:nilerr // such accesses are carried untouched
 	}
@@ -333,11 +333,7 @@ func localDigest(res *ocm.Resource, skip bool) error {
 // byReference finds the digest of content that stays where it is, without a download where the source
 // tells it, and pins the access to it where the access type can say so.
 func (b *builder) byReference(ctx context.Context, res *ocm.Resource) error {
-	opener, err := b.kit.Access.For(res.Access.Type)
-	if err != nil {
-		return err
-	}
-	content, err := opener.Open(ctx, b.env, res.Access)
+	content, err := b.access(ctx, res.Access)
 	if err != nil {
 		return err
 	}
@@ -362,6 +358,20 @@ func (b *builder) byReference(ctx context.Context, res *ocm.Resource) error {
 		res.Access = *content.Pinned
 	}
 	return err
+}
+
+// access opens content that stays where it is: in the target itself, or by the method of its type.
+func (b *builder) access(ctx context.Context, access ocm.Spec) (ocm.Content, error) {
+	if target, ok := b.target.(interface {
+		Artifact(ctx context.Context, access ocm.Spec) (ocm.Content, error)
+	}); ok && oci.IsRelative(access.Type) {
+		return target.Artifact(ctx, access)
+	}
+	opener, err := b.kit.Access.For(access.Type)
+	if err != nil {
+		return ocm.Content{}, err
+	}
+	return opener.Open(ctx, b.env, access)
 }
 
 // storedDigest is the digest of content that was hashed while it was stored.

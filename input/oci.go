@@ -19,7 +19,7 @@ var OCIArtifact = ocm.Method{
 		About:  "An image, chart or other OCI artifact in a registry, with everything below its manifest.",
 		Fields: ocm.FieldsOf(ociSpec{}),
 		Notes: []string{
-			"The artifact keeps its digest. With platforms, of an index only what belongs to them is packed: that is a new index with a digest of its own, and signatures of the original are none of it.",
+			"The artifact keeps its digest. With platforms, of an index only what belongs to them is packed: that is a new index with a digest of its own; signatures and what else is attached to the original are none of it.",
 			"What is no index is packed whole, whatever platforms says.",
 		},
 	},

@@ -92,24 +92,30 @@ func ParseRelative(s ocm.Spec) (path, ref string, err error) {
 	return path, tag, nil
 }
 
-// relative finds the artifact of a relative reference in the store that the version was opened in, and pins it.
-func (v *version) relative(ctx context.Context, access ocm.Spec) (ocm.Content, error) {
+// Artifact finds the artifact of a relative reference below the store, and pins it. [ocm.ErrInvalid] for a
+// reference that could lead out of it, [ocm.ErrNotFound] if it is not there.
+func (r *Repository) Artifact(ctx context.Context, access ocm.Spec) (ocm.Content, error) {
 	path, ref, err := ParseRelative(access)
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	if v.in == nil {
-		return ocm.Content{}, fmt.Errorf("access %s: it is not known which repository the version lies in: %w", access.Type, errors.ErrUnsupported)
-	}
-	repo := v.in.store.Repo(path)
+	repo := r.store.Repo(path)
 	root, err := repo.Resolve(ctx, ref)
 	if err == nil && !blob.IsManifest(root.MediaType) {
 		err = fmt.Errorf("media type %q is not that of an artifact: %w", root.MediaType, ocm.ErrInvalid)
 	}
 	if err != nil {
-		return ocm.Content{}, fmt.Errorf("%s: %s:%s: %w", v.in, path, ref, err)
+		return ocm.Content{}, fmt.Errorf("%s: %s:%s: %w", r, path, ref, err)
 	}
 	return ocm.Content{Root: plain(root), From: repo, Origin: repo.Origin()}, nil
+}
+
+// relative is the artifact of a relative reference in the repository that the version was opened in.
+func (v *version) relative(ctx context.Context, access ocm.Spec) (ocm.Content, error) {
+	if v.in == nil {
+		return ocm.Content{}, fmt.Errorf("access %s: it is not known which repository the version lies in: %w", access.Type, errors.ErrUnsupported)
+	}
+	return v.in.Artifact(ctx, access)
 }
 
 // In is the repository that the version was opened in; nil if that is not known. It lives no longer than

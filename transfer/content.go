@@ -136,14 +136,20 @@ func sameBlob(access ocm.Spec, s ocm.Stored) bool {
 }
 
 // hint is the name under which content may be published later: what a local access
-// says, or repository and tag of an image reference.
+// says, or repository and tag of an image reference, or of one that is relative.
 func hint(access ocm.Spec) string {
 	var a struct {
 		ReferenceName  string      `json:"referenceName"`
 		ImageReference string      `json:"imageReference"`
+		Reference      string      `json:"reference"`
 		Rest           ocm.RawJSON `json:",embed"`
 	}
-	if err := access.Decode(&a); err != nil || a.ImageReference == "" {
+	err := access.Decode(&a)
+	if err == nil && oci.IsRelative(access.Type) {
+		name, _, _ := strings.Cut(a.Reference, "@")
+		return name
+	}
+	if err != nil || a.ImageReference == "" {
 		return a.ReferenceName
 	}
 	ref := a.ImageReference

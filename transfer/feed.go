@@ -121,7 +121,7 @@ func (f *feed) expand(ctx context.Context, vp *VersionPlan) error {
 			continue
 		}
 		access, want := element(vp.node.Descriptor(), m)
-		if !oci.IsLocal(access.Type) {
+		if !oci.IsLocal(access.Type) && !oci.IsRelative(access.Type) {
 			continue
 		}
 		c, err := vp.node.Version.Blob(ctx, *access)

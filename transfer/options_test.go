@@ -4,12 +4,14 @@ package transfer_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"ocm"
 	"ocm/internal/fixture"
 	"ocm/oci"
 	"ocm/oci/memory"
+	"ocm/oci/remote"
 	"ocm/transfer"
 )
 
@@ -154,6 +156,13 @@ func TestRelativeReferenceIsCopied(t *testing.T) {
 						t.Errorf("%s: again: %s", kind, p.Versions[0].State)
 					}
 				}
+			}
+			// in a registry it gets its name back
+			url := fixture.Registry(t)
+			dst := repository(fixture.Must[*remote.Store](t)(remote.Open(newEnv(), url, "base", remote.Options{})))
+			mustMove(t, src, dst, v, transfer.Options{UploadAs: transfer.UploadOCIArtifact})
+			if got := string(reopen(t, dst, v).Descriptor().Component.Resources[0].Access.Raw); !strings.Contains(got, "/base/acme/app:1@"+image.Root.Digest.String()) {
+				t.Errorf("found %s", got)
 			}
 			// the tag has moved: the digest tells
 			put(t, store.Repo("acme/app"), fixture.Index("other"), "1")

@@ -17,7 +17,7 @@ import (
 // place fills in where the content of an element comes from and where it goes to, as far as that
 // is known without asking anybody.
 func (p *Plan) place(ctx context.Context, vp *VersionPlan, m *Move, access ocm.Spec) error {
-	local := oci.IsLocal(access.Type)
+	local := oci.IsLocal(access.Type) || oci.IsRelative(access.Type)
 	if !local {
 		m.From = address(access)
 	} else if at, ok := vp.node.Version.(interface{ Repository() string }); ok {
