@@ -35,7 +35,7 @@
 //
 // Repositories are asked if no consumer matches, in their order; the first that has something wins. Their
 // types, which [Repositories] describes, are DockerConfig (files of Docker and Podman, with credential helpers),
-// KubernetesSecret (pull secrets), Environment (variables) and HashiCorpVault. A consumer can also name one
+// KubernetesSecret (pull secrets), NPMConfig (.npmrc), Environment (variables) and HashiCorpVault. A consumer can also name one
 // set in a repository by credentialsName:
 //
 //	credentials:

@@ -220,7 +220,7 @@ func (w writer) Write(p []byte) (int, error) { return w(p) }
 // The advisories of Flux CVE-2024-31216, Argo CD GHSA-6w87-g839-9wv7, zot CVE-2025-48374, grype CVE-2025-65965 and syft
 // CVE-2023-24827, each of which is a secret that got into a log, an error, a document or a file. The servers of this test repeat
 // in their refusals what was sent to them.
-func TestCVE_2024_31216_2025_48374_2025_65965_2023_24827_secrets_stay_inside(t *testing.T) {
+func TestSecretsStayInside_CVE_2024_31216_GHSA_6w87_g839_9wv7_CVE_2025_48374_CVE_2025_65965_CVE_2023_24827(t *testing.T) {
 	b := newLeakBench(t)
 	for _, c := range []struct {
 		command string
