@@ -28,13 +28,26 @@
 // The most specific match wins: the very same identity, then an equal path, then the
 // longer pattern, then the one with more attributes, then the one that stands first.
 //
-// # Docker
+// The older tool's names of types count, too. Its consumers of type HashiCorpVault may leave out namespace and
+// secretEngine: they are for all then.
 //
-// A DockerConfig repository reads a file of Docker's, inline text of that form, or the
-// file in its usual place ($DOCKER_CONFIG or ~/.docker), and answers everybody who has a
-// hostname. Without any credentials entry the file in the usual place is consulted,
-// unless the variable OCM_DISABLE_AUTO_CONFIG is set. Credential helpers are found in
-// PATH only.
+// # Secrets that are kept elsewhere
+//
+// Repositories are asked if no consumer matches, in their order; the first that has something wins. Their
+// types, which [Repositories] describes, are DockerConfig (files of Docker and Podman, with credential helpers),
+// KubernetesSecret (pull secrets), NPMConfig (.npmrc), Environment (variables) and HashiCorpVault. A consumer can also name one
+// set in a repository by credentialsName:
+//
+//	credentials:
+//	- {type: HashiCorpVault/v1alpha1, serverURL: https://vault.example.org, path: team, credentialsName: registry}
+//
+// Such a set must be there: what was promised and is missing is an error, because callers go on anonymously where there
+// are no credentials. Repositories that need each other to be opened are refused by [New].
+//
+// Without any entry the files of Docker and Podman in their usual places are consulted, unless the variable
+// OCM_DISABLE_AUTO_CONFIG is set; faults of such a file are only logged.
+//
+// [Store.Explain] tells which entries were considered, which won and why.
 //
 // Secrets do not appear in errors, in logs, or when a value of this package is printed.
 package credentials

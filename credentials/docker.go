@@ -212,7 +212,9 @@ func (d *docker) find(ctx context.Context, request ocm.Identity, n *notes) (ocm.
 	conf, err := d.load()
 	var secret ocm.Secret
 	if err == nil {
-		secret, err = d.search(ctx, conf, request, n)
+		if secret, err = d.search(ctx, conf, request, n); err != nil {
+			err = fmt.Errorf("%s: %w", d, err)
+		}
 	}
 	switch {
 	case err != nil && d.implicit && ctx.Err() == nil:

@@ -59,37 +59,39 @@ func runHelper(ctx context.Context, name, action, server, input string) ([]byte,
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, action) //nolint:gosec // the name was checked, and is found in PATH
 	cmd.Stdin = strings.NewReader(input)
-	out := &limited{left: MaxHelperOutput}
+	out := &limited{left: MaxHelperOutput, stop: cancel}
 	cmd.Stdout = out
 	cmd.WaitDelay = time.Second // of what it started, somebody may keep the output open
 	err := cmd.Run()
 	var missing *exec.Error
 	switch {
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("credential helper %s: %w", program, ctx.Err())
 	case out.left < 0:
 		return nil, fmt.Errorf("credential helper %s: its answer has more than %d bytes: %w", program, MaxHelperOutput, ocm.ErrLimit)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("credential helper %s: %w", program, ctx.Err())
 	case err == nil:
-		return out.Bytes(), nil
+		return out.buf.Bytes(), nil
 	case errors.As(err, &missing):
 		return nil, fmt.Errorf("credential helper %s: %w", program, missing.Err)
-	case strings.TrimSpace(out.String()) == helperNothing:
+	case strings.TrimSpace(out.buf.String()) == helperNothing:
 		return nil, errNothing
 	}
 	return nil, fmt.Errorf("credential helper %s failed; run it with %q and %q on its standard input to see why", program, action, server)
 }
 
-// limited takes so many bytes, and refuses one more.
+// limited takes so many bytes, and stops who writes one more.
 type limited struct {
-	bytes.Buffer
+	buf  bytes.Buffer // not embedded: its ReadFrom knows no limit
 	left int
+	stop func()
 }
 
 func (l *limited) Write(p []byte) (int, error) {
 	if l.left -= len(p); l.left < 0 {
+		l.stop()
 		return 0, ocm.ErrLimit
 	}
-	return l.Buffer.Write(p)
+	return l.buf.Write(p)
 }
 
 // helperServer is a server as helpers know it.

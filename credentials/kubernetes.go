@@ -113,13 +113,17 @@ func underAuths(text []byte) []byte {
 	return slices.Concat([]byte(`{"auths":`), text, []byte(`}`))
 }
 
-// kubeObject is a Secret, or a List of objects.
+// kubeObject is what all objects have, and a List.
 type kubeObject struct {
-	Kind       string            `json:"kind"`
+	Kind  string        `json:"kind"`
+	Items []ocm.RawJSON `json:"items"`
+}
+
+// kubeSecret is a Secret.
+type kubeSecret struct {
 	Type       string            `json:"type"`
 	Data       map[string]string `json:"data"`       // base64
 	StringData map[string]string `json:"stringData"` // wins
-	Items      []kubeObject      `json:"items"`
 }
 
 // parseSecrets reads a manifest: documents of YAML or JSON with secrets, and perhaps other objects, in them.
@@ -140,11 +144,7 @@ func parseSecrets(text []byte) ([][]byte, error) {
 		if string(raw) == "null" {
 			continue
 		}
-		var o kubeObject
-		if err := decode(raw, &o); err != nil {
-			return nil, fmt.Errorf("manifest: %w", err)
-		}
-		if found, err = o.collect(found, true); err != nil {
+		if found, err = collect(found, raw, true); err != nil {
 			return nil, err
 		}
 	}
@@ -154,19 +154,32 @@ func parseSecrets(text []byte) ([][]byte, error) {
 	return found, nil
 }
 
-// collect adds the Docker configurations of an object.
-func (o kubeObject) collect(found [][]byte, lists bool) ([][]byte, error) {
-	if lists {
-		for _, item := range o.Items {
-			var err error
-			if found, err = item.collect(found, false); err != nil {
-				return nil, err
-			}
+// collect adds the Docker configurations of an object, and of those in a list.
+func collect(found [][]byte, raw ocm.RawJSON, lists bool) ([][]byte, error) {
+	var o kubeObject
+	if err := decode(raw, &o); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	for _, item := range o.Items {
+		if !lists {
+			break // there are no lists of lists
+		}
+		var err error
+		if found, err = collect(found, item, false); err != nil {
+			return nil, err
 		}
 	}
 	if o.Kind != "Secret" {
 		return found, nil
 	}
+	var secret kubeSecret
+	if err := decode(raw, &secret); err != nil {
+		return nil, fmt.Errorf("manifest: secret: %w", err)
+	}
+	return secret.collect(found)
+}
+
+func (o kubeSecret) collect(found [][]byte) ([][]byte, error) {
 	for typ, key := range map[string]string{"kubernetes.io/dockerconfigjson": kubeJSON, "kubernetes.io/dockercfg": kubeOlder} {
 		if o.Type != typ {
 			continue

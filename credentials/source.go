@@ -30,7 +30,7 @@ type kind struct {
 
 // kinds is the list of all types of repositories.
 func kinds() []kind {
-	return []kind{dockerKind(), kubernetesKind(), environmentKind(), vaultKind()}
+	return []kind{dockerKind(), kubernetesKind(), npmrcKind(), environmentKind(), vaultKind()}
 }
 
 func kindOf(typ string) (kind, bool) {

@@ -92,12 +92,11 @@ func runAuthExplain(ctx context.Context, a *app, o authExplainOptions, place str
 			failed = errors.Join(failed, err)
 		}
 	}
-	if o.output != "text" {
-		err = printValue(a.out, o.output, questions)
-	} else {
-		err = printExplained(a, questions)
+	if o.output == "text" {
+		printExplained(a, questions)
+		return failed
 	}
-	return errors.Join(err, failed)
+	return errors.Join(printValue(a.out, o.output, questions), failed)
 }
 
 // explain answers a question. Keys of the older kind of configuration have no entries that could be compared.
@@ -184,7 +183,7 @@ func registryConsumer(what, typ, location string) ([]explained, error) {
 }
 
 // printExplained shows the answers for people.
-func printExplained(a *app, list []explained) error {
+func printExplained(a *app, list []explained) {
 	for i, q := range list {
 		if i > 0 {
 			fmt.Fprintln(a.out)
@@ -210,7 +209,6 @@ func printExplained(a *app, list []explained) error {
 			fmt.Fprintf(a.out, "found: %s, of %s\n", clean(strings.Join(q.Properties, ", "), false), clean(q.Source, true))
 		}
 	}
-	return nil
 }
 
 func countOf(n int) string {

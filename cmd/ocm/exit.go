@@ -133,7 +133,7 @@ func hint(err error) string {
 	}{
 		{isUntrusted, "the server's certificate is signed by nobody this system trusts; SSL_CERT_FILE names a file with further authorities"},
 		{isPlainHTTP, "the registry speaks plain HTTP: write http:// before its name"},
-		{isUnexplained, "log in with \"docker login HOST\" or another tool that writes Docker's configuration, or add credentials for the host to $HOME/.ocmconfig"},
+		{isUnexplained, "log in with \"ocm login HOST\", or add credentials for the host to $HOME/.ocmconfig"},
 		{anyOf(ocm.ErrConflict), "somebody else wrote the same component version; run the command again"},
 		{anyOf(syscall.ENOSPC), "free some space and run the command again; --temp-folder moves temporary files to another disk"},
 		{isRefused, "check the server's name and port"},

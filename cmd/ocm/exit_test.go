@@ -60,7 +60,7 @@ func TestExitPrints(t *testing.T) {
 		{errors.New("a\x1b[2Jb"), "Error: a\\x1b[2Jb\n"},
 		{withHint(errors.New("a"), "b"), "Error: a\nHint:  b\n"},
 		{fmt.Errorf("x: %w", context.Canceled), "Error: interrupted"},
-		{ocm.ErrDenied, "docker login"},
+		{ocm.ErrDenied, "ocm login"},
 		{ocm.ErrConflict, "again"},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "--temp-folder"},
 		{syscall.ECONNREFUSED, "name and port"},
