@@ -59,7 +59,7 @@ func describe(types []ocm.Type, supports func(ocm.Type) []string) []Described {
 
 // ability is what cannot be found out by asking the implementation.
 type ability struct {
-	can       []string
+	can       []string // in place of what is found out
 	pins      string   // what packing replaces by what stays the same
 	consumers []string // types of the consumers whose secrets are asked for
 }
@@ -81,9 +81,9 @@ var abilities = map[string]ability{
 	"s3bucket":    {pins: "object to version", consumers: []string{"S3Bucket"}},
 	"s3":          {pins: "object to version", consumers: []string{"S3Bucket"}},
 	"npm":         {pins: "tag to version", consumers: []string{"NpmRegistry"}},
-	"maven":       {consumers: []string{"MavenRepository"}},
+	"maven":       {pins: "to the version", consumers: []string{"MavenRepository"}},
 	"ocm":         {consumers: []string{"OCIRegistry"}},
-	"file":        {},
+	"file":        {can: []string{"pack as input", "refused in descriptors"}},
 	"none":        {},
 }
 
@@ -94,6 +94,9 @@ func key(t ocm.Type) string {
 }
 
 func accessSupport(k *ocm.Kit, t ocm.Type) []string {
+	if can := abilities[key(t)].can; can != nil {
+		return can
+	}
 	if !graph.HasContent(t.Names[0]) {
 		return []string{"transfer as it is"}
 	}
@@ -105,7 +108,7 @@ func accessSupport(k *ocm.Kit, t ocm.Type) []string {
 }
 
 func inputSupport(k *ocm.Kit, t ocm.Type) []string {
-	if _, err := k.Access.For(t.Names[0]); err != nil {
+	if _, err := k.Access.For(t.Names[0]); err != nil || abilities[key(t)].can != nil {
 		return []string{"pack"}
 	}
 	list := []string{"pack", "also an access"}
