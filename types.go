@@ -65,6 +65,8 @@ func kindOf(t reflect.Type) string {
 		return "any"
 	case reflect.TypeFor[Spec]():
 		return "specification"
+	case reflect.TypeFor[[]byte]():
+		return "base64"
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

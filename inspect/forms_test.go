@@ -51,6 +51,22 @@ func fetch(t testing.TB, v ocm.Version, name string, o inspect.DownloadOptions) 
 	return dir, written, err
 }
 
+// tgz is the archive of a chart.
+func tgz(t testing.TB) string {
+	t.Helper()
+	const text = "apiVersion: v2\nname: app\nversion: 1.2.3\n"
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "app/Chart.yaml", Mode: 0o644, Size: int64(len(text))}); err != nil {
+		t.Fatal(err)
+	}
+	fixture.Must[int](t)(w.Write([]byte(text)))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return zipped(t, b.String())
+}
+
 func put(t testing.TB, h fixture.Heap, mediaType string, v any) ociv1.Descriptor {
 	t.Helper()
 	return h.Put(mediaType, fixture.Must[[]byte](t)(json.Marshal(v)))
@@ -84,7 +100,7 @@ func chartArtifact(t testing.TB, name, proof string) ocm.Content {
 	m := ociv1.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest,
 		Config: h.Put(chartConfig, fmt.Appendf(nil, `{"name":%q,"version":"1.2.3","apiVersion":"v2"}`, name)),
-		Layers: []ociv1.Descriptor{h.Put(chartContent, []byte("the chart"))},
+		Layers: []ociv1.Descriptor{h.Put(chartContent, []byte(tgz(t)))},
 	}
 	if proof != "" {
 		m.Layers = append(m.Layers, h.Put(chartProof, []byte(proof)))
@@ -172,7 +188,7 @@ func TestDownloadForDockerRefuses(t *testing.T) {
 func TestDownloadChart(t *testing.T) {
 	t.Parallel()
 	own := func(name string) string { return name }
-	helmChart := func(r *ocm.Resource) { r.Type = "helmChart" }
+	helmChart := func(r *ocm.Resource) { r.Name, r.Version, r.Type = "app", "1.2.3", "helmChart" }
 	for name, c := range map[string]struct {
 		content ocm.Content
 		edit    func(*ocm.Resource)
@@ -182,9 +198,8 @@ func TestDownloadChart(t *testing.T) {
 		"artifact":            {chartArtifact(t, "app", ""), nil, inspect.DownloadOptions{Own: own}, []string{"app-1.2.3.tgz"}},
 		"named by the user":   {chartArtifact(t, "app", "proof"), nil, inspect.DownloadOptions{Form: inspect.FormChart}, []string{"x", "x.prov"}},
 		"provenance":          {chartArtifact(t, "app", "proof"), nil, inspect.DownloadOptions{Own: own}, []string{"app-1.2.3.tgz", "app-1.2.3.tgz.prov"}},
-		"CVE-2026-35206":      {chartArtifact(t, "../../app", ""), nil, inspect.DownloadOptions{Own: own}, []string{"_.._app-1.2.3.tgz"}},
-		"blob":                {blob.Bytes(chartContent, []byte("the chart")), nil, inspect.DownloadOptions{Own: own}, []string{"res-1.0.0.tgz"}},
-		"resource is a chart": {blob.Bytes("application/x-tgz", []byte("the chart")), helmChart, inspect.DownloadOptions{}, []string{"x"}},
+		"blob":                {blob.Bytes(chartContent, []byte(tgz(t))), helmChart, inspect.DownloadOptions{Own: own}, []string{"app-1.2.3.tgz"}},
+		"resource is a chart": {blob.Bytes("application/x-tgz", []byte(tgz(t))), helmChart, inspect.DownloadOptions{}, []string{"x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,7 +207,7 @@ func TestDownloadChart(t *testing.T) {
 			if err != nil || !slices.Equal(written, c.want) || !slices.Equal(left(t, dir), c.want) {
 				t.Fatalf("expected %q, found %q, %q, %v", c.want, written, left(t, dir), err)
 			}
-			if got := string(fixture.Must[[]byte](t)(os.ReadFile(filepath.Join(dir, written[0])))); got != "the chart" {
+			if got := string(fixture.Must[[]byte](t)(os.ReadFile(filepath.Join(dir, written[0])))); got != tgz(t) {
 				t.Errorf("found %q", got)
 			}
 			if len(written) > 1 {
@@ -207,6 +222,16 @@ func TestDownloadChart(t *testing.T) {
 		if !errors.Is(err, ocm.ErrInvalid) {
 			t.Errorf("%s: found %v", name, err)
 		}
+	}
+}
+
+// The name that a chart gives itself leads nowhere.
+func TestCVE_2026_35206_NameOfChartIsNoPath(t *testing.T) {
+	t.Parallel()
+	v := version(t, memory.New(), chartArtifact(t, "../../app", ""), nil)
+	dir, written, err := fetch(t, v, "x", inspect.DownloadOptions{Own: func(name string) string { return name }})
+	if err == nil && (!slices.Equal(written, left(t, dir)) || len(written) != 1) || err != nil && !errors.Is(err, ocm.ErrInvalid) {
+		t.Errorf("found %q, %v", written, err)
 	}
 }
 

@@ -60,7 +60,7 @@ func newRoot(a *app) *cobra.Command {
 		newGroup("auth", "Look at credentials", newAuthExplain(a)),
 		newGroup("check", "Find out whether component versions are complete", newCheckCV(a)),
 		newGroup("create", "Make keys for signing", newCreateKeyPair(a), newCreateRSAKeyPair(a)),
-		newGroup("describe", "Show what component versions consist of", newDescribeCV(a)),
+		newGroup("describe", "Show what component versions consist of, and what types there are", newDescribeCV(a), newTypes(a)),
 		newGroup("download", "Fetch the content of resources", newDownloadResource(a)),
 		newGroup("get", "List component versions and their elements", getCommands(a)...),
 		newGroup("hash", "Compute digests of component versions", newHashCV(a)),
@@ -72,7 +72,7 @@ func newRoot(a *app) *cobra.Command {
 		newGroup("verify", "Verify component versions", newVerifyCV(a)),
 		newVersion(a),
 	)
-	completeAll(root)
+	completeAll(a, root)
 	return root
 }
 
@@ -85,7 +85,7 @@ func newGroup(verb, short string, objects ...*cobra.Command) *cobra.Command {
 
 // getCommands are the objects that can be listed.
 func getCommands(a *app) []*cobra.Command {
-	list := []*cobra.Command{newGetCV(a), newGetConfig(a)}
+	list := []*cobra.Command{newGetCV(a), newGetConfig(a), newTypes(a)}
 	for _, k := range elementKinds {
 		list = append(list, newGetElements(a, k))
 	}
@@ -108,13 +108,6 @@ func newHelp() *cobra.Command {
 			}
 			return target.Help()
 		},
-	}
-}
-
-func completeAll(cmd *cobra.Command) {
-	completeEnums(cmd)
-	for _, sub := range cmd.Commands() {
-		completeAll(sub)
 	}
 }
 
