@@ -175,7 +175,7 @@ func formatOf(path string) string {
 // openArchive opens a CTF. A component archive, which many call by the same short names, is told by what is in it.
 func openArchive(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
 	var c archive
-	writing, err := c.members(s)
+	forbidden, err := c.members(s)
 	if err != nil {
 		return nil, err
 	}
@@ -185,10 +185,10 @@ func openArchive(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, e
 	store, err := ctf.Open(c.FilePath)
 	if errors.Is(err, ctf.ErrNoIndex) {
 		r, other := componentarchive.Open(c.FilePath)
-		if other == nil {
-			return r, nil
+		if other != nil {
+			return nil, fmt.Errorf("%w; and neither is it a component archive: %w", err, other)
 		}
-		err = fmt.Errorf("%w; and neither is it a component archive: %w", err, other)
+		return r, nil
 	}
 	if err != nil {
 		return nil, err
@@ -197,10 +197,10 @@ func openArchive(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, e
 		store.Durable()
 	}
 	repo := oci.NewRepository(store, env)
-	if writing != nil {
-		return readOnly{repo, writing}, nil
+	if forbidden == nil {
+		return repo, nil
 	}
-	return repo, nil
+	return readOnly{repo, forbidden}, nil //nolint:nilerr // it is the error of writing
 }
 
 func openComponentArchive(_ context.Context, _ *ocm.Env, s ocm.Spec) (ocm.Repository, error) {

@@ -30,7 +30,7 @@ the environment. Paths in it are relative to the folder of the file, or to
 --working-directory, and must not lead out of it.
 
 A component version becomes visible when all its content is stored, each by itself,
-referenced ones first.
+referenced ones first. --repository memory::NAME does all of it and leaves nothing behind.
 
 A constructor file lists components; content comes from an input (file, dir, utf8, binary),
 or stays behind an access:

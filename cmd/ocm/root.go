@@ -21,7 +21,10 @@ A reference says where a component version is:
   ghcr.io/acme//acme.org/app:1.0.0     in a registry; http://host:5000 for plain HTTP
   ./archive//acme.org/app:1.0.0        in a folder; also archive.tar, archive.tgz
   ctf::my.path//acme.org/app           type told, where the name looks like a domain
-  ctf::-                               an archive that goes through a pipe`
+  ctf::-                               an archive that goes through a pipe
+  ca::./old//acme.org/app:1.0.0        an archive of one version, which is only read
+  memory::NAME                         a repository that is gone with the program
+  //acme.org/app:1.0.0                 where the configured resolvers say`
 
 const rootExample = `  # Pack what component-constructor.yaml describes into a folder, and sign it.
   ocm create rsakeypair

@@ -52,7 +52,7 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, err
 	}
-	find := helpful(s.finder(nil, "", r.lookup), "a referenced version is in the same constructor, in the target, or in a repository that --lookup names")
+	find := helpful(s.finder(nil, "", r.lookup), "a referenced version is in the same constructor, in the target, where a configured resolver says, or in a repository that --lookup names")
 	o := construct.Options{Conflict: construct.Conflict(r.conflict), SkipDigest: r.skipReferences, Find: find}
 	if r.copyExternal {
 		o.CopyExternal = func(ctx context.Context, v ocm.Version) error {
