@@ -5,7 +5,6 @@ package input
 import (
 	"context"
 	"encoding/pem"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -190,7 +189,7 @@ func TestHelmCACertFile(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		_, _ = io.WriteString(w, string(tgz))
+		_, _ = w.Write(tgz)
 	}))
 	t.Cleanup(srv.Close)
 	must(t, os.WriteFile(filepath.Join(dir, "ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
