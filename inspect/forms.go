@@ -9,11 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/blob"
@@ -41,7 +38,6 @@ func Forms() []string { return []string{FormAuto, FormBlob, FormLayout, FormDock
 const (
 	mediaTypeChartConfig = "application/vnd.cncf.helm.config.v1+json"
 	mediaTypeChart       = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-	mediaTypeProvenance  = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 )
 
 // fetched is content that lies in a file and was compared with its digest.
@@ -152,7 +148,7 @@ func (f *fetched) chart(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	chart, provenance, name, err := chartOf(ctx, c)
+	chart, provenance, name, err := Chart(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("resource %s: %w", f.resource.Element.String(), err)
 	}
@@ -183,38 +179,6 @@ func copyOf(ctx context.Context, c ocm.Content) func(io.Writer) error {
 		_, err = io.Copy(w, r)
 		return err
 	}
-}
-
-// chartOf finds the archive of a chart in content, its provenance file if there is one, and the file name that it
-// says it has, which may be anything. [ocm.ErrInvalid] if it is no chart.
-func chartOf(ctx context.Context, c ocm.Content) (chart ocm.Content, provenance *ocm.Content, name string, err error) {
-	if !blob.IsManifest(c.Root.MediaType) {
-		if c.Root.MediaType != mediaTypeChart && !isGzip(c.Root.MediaType) {
-			err = fmt.Errorf("content of media type %q is no chart: %w", c.Root.MediaType, ocm.ErrInvalid)
-		}
-		return c, nil, "", err
-	}
-	m, err := manifestOf(ctx, c.From, c.Root)
-	if err != nil {
-		return c, nil, "", err
-	}
-	i := slices.IndexFunc(m.Layers, func(d ociv1.Descriptor) bool { return d.MediaType == mediaTypeChart })
-	if m.Config.MediaType != mediaTypeChartConfig || i < 0 {
-		return c, nil, "", fmt.Errorf("the OCI artifact is no chart: its configuration is %q: %w", m.Config.MediaType, ocm.ErrInvalid)
-	}
-	chart = ocm.Content{Root: m.Layers[i], From: c.From}
-	if i := slices.IndexFunc(m.Layers, func(d ociv1.Descriptor) bool { return d.MediaType == mediaTypeProvenance }); i >= 0 {
-		provenance = &ocm.Content{Root: m.Layers[i], From: c.From}
-	}
-	raw, err := blob.ReadAll(ctx, c.From, m.Config, blob.MaxManifest)
-	if err != nil {
-		return c, nil, "", err
-	}
-	var config struct{ Name, Version string }
-	if jsonv2.Unmarshal(raw, &config, jsonv2.MatchCaseInsensitiveNames(true)) == nil && config.Name != "" {
-		name = config.Name + "-" + config.Version + ".tgz"
-	}
-	return chart, provenance, name, nil
 }
 
 // manifestOf reads an image manifest; the zero value for an index.

@@ -68,10 +68,13 @@ func WithoutURL(err error) error {
 		err = u.Err
 	}
 	if text := err.Error(); queryForm.MatchString(text) {
-		return &cut{queryForm.ReplaceAllString(text, "?…"), err}
+		return &cut{CutQueries(text), err}
 	}
 	return err
 }
+
+// CutQueries takes the queries of addresses out of a text; after a redirect they are signatures.
+func CutQueries(text string) string { return queryForm.ReplaceAllString(text, "?…") }
 
 // queryForm finds the queries of addresses in a text.
 var queryForm = regexp.MustCompile(`\?[^\s"]+`)

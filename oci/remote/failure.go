@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -182,9 +181,5 @@ func (r *repo) explain(what string, err, kind error) error {
 	case errors.Is(err, errdef.ErrTooManyPages), errors.Is(err, errdef.ErrSizeExceedsLimit):
 		return fmt.Errorf("%s: %s: %v: %w", r, what, err, ocm.ErrLimit)
 	}
-	text := queryForm.ReplaceAllString(err.Error(), "?…")
-	return fmt.Errorf("%s: %s: the registry's answer cannot be used: %s: %w", r, what, quote(text), kind)
+	return fmt.Errorf("%s: %s: the registry's answer cannot be used: %s: %w", r, what, quote(web.CutQueries(err.Error())), kind)
 }
-
-// queryForm finds the queries of URLs in oras-go's texts; after a redirect they are signatures.
-var queryForm = regexp.MustCompile(`\?[^\s"]*`)
