@@ -8,31 +8,6 @@ import (
 	"ocm"
 )
 
-// localTypes are the accesses that a repository serves itself, beside the descriptor.
-func localTypes() []ocm.Type {
-	return []ocm.Type{
-		{Names: ocm.Versioned("v1", "localBlob", "LocalBlob", "localFilesystemBlob", "localOciBlob"),
-			About: "Content beside the descriptor, in the same repository. The last two names are those of older forms.",
-			Fields: ocm.FieldsOf(struct {
-				LocalReference string   `json:"localReference" need:"yes" about:"digest of the content; in the older forms fileName or digest"`
-				MediaType      string   `json:"mediaType" need:"yes" about:"media type of the content"`
-				ReferenceName  string   `json:"referenceName" about:"path:tag, for a repository of its own where OCI artifacts are uploaded"`
-				GlobalAccess   ocm.Spec `json:"globalAccess" about:"another access to the same content; it is not followed"`
-			}{})},
-	}
-}
-
-// credentialRepositories are the repositories of secrets.
-func credentialRepositories() []ocm.Type {
-	return []ocm.Type{{
-		Names: ocm.Versioned("v1", "DockerConfig"), About: "The credentials that Docker keeps, with its credential helpers.",
-		Fields: ocm.FieldsOf(struct {
-			File   string      `json:"dockerConfigFile" about:"file of Docker; default: the one in its usual place"`
-			Inline ocm.RawJSON `json:"dockerConfig" about:"the content of such a file"`
-		}{}),
-	}}
-}
-
 // credentialTypes are the types of secrets for a consumer. Their members are the properties of the secret.
 func credentialTypes() []ocm.Type {
 	login := []string{"username: name of the user", "password: password of the user"}

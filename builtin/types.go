@@ -8,7 +8,9 @@ import (
 
 	"ocm"
 	"ocm/config"
+	"ocm/credentials"
 	"ocm/graph"
+	"ocm/oci"
 	"ocm/sign/sigstore"
 )
 
@@ -29,7 +31,7 @@ type Described struct {
 // of it.
 func Types(k *ocm.Kit) []Kind {
 	access := describe(k.Access.Types(), func(t ocm.Type) []string { return accessSupport(k, t) })
-	local := describe(localTypes(), func(ocm.Type) []string { return []string{"transfer by value", "download", "verify"} })
+	local := describe(oci.Types(), func(ocm.Type) []string { return []string{"transfer by value", "download", "verify"} })
 	return []Kind{
 		{"ocm-repository", "Where component versions are kept.",
 			describe(k.Repositories.Types(), func(t ocm.Type) []string { return abilities[key(t)].can })},
@@ -37,7 +39,7 @@ func Types(k *ocm.Kit) []Kind {
 			append(local, access...)},
 		{"input", "Where the content of a resource or source comes from when it is packed, as constructor files name it.",
 			describe(k.Inputs.Types(), func(t ocm.Type) []string { return inputSupport(k, t) })},
-		{"credential-repository", "Where secrets are kept, as the entries of credentials name it.", describe(credentialRepositories(), nil)},
+		{"credential-repository", "Where secrets are kept, as the entries of credentials name it.", describe(credentials.Repositories(), nil)},
 		{"credentials", "Secrets in the configuration, for a consumer.", describe(credentialTypes(), nil)},
 		{"signing", "How signatures are made and verified, as the configuration names it.",
 			describe(append(k.Signers.Types(), sigstoreVerification()), func(t ocm.Type) []string { return signingSupport(k, t) })},

@@ -61,7 +61,7 @@ func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r 
 	if err != nil {
 		return nil, graph.ExplainMissing(ctx, c, r.Labels, err)
 	}
-	f := &fetched{resource: r, raw: raw, mediaType: mediaType, path: path, options: o}
+	f := &fetched{resource: r, source: c, raw: raw, mediaType: mediaType, path: path, options: o}
 	return f.write(ctx)
 }
 

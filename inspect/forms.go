@@ -4,6 +4,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,8 +12,11 @@ import (
 	"runtime"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/access/chart"
 	"ocm/blob"
 )
 
@@ -34,15 +38,10 @@ const (
 // Forms lists the forms, FormAuto first.
 func Forms() []string { return []string{FormAuto, FormBlob, FormLayout, FormDocker, FormChart} }
 
-// Media types of charts in OCI artifacts, by the Helm project.
-const (
-	mediaTypeChartConfig = "application/vnd.cncf.helm.config.v1+json"
-	mediaTypeChart       = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-)
-
 // fetched is content that lies in a file and was compared with its digest.
 type fetched struct {
 	resource  *ocm.Resource
+	source    ocm.Content // where it was fetched from
 	raw       *os.File
 	mediaType string
 	path      string
@@ -131,15 +130,23 @@ func (f *fetched) toFile(write func(io.Writer) error, path string) error {
 // isChart reports whether the content is a chart: by its media type, or by the resource's type for an archive
 // that could be any.
 func (f *fetched) isChart(ctx context.Context) (bool, error) {
-	if !blob.IsLayout(f.mediaType) {
-		return f.mediaType == mediaTypeChart || f.resource.Type == "helmChart" && isGzip(f.mediaType), nil
+	isLayout := blob.IsLayout(f.mediaType)
+	if !isLayout && f.mediaType != chart.MediaTypeContent && (f.resource.Type != "helmChart" || !isGzip(f.mediaType)) {
+		return false, nil
 	}
 	c, err := f.content(ctx)
-	if err != nil || blob.IsIndex(c.Root.MediaType) {
+	if err != nil || isLayout && blob.IsIndex(c.Root.MediaType) {
 		return false, err
 	}
+	if !isLayout {
+		_, _, _, err := Chart(ctx, c)
+		if errors.Is(err, ocm.ErrInvalid) {
+			return false, nil // it is only called a chart
+		}
+		return err == nil, err
+	}
 	m, err := manifestOf(ctx, c.From, c.Root)
-	return m.Config.MediaType == mediaTypeChartConfig, err
+	return m.Config.MediaType == chart.MediaTypeConfig, err
 }
 
 // chart writes the archive of a chart, and its provenance file.
@@ -148,15 +155,15 @@ func (f *fetched) chart(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	chart, provenance, name, err := Chart(ctx, c)
+	archive, provenance, name, err := Chart(ctx, c)
+	if err == nil && provenance == nil {
+		provenance, err = provenanceAt(ctx, f.source)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("resource %s: %w", f.resource.Element.String(), err)
 	}
 	path := f.path
 	if f.options.Own != nil {
-		if name == "" {
-			name = f.resource.Name + "-" + f.resource.Version + ".tgz"
-		}
 		path = filepath.Join(filepath.Dir(path), f.options.Own(SafeName(name)))
 	}
 	written := []string{path}
@@ -166,7 +173,17 @@ func (f *fetched) chart(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 	}
-	return written, f.toFile(copyOf(ctx, chart), path)
+	return written, f.toFile(copyOf(ctx, archive), path)
+}
+
+// provenanceAt is the provenance file beside a chart in a chart repository; nil if there is none.
+func provenanceAt(ctx context.Context, c ocm.Content) (*ocm.Content, error) {
+	raw, err := chart.ProvenanceOf(ctx, c)
+	if raw == nil {
+		return nil, err
+	}
+	p := blob.Bytes(chart.MediaTypeProvenance, raw)
+	return &p, err
 }
 
 func copyOf(ctx context.Context, c ocm.Content) func(io.Writer) error {
