@@ -250,7 +250,8 @@ func TestDockerArchivesThatLie(t *testing.T) {
 		"go-containerregistry #2306":    {append(m.entries("/")[1:], entry{name: "blobs/sha256/" + m.order[0].Encoded(), flag: tar.TypeSymlink, link: "/etc/passwd"}), ocm.ErrInvalid, "regular file"},
 		"CVE-2021-41190 two images":     {append(append(m.entries("/"), foreign...), indexEntry("index.json", nil, root)), ocm.ErrInvalid, "lists others only"},
 		"CVE-2021-41190 two kinds":      {append(append(both.entries("/"), modern[len(modern)-1], entry{name: "blobs/sha256/" + digest.FromString(s.config).Encoded(), body: s.config}, entry{name: "blobs/sha256/" + digest.FromString("layer").Encoded(), body: "layer"}), indexEntry("index.json", nil, confused)), ocm.ErrInvalid, "at once"},
-		"manifest with another layer":   {lyingManifest(t, s), ocm.ErrDigest, "layer 0"},
+		"manifest with one layer more":  {lyingManifest(t, s, "layer", "evil"), ocm.ErrDigest, "2 layers, its configuration 1"},
+		"manifest with another layer":   {lyingManifest(t, s, "evil"), ocm.ErrDigest, "layer 0"},
 		"manifest in the layout forged": {append(corrupted(modern, root), indexEntry("index.json", nil, root)), ocm.ErrDigest, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -261,12 +262,14 @@ func TestDockerArchivesThatLie(t *testing.T) {
 	}
 }
 
-// lyingManifest is an archive whose OCI manifest has the right configuration and another layer.
-func lyingManifest(t testing.TB, s saved) []entry {
+// lyingManifest is an archive whose OCI manifest has the right configuration and other layers.
+func lyingManifest(t testing.TB, s saved, layers ...string) []entry {
 	m := &image{}
 	man := ociv1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest}
 	man.Config = m.add(ociv1.MediaTypeImageConfig, []byte(s.config))
-	man.Layers = []ociv1.Descriptor{m.add(ociv1.MediaTypeImageLayer, []byte("evil"))}
+	for _, l := range layers {
+		man.Layers = append(man.Layers, m.add(ociv1.MediaTypeImageLayer, []byte(l)))
+	}
 	root := m.addJSON(man.MediaType, man)
 	list := listEntry(t, map[string]any{"Config": "blobs/sha256/" + man.Config.Digest.Encoded(), "Layers": []string{"blobs/sha256/" + man.Layers[0].Digest.Encoded()}})
 	return append(m.entries("/"), list, indexEntry("index.json", nil, root))
@@ -303,6 +306,18 @@ func TestCVE_2023_25153_DockerArchiveBounds(t *testing.T) {
 		}
 	}
 	wantError(t, err, ocm.ErrLimit, "names")
+
+	ids := strings.Repeat(fmt.Sprintf("%q,", digest.FromString("x")), MaxChildren)
+	_, err = diffIDs(fmt.Appendf(nil, `{"rootfs":{"diff_ids":[%s%q]}}`, ids, digest.FromString("x")))
+	wantError(t, err, ocm.ErrLimit, "layers")
+
+	m := &image{}
+	nested, top := s.modern(t, m, ociv1.MediaTypeImageLayer)
+	for range MaxDepth + 1 {
+		top = m.index(top)
+	}
+	_, err = bothWays(t, tarOf(t, append(m.entries("/"), nested[len(nested)-1], indexEntry("index.json", nil, top))...), "")
+	wantError(t, err, ocm.ErrLimit, "nested")
 
 	bomb := gz(t, bytes.Repeat([]byte{0}, 1<<20))
 	archive := tarOf(t, entry{name: "l.tar", body: string(bomb)})
