@@ -61,7 +61,7 @@ func runHelper(ctx context.Context, name, action, server, input string) ([]byte,
 	cmd.Stdin = strings.NewReader(input)
 	out := &limited{left: MaxHelperOutput, stop: cancel}
 	cmd.Stdout = out
-	cmd.WaitDelay = time.Second // of what it started, somebody may keep the output open
+	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	var missing *exec.Error
 	switch {
@@ -69,7 +69,7 @@ func runHelper(ctx context.Context, name, action, server, input string) ([]byte,
 		return nil, fmt.Errorf("credential helper %s: its answer has more than %d bytes: %w", program, MaxHelperOutput, ocm.ErrLimit)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("credential helper %s: %w", program, ctx.Err())
-	case err == nil:
+	case err == nil || errors.Is(err, exec.ErrWaitDelay): // an agent that it started lives on, with its output
 		return out.buf.Bytes(), nil
 	case errors.As(err, &missing):
 		return nil, fmt.Errorf("credential helper %s: %w", program, missing.Err)
