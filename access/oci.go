@@ -17,7 +17,11 @@ import (
 
 // All lists the access methods of this package.
 func All() []ocm.Method {
-	return []ocm.Method{OCIArtifact, Helm, None, Git, OCIBlob, File, S3, S3V1, S3V2, NPM, Wget, GitHub, Maven}
+	return []ocm.Method{
+		OCIArtifact, OCIBlob, Helm,
+		Git, GitHub, Maven, NPM, S3, S3V1, S3V2, Wget,
+		File, None,
+	}
 }
 
 // OCIArtifact is an image, chart or any other OCI artifact in a registry.

@@ -36,7 +36,11 @@ const (
 
 // All lists the inputs of this package. A member that is not among the fields of a type is an error.
 func All() []ocm.Method {
-	all := []ocm.Method{File, Dir, UTF8, Binary, Helm, access.Git, access.GitHub, access.NPM, Maven, access.S3, access.S3V1, access.S3V2, OCIArtifact, Docker, DockerMulti, Git}
+	all := []ocm.Method{
+		File, Dir, UTF8, Binary,
+		OCIArtifact, Docker, DockerMulti, Helm,
+		Git, access.GitHub, Maven, access.NPM, access.S3, access.S3V1, access.S3V2,
+	}
 	for i, m := range all {
 		all[i] = ocm.Strict(m)
 	}
