@@ -16,12 +16,6 @@ import (
 	"ocm/sign/timestamp"
 )
 
-// The types to write of repositories.
-const (
-	registryType = "OCIRegistry"
-	archiveType  = "CommonTransportFormat"
-)
-
 // Kit returns everything that is compiled in.
 func Kit() *ocm.Kit {
 	k := &ocm.Kit{

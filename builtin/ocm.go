@@ -33,8 +33,8 @@ func registerOCM(k *ocm.Kit) {
 // openForeign opens a repository that a descriptor names. Descriptors come from elsewhere: they do not open
 // what lies on this computer, and do not get over plain http what is configured for https.
 func openForeign(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
-	if !k.Repositories.Same(s.Type, registryType) {
-		return nil, fmt.Errorf("type %q: a descriptor may name a registry (%s) only, not what lies on this computer: %w", s.Type, registryType, ocm.ErrDenied)
+	if !k.Repositories.Same(s.Type, ocm.OCIRepositoryType) {
+		return nil, fmt.Errorf("type %q: a descriptor may name a registry (%s) only, not what lies on this computer: %w", s.Type, ocm.OCIRepositoryType, ocm.ErrDenied)
 	}
 	var r struct {
 		BaseURL string `json:"baseUrl"`
@@ -52,8 +52,10 @@ func openForeign(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm
 // openBeside opens a repository that a constructor names. A local one lies below the constructor's folder,
 // like all that inputs read.
 func openBeside(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
-	if !k.Repositories.Same(s.Type, archiveType) {
-		return OpenRepository(ctx, k, env, s)
+	for _, elsewhere := range []string{ocm.OCIRepositoryType, ocm.MemoryType} {
+		if k.Repositories.Same(s.Type, elsewhere) {
+			return OpenRepository(ctx, k, env, s)
+		}
 	}
 	var c struct {
 		FilePath string `json:"filePath"`

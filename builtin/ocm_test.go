@@ -205,8 +205,8 @@ func TestOCMOpensNothingLocal(t *testing.T) {
 	if err := os.Symlink(outside, dir+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	of := func(path string) ocm.Spec {
-		return spec(t, `{"type":"ocm","ocmRepository":{"type":"CommonTransportFormat/v1","filePath":"`+path+`"},"component":"acme.org/base","version":"1.0.0","resourceRef":{"name":"text"}}`)
+	of := func(path string, typ ...string) ocm.Spec {
+		return spec(t, `{"type":"ocm","ocmRepository":{"type":"`+append(typ, "CommonTransportFormat/v1")[0]+`","filePath":"`+path+`"},"component":"acme.org/base","version":"1.0.0","resourceRef":{"name":"text"}}`)
 	}
 	in := method(t, kit.Inputs, "ocm")
 	for path, want := range map[string]error{
@@ -214,6 +214,11 @@ func TestOCMOpensNothingLocal(t *testing.T) {
 	} {
 		if _, err := in.Open(t.Context(), env, of(path)); !errors.Is(err, want) {
 			t.Errorf("%s: expected %v, found %v", path, want, err)
+		}
+		for _, typ := range []string{"ca", "ComponentArchive/v1"} {
+			if _, err := in.Open(t.Context(), env, of(path, typ)); want != nil && !errors.Is(err, want) {
+				t.Errorf("%s %s: expected %v, found %v", typ, path, want, err)
+			}
 		}
 		// the same repository, which an input has opened in this job, is closed to an access
 		if _, err := method(t, kit.Access, "ocm").Open(t.Context(), env, of(path)); !errors.Is(err, ocm.ErrDenied) {
