@@ -4,6 +4,7 @@ package graph_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/builtin"
 	"ocm/graph"
 	"ocm/internal/fixture"
 )
@@ -90,4 +92,27 @@ func TestCheckReadsBelowTheManifest(t *testing.T) {
 			t.Errorf("removed %s: %v", broken, err)
 		}
 	}
+}
+
+// What a descriptor says is relative to no folder of whoever reads it.
+func TestAccessesSeeNoLocalPlace(t *testing.T) {
+	t.Parallel()
+	kit, env := builtin.Kit(), &ocm.Env{Dir: t.TempDir()}
+	asked := false
+	kit.Access.Add(ocm.OpenerFunc(func(_ context.Context, env *ocm.Env, _ ocm.Spec) (ocm.Content, error) {
+		if asked = true; env.Dir != "" {
+			t.Errorf("an access method sees the folder %s", env.Dir)
+		}
+		return ocm.Content{}, nil
+	}), "curious")
+	if _, err := graph.Content(t.Context(), kit, env, nowhere{}, ocm.Spec{Type: "curious"}); err != nil || !asked || env.Dir == "" {
+		t.Errorf("asked %v, %v, folder %q", asked, err, env.Dir)
+	}
+}
+
+// nowhere is a version without content.
+type nowhere struct{ ocm.Version }
+
+func (nowhere) Blob(context.Context, ocm.Spec) (ocm.Content, error) {
+	return ocm.Content{}, errors.ErrUnsupported
 }

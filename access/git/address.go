@@ -86,6 +86,9 @@ func (a Address) check() error {
 	if ip, err := netip.ParseAddr(host); err == nil && (ip.Unmap().IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast()) {
 		return fmt.Errorf("host %s: an address of this kind is no server of git: %w", host, ocm.ErrInvalid)
 	}
+	if strings.ContainsFunc(a.path+user+host, unicode.IsControl) { // written as %00: the git protocol ends a path with it
+		return fmt.Errorf("path or user behind %s: expected no control characters: %w", a.URL.Scheme, ocm.ErrInvalid)
+	}
 	if strings.Trim(a.path, "/") == "" || strings.HasPrefix(a.path, "-") || strings.HasPrefix(user, "-") {
 		return fmt.Errorf("expected the path of a repository behind %s: %w", host, ocm.ErrInvalid)
 	}

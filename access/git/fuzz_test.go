@@ -95,7 +95,7 @@ func FuzzSession(f *testing.F) {
 
 // FuzzAddress: what is accepted has no secret, and nothing that a server or a shell takes for an option.
 func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"https://example.org/a", "git@example.org:a", "ssh://u@h:22/~x/y", "./a", "file:///a", "ext::x"} {
+	for _, s := range []string{"https://example.org/a", "git@example.org:a", "ssh://u@h:22/~x/y", "./a", "file:///a", "ext::x", "git://h/a%00host=other%00", "ssh://u%0a@h/a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
