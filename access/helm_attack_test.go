@@ -14,6 +14,7 @@ import (
 	"ocm"
 	"ocm/access/chart"
 	"ocm/blob"
+	"ocm/internal/fault"
 	"ocm/internal/fixture"
 )
 
@@ -66,6 +67,22 @@ func TestCVE_2021_32690_IndexLeadsToAnotherHost(t *testing.T) {
 	}
 	if leaked.Load() != 0 || known.Load() == 0 {
 		t.Errorf("the other host got credentials %d times, the repository %d times", leaked.Load(), known.Load())
+	}
+}
+
+// An index on another host must not lead to this computer or to a metadata service, neither as archive nor as artifact
+// of a registry.
+func TestCVE_2021_32690_IndexLeadsInside(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{
+		"https://localhost.:1/app.tgz", "https://127.1/app.tgz", "https://[64:ff9b::7f00:1]/app.tgz", "https://metadata.google.internal/app.tgz", "https://169.254.169.２５４/app.tgz",
+		"oci://localhost:1/app:1.0.0", "oci://127.0.0.1:1/app:1.0.0", "oci://169.254.169.254/app:1.0.0", "oci://u@registry.example/app:1.0.0",
+	} {
+		env := &ocm.Env{HTTP: fault.Hosts{"charts.example": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "apiVersion: v1\nentries: {app: [{version: 1.0.0, urls: ['"+at+"'], digest: "+strings.Repeat("0", 64)+"}]}\n")
+		})}}
+		_, err := openHelm(t, env, `{"type":"helm","helmRepository":"https://charts.example","helmChart":"app"}`)
+		fixture.WantErr(t, err, ocm.ErrDenied, "index")
 	}
 }
 

@@ -252,6 +252,9 @@ func npmSums(integrity, shasum string) (sums []sum, err error) {
 			break
 		}
 	}
+	if sums == nil && strings.TrimSpace(integrity) != "" { // the weaker shasum is no answer to that
+		return nil, fmt.Errorf("the registry tells an integrity of unknown algorithms, %.200q: expected sha512, sha384, sha256 or sha1: %w", integrity, ocm.ErrInvalid)
+	}
 	if shasum != "" {
 		raw, err := hex.DecodeString(shasum)
 		if err != nil || len(raw) != sha1.Size {

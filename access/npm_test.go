@@ -170,6 +170,8 @@ func TestNPMIntegrity(t *testing.T) {
 		"sha256 wrong":           {`"tarball":"%s/p.tgz","integrity":"sha256-` + sumOf("other") + `"`, ocm.ErrDigest},
 		"none":                   {`"tarball":"%s/p.tgz"`, ocm.ErrInvalid},
 		"unknown algorithm only": {`"tarball":"%s/p.tgz","integrity":"md5-AAAA"`, ocm.ErrInvalid},
+		"unknown and a weaker":   {`"tarball":"%s/p.tgz","integrity":"sha3-AAAA","shasum":"` + shasum("content") + `"`, ocm.ErrInvalid},
+		"disguised metadata":     {`"tarball":"http://169.254.169.２５４/p.tgz","shasum":"` + shasum("content") + `"`, ocm.ErrDenied},
 		"malformed":              {`"tarball":"%s/p.tgz","integrity":"sha512-AAAA"`, ocm.ErrInvalid},
 		"malformed shasum":       {`"tarball":"%s/p.tgz","shasum":"zz"`, ocm.ErrInvalid},
 		"no archive":             {`"shasum":"` + shasum("content") + `"`, ocm.ErrInvalid},
@@ -282,6 +284,7 @@ func TestElsewhere(t *testing.T) {
 		{"https://r.example", "http://cdn.example", true}, {"https://r.example", "https://127.0.0.1", true}, {"https://r.example", "https://localhost:1", true},
 		{"https://r.example", "https://[::1]", true}, {"https://r.example", "https://[::ffff:127.0.0.1]", true}, {"http://127.0.0.1", "http://169.254.169.254", true},
 		{"http://127.0.0.1", "http://0.0.0.0", true}, {"https://r.example", "https://u@cdn.example", true},
+		{"https://r.example", "https://localhost.:1", true}, {"https://r.example", "https://127.1", true}, {"https://r.example", "https://ｌocalhost", true}, {"https://r.example", "https://metadata.google.internal", true},
 	} {
 		from, _ := url.Parse(c.from)
 		to, _ := url.Parse(c.to)

@@ -415,6 +415,12 @@ func TestS3PlainHTTP(t *testing.T) {
 	if !errors.Is(err, ocm.ErrDenied) || !strings.Contains(err.Error(), "plain http") {
 		t.Errorf("found %v", err)
 	}
+	// nor by writing out the port that http has anyway
+	env.Credentials = keysAt(t, `"type":"S3Bucket","hostname":"s3.acme.example"`, goodKeys).Credentials
+	_, err = S3.Open(t.Context(), env, specOf(t, `{"type":"S3Bucket","bucketName":"team","objectKey":"k","endpoint":"http://s3.acme.example:80"}`))
+	if !errors.Is(err, ocm.ErrDenied) || !strings.Contains(err.Error(), "plain http") {
+		t.Errorf("port 80: found %v", err)
+	}
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

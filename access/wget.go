@@ -114,6 +114,7 @@ var secretHeaders = []string{
 var ownHeaders = []string{
 	"Accept-Encoding", "Connection", "Content-Length", "Expect", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
 	"If-Unmodified-Since", "Keep-Alive", "Range", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", // some servers take these for the verb
 }
 
 func wgetHeader(given map[string][]string) (http.Header, error) {

@@ -62,7 +62,7 @@ func TestWget(t *testing.T) {
 				{"verb": "DELETE"}, {"verb": "get"}, {"body": "*"}, {"noRedirect": "no"},
 				{"mediaType": "application/vnd.oci.image.manifest.v1+json"},
 				{"header": map[string][]string{"authorization": {"Bearer s3cr3t"}}}, {"header": map[string][]string{"Cookie": {"s3cr3t"}}}, {"header": map[string][]string{"PRIVATE-TOKEN": {"s3cr3t"}}},
-				{"header": map[string][]string{"Range": {"bytes=0-1"}}}, {"header": map[string][]string{"Host": {"other"}}}, {"header": map[string][]string{"a b": {"x"}}}, {"header": map[string][]string{"A": {"x\r\nB: y"}}},
+				{"header": map[string][]string{"x-http-method-override": {"DELETE"}}}, {"header": map[string][]string{"Range": {"bytes=0-1"}}}, {"header": map[string][]string{"Host": {"other"}}}, {"header": map[string][]string{"a b": {"x"}}}, {"header": map[string][]string{"A": {"x\r\nB: y"}}},
 			},
 			Host:    func(at string) map[string]any { return map[string]any{"url": "http://" + at + "/app.tgz?token=s3cr3t"} },
 			Locked:  &ocm.Env{Credentials: wgetLogin{"Wget", "alice", "wr0ng"}},

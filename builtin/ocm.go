@@ -5,6 +5,7 @@ package builtin
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -42,10 +43,15 @@ func openForeign(ctx context.Context, k *ocm.Kit, env *ocm.Env, s ocm.Spec) (ocm
 	if err := s.Decode(&r); err != nil {
 		return nil, err
 	}
-	if scheme, rest, ok := strings.Cut(r.BaseURL, "://"); ok {
-		host, _, _ := strings.Cut(rest, "/")
-		env = web.WithoutDowngrade(env, strings.ToLower(scheme), host)
+	scheme, rest, ok := strings.Cut(r.BaseURL, "://")
+	if !ok {
+		scheme, rest = "", r.BaseURL
 	}
+	host, _, _ := strings.Cut(rest, "/")
+	if err := web.CheckHost((&url.URL{Host: host}).Hostname()); err != nil {
+		return nil, fmt.Errorf("baseUrl: %w", err)
+	}
+	env = web.WithoutDowngrade(env, strings.ToLower(scheme), host)
 	return OpenRepository(ctx, k, env, s)
 }
 

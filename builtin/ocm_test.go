@@ -268,6 +268,38 @@ func TestDescriptorsDoNotTakeSecretsOverPlainHTTP(t *testing.T) {
 	}
 }
 
+// nobodyHome is a network in which nobody may be asked for anything.
+type nobodyHome struct{ t *testing.T }
+
+func (n nobodyHome) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.t.Errorf("%s was asked", r.URL.Host)
+	return nil, errors.New("nobody")
+}
+
+// A descriptor does not lead to a cloud's metadata service, in whatever form its address is written.
+func TestDescriptorsDoNotLeadToMetadata(t *testing.T) {
+	t.Parallel()
+	env, kit := &ocm.Env{Job: ocm.NewJob(1), HTTP: nobodyHome{t}}, builtin.Kit()
+	for _, host := range []string{"169.254.169.254", "169.254.169.254:80", "[fe80::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "metadata.google.internal", "2852039166", "0xa9fea9fe"} {
+		for typ, raw := range map[string]string{
+			"ocm":         `{"type":"ocm","ocmRepository":{"type":"OCI","baseUrl":"` + host + `/x"},"component":"acme.org/base","version":"1.0.0","resourceRef":{"name":"text"}}`,
+			"ociBlob":     `{"type":"ociBlob","ref":"https://` + host + `/x","digest":"sha256:` + strings.Repeat("0", 64) + `","size":3}`,
+			"ociArtifact": `{"type":"ociArtifact","imageReference":"http://` + host + `/x:1"}`,
+			"wget":        `{"type":"wget","url":"http://` + host + `/latest/meta-data"}`,
+			"git":         `{"type":"git","repository":"git://` + host + `/x"}`,
+			"maven":       `{"type":"maven","repoUrl":"https://` + host + `/x","groupId":"a","artifactId":"b","version":"1"}`,
+		} {
+			c, err := method(t, kit.Access, typ).Open(t.Context(), env, spec(t, raw))
+			if err == nil {
+				err = blob.Check(t.Context(), c)
+			}
+			if !errors.Is(err, ocm.ErrDenied) {
+				t.Errorf("%s %s: found %v", typ, host, err)
+			}
+		}
+	}
+}
+
 func named(v ocm.Version, name string) *ocm.Resource {
 	list := v.Descriptor().Component.Resources
 	for i := range list {

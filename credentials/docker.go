@@ -341,6 +341,9 @@ func byServer[T any](m map[string]T) map[string]T {
 // pathAndParents are "/a/b", "/a" and "": some tools keep credentials by repository.
 func pathAndParents(p string) []string {
 	var all []string
+	if leadsAway(p) {
+		p = ""
+	}
 	for p != "" && p != "." && p != "/" {
 		all = append(all, "/"+p)
 		i := strings.LastIndexByte(p, '/')

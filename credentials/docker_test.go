@@ -5,6 +5,7 @@ package credentials
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"maps"
@@ -219,4 +220,19 @@ esac
 		t.Errorf("store for all: %v %v", got, err)
 	}
 	gets(t, store, "OCIRegistry hostname=none.io", "")
+}
+
+// What is kept for one path of a host is not for another one that servers find by way of it.
+func TestDockerPathLeadsAway(t *testing.T) {
+	t.Parallel()
+	auth := func(text string) dockerAuth {
+		return dockerAuth{Auth: base64.StdEncoding.EncodeToString([]byte(text))}
+	}
+	c := dockerConfig{Auths: map[string]dockerAuth{"h.example": auth("all:1"), "h.example/team": auth("team:2")}}
+	for path, want := range map[string]string{"team/app": "team", "team/../evil": "all", `team/..\evil`: "all", "team/..;/evil": "all", "teams": "all"} {
+		secret, err := (&docker{}).search(t.Context(), c, normal(ocm.Identity{"type": "Wget", "hostname": "h.example", "path": path}), nil)
+		if err != nil || secret["username"] != want {
+			t.Errorf("%s: expected what is for %s, found %v, %v", path, want, secret["username"], err)
+		}
+	}
 }

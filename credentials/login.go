@@ -23,14 +23,15 @@ import (
 // What else is in the file stays; the file is replaced in one moment and is readable for its owner only. The secret has
 // username and password. where is the place that has them now.
 func Login(ctx context.Context, file, server string, secret ocm.Secret) (where string, err error) {
-	f, err := openDockerFile(file)
-	if err != nil {
-		return "", err
-	}
 	user, password := secret["username"], secret["password"]
 	if user == "" || password == "" || strings.Contains(user, ":") {
 		return "", fmt.Errorf("expected a user name without colon, and a password: %w", ocm.ErrInvalid)
 	}
+	f, err := openDockerFile(ctx, file, true)
+	if err != nil {
+		return "", err
+	}
+	defer f.unlock()
 	servers := serverNames(serverIdentity(server))
 	entry := map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + password))}
 	where = file
@@ -54,10 +55,11 @@ func Login(ctx context.Context, file, server string, secret ocm.Secret) (where s
 // Logout removes the credentials for a server from a Docker file, and from the helper that the file names for
 // it. [ocm.ErrNotFound] if there are none.
 func Logout(ctx context.Context, file, server string) (where string, err error) {
-	f, err := openDockerFile(file)
+	f, err := openDockerFile(ctx, file, false)
 	if err != nil {
 		return "", err
 	}
+	defer f.unlock()
 	servers := serverNames(serverIdentity(server))
 	found, where := false, file
 	if helper := f.conf.helper(servers); helper != "" {
@@ -88,17 +90,40 @@ type dockerFile struct {
 	members map[string]ocm.RawJSON
 	name    string // of the member with the credentials
 	auths   map[string]ocm.RawJSON
+	unlock  func() // gives the folder back to others
 }
 
-// openDockerFile reads a file; one that is not there is empty.
-func openDockerFile(file string) (*dockerFile, error) {
+// openDockerFile reads a file; one that is not there is empty. Until unlock no other login or logout of this
+// program changes it: of two at once both count. Its folder is made if that is said.
+func openDockerFile(ctx context.Context, file string, makeFolder bool) (f *dockerFile, err error) {
 	if file == "" {
 		return nil, fmt.Errorf("there is no place for Docker's configuration: set HOME or DOCKER_CONFIG: %w", ocm.ErrInvalid)
 	}
-	f := &dockerFile{path: file, members: map[string]ocm.RawJSON{}, name: "auths", auths: map[string]ocm.RawJSON{}}
+	f = &dockerFile{path: file, members: map[string]ocm.RawJSON{}, name: "auths", auths: map[string]ocm.RawJSON{}}
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		f.path = target // the link is to stay
 	}
+	if err = f.lock(ctx, makeFolder); err == nil {
+		if err = f.read(); err == nil {
+			return f, nil
+		}
+		f.unlock()
+	}
+	return nil, fmt.Errorf("Docker configuration %s: %w", file, unwrapPath(err))
+}
+
+func (f *dockerFile) lock(ctx context.Context, makeFolder bool) (err error) {
+	dir := filepath.Dir(f.path)
+	if makeFolder {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	f.unlock, err = lockFolder(ctx, dir)
+	return err
+}
+
+func (f *dockerFile) read() error {
 	text, err := readBounded(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = nil, nil
@@ -117,10 +142,7 @@ func openDockerFile(file string) (*dockerFile, error) {
 	if raw := f.members[f.name]; err == nil && raw.Kind() == '{' {
 		err = decode(raw, &f.auths)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("Docker configuration %s: %w", file, unwrapPath(err))
-	}
-	return f, nil
+	return err
 }
 
 // remove takes out all entries of a server, in whatever form its name is written.
@@ -152,11 +174,7 @@ func (f *dockerFile) write() (err error) {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(f.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(dir, ".config-*.json") // for its owner only
+	tmp, err := os.CreateTemp(filepath.Dir(f.path), ".config-*.json") // for its owner only
 	if err != nil {
 		return err
 	}

@@ -175,18 +175,30 @@ func wantedPath(request ocm.Identity) string {
 }
 
 func patternMatches(conf, request ocm.Identity) bool {
-	p := conf[attrPath]
+	p, want := conf[attrPath], wantedPath(request)
 	if p == "" {
 		return true
 	}
-	ok, err := path.Match(p, wantedPath(request))
-	return err == nil && ok
+	ok, err := path.Match(p, want)
+	return err == nil && ok && !leadsAway(want)
 }
 
 // prefixMatches compares whole segments: acme is no prefix of acme2/app.
 func prefixMatches(conf, request ocm.Identity) bool {
 	p, want := conf[attrPrefix], wantedPath(request)
-	return p == "" || want == p || strings.HasPrefix(want, p+"/")
+	return p == "" || (want == p || strings.HasPrefix(want, p+"/")) && !leadsAway(want)
+}
+
+// leadsAway tells paths that servers take for others: with acme/../other the one below acme would be given to
+// other. Some servers read a backslash as slash, and leave out what follows a semicolon. What is for the whole host is
+// not limited by a path, so such a path changes nothing there.
+func leadsAway(p string) bool {
+	for segment := range strings.FieldsFuncSeq(p, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if segment, _, _ = strings.Cut(segment, ";"); segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // specificity ranks a matching identity, most significant number first.

@@ -7,11 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"ocm"
@@ -278,6 +281,46 @@ func TestLoginFile(t *testing.T) {
 		if _, err := Login(t.Context(), file, "h.io", s); !errors.Is(err, ocm.ErrInvalid) {
 			t.Errorf("%d properties: %v", len(s), err)
 		}
+	}
+}
+
+// Of logins at the same time all count, also of logouts in between; each leaves a file that is whole.
+func TestLoginAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	file := t.TempDir() + "/new/config.json"
+	const n = 16
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			server := fmt.Sprintf("h%d.example", i)
+			if _, err := Login(t.Context(), file, server, ocm.Secret{"username": "u", "password": "p"}); err != nil {
+				t.Error(err)
+			}
+			if i%4 == 0 {
+				if _, err := Logout(t.Context(), file, server); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	text, err := readBounded(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, err := parseDocker(text)
+	if want := n - n/4; err != nil || len(conf.Auths) != want {
+		t.Errorf("expected %d entries, found %d: %v", want, len(conf.Auths), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f, err := openDockerFile(ctx, file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.unlock()
+	cancel()
+	if _, err := Login(ctx, file, "h.example", ocm.Secret{"username": "u", "password": "p"}); runtime.GOOS != "windows" && !errors.Is(err, context.Canceled) {
+		t.Errorf("while somebody else writes: %v", err)
 	}
 }
 

@@ -42,6 +42,9 @@ var rules = []rule{
 	// The older tool.
 	{"pathprefix is by segments", "{type: T, hostname: h, pathprefix: a/b}", []string{"T hostname=h path=a/b", "T hostname=h path=a/b/c/d", "T hostname=h pathprefix=a/b/c"}, []string{"T hostname=h path=a/bc", "T hostname=h path=a", "T hostname=h"}},
 	{"pathprefix and path", "{type: T, hostname: h, pathprefix: a, path: '*/b'}", []string{"T hostname=h path=a/b"}, []string{"T hostname=h path=c/b", "T hostname=h path=a/c"}},
+	{"path: steps back lead away", "{type: T, hostname: h, path: a/*/*}", []string{"T hostname=h path=a/b/c", "T hostname=h path=a/..b/c"}, []string{"T hostname=h path=a/../c", "T hostname=h path=a/./c"}},
+	{"pathprefix: steps back lead away", "{type: T, hostname: h, pathprefix: a}", []string{"T hostname=h path=a/b...", "T hostname=h path=a/.b"}, []string{"T hostname=h path=a/../evil", "T hostname=h path=a/b/../../evil", `T hostname=h path=a/..\evil`, "T hostname=h path=a/..;x/evil", "T hostname=h pathprefix=a/.."}},
+	{"steps back on a host that is for all", "{type: T, hostname: h}", []string{"T hostname=h path=a/../b"}, nil},
 	{"vault: what is not said is for all", "{type: HashiCorpVault, hostname: v}", []string{"HashiCorpVault hostname=v namespace=n secretEngine=secret pathprefix=p"}, []string{"HashiCorpVault hostname=w", "HashiCorpVault hostname=v other=o"}},
 	{"vault: what is said counts", "{type: HashiCorpVault, hostname: v, namespace: 'n', pathprefix: p}", []string{"HashiCorpVault hostname=v namespace=n secretEngine=secret pathprefix=p/q"}, []string{"HashiCorpVault hostname=v namespace=m secretEngine=secret pathprefix=p", "HashiCorpVault hostname=v"}},
 

@@ -60,7 +60,7 @@ func For(ctx context.Context, env *ocm.Env, at *url.URL, consumers ...string) (*
 	case at.User != nil:
 		return nil, fmt.Errorf("address %s has a user name; put it into the configuration of credentials: %w", Place(at), ocm.ErrInvalid)
 	}
-	if err := checkLinkLocal(at.Hostname()); err != nil {
+	if err := CheckHost(at.Hostname()); err != nil {
 		return nil, fmt.Errorf("address %s: %w", Place(at), err)
 	}
 	if env == nil {
@@ -139,7 +139,15 @@ func (r Request) method() string {
 // Do sends a request and returns an answer of status 2xx; the caller closes its body, which is as the server stores
 // it, not decompressed. Any other status is an error that says what was asked, without query, and what was
 // answered: [ocm.ErrNotFound], [ocm.ErrDenied] where it fits.
+//
+// An address that is not at the origin comes from a document of the server: it may not lead where no redirect may
+// ([CheckAddress]).
 func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
+	if !SameOrigin(r.URL, c.origin) {
+		if err := CheckAddress(c.origin, r.URL); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", r.method(), Place(r.URL), err)
+		}
+	}
 	req, err := http.NewRequestWithContext(ctx, r.method(), r.URL.String(), bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, WithoutURL(err)

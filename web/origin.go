@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"ocm"
@@ -33,12 +32,30 @@ func portOf(u *url.URL) string {
 // IsLoopback tells names and addresses of this computer, without asking anybody. host has no port; an
 // IPv6 address may stand in brackets.
 func IsLoopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	host = strings.ToLower(strings.TrimRight(strings.Trim(host, "[]"), "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	return err == nil && meant(addr).IsLoopback()
+}
+
+// translated are the prefixes of IPv6 behind which an address of IPv4 stands in the last bytes, for translators on the
+// way (RFC 6052, RFC 8215) and in an older form (RFC 4291, 2.5.5.1).
+var translated = []netip.Prefix{netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("::/96")}
+
+// meant is the address that is reached in the end.
+func meant(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if addr.Is4() || addr == netip.IPv6Loopback() || addr == netip.IPv6Unspecified() {
+		return addr
+	}
+	for _, prefix := range translated {
+		if raw := addr.As16(); prefix.Contains(addr) {
+			return netip.AddrFrom4([4]byte(raw[12:]))
+		}
+	}
+	return addr
 }
 
 // CheckAddress refuses addresses that a server has no business to send us to ([ocm.ErrDenied]): this
@@ -53,27 +70,37 @@ func CheckAddress(from, to *url.URL) error {
 	if IsLoopback(host) && !IsLoopback(from.Hostname()) {
 		return fmt.Errorf("%s is this computer, %s is not: %w", host, from.Host, ocm.ErrDenied)
 	}
-	return checkLinkLocal(host)
+	return CheckHost(host)
 }
 
 // metadata are services of clouds that hand out credentials to whoever asks, beside the link-local ones.
 var metadata = []string{"fd00:ec2::254", "100.100.100.200", "metadata.google.internal"}
 
-// checkLinkLocal refuses what is never a server for content. Numbers that are no address are read as one by some
-// systems, as in 127.1 or 0x7f000001.
-func checkLinkLocal(host string) error {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		last := host[strings.LastIndexByte(host, '.')+1:]
-		if _, err := strconv.ParseUint(last, 0, 64); err == nil || strings.HasPrefix(last, "0x") {
-			return fmt.Errorf("%s is neither a name nor an address in its usual form: %w", host, ocm.ErrDenied)
-		}
+// CheckHost refuses what is never a server for content ([ocm.ErrDenied]): link-local and unspecified addresses, and what
+// does not say plainly what it is. Numbers that are no address are read as one by some systems, as in 127.1 or
+// 0x7f000001, and characters beyond ASCII become others before a connection is made: of those of full width come
+// digits, dots and letters. host has no port.
+func CheckHost(host string) error {
+	host = strings.ToLower(strings.TrimRight(strings.Trim(host, "[]"), "."))
+	if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("host %+q: expected a name in ASCII, others in the form xn--…: %w", host, ocm.ErrDenied)
 	}
-	if addr = addr.Unmap(); err == nil && (addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()) || slices.Contains(metadata, host) {
+	addr, err := netip.ParseAddr(host)
+	if err != nil && isNumber(host[strings.LastIndexByte(host, '.')+1:]) {
+		return fmt.Errorf("%s is neither a name nor an address in its usual form: %w", host, ocm.ErrDenied)
+	}
+	if err == nil {
+		addr = meant(addr)
+	}
+	if err == nil && (addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()) || slices.Contains(metadata, host) || slices.Contains(metadata, addr.String()) {
 		return fmt.Errorf("%s is a link-local or unspecified address: %w", host, ocm.ErrDenied)
 	}
 	return nil
+}
+
+// isNumber tells what some systems read as a number, of any length: decimal, octal or hexadecimal. No name ends so.
+func isNumber(label string) bool {
+	return label != "" && strings.Trim(label, "0123456789") == "" || strings.HasPrefix(label, "0x")
 }
 
 // WithoutDowngrade is the environment for an address that somebody wrote into a descriptor. Such an
@@ -98,10 +125,20 @@ func (p plainOnly) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, er
 	if err != nil {
 		return nil, err
 	}
-	encrypted := maps.Clone(id)
-	encrypted["scheme"] = "https"
-	if other, err := p.all.Resolve(ctx, encrypted); err == nil && maps.Equal(secret, other) {
+	if ForHTTPS(ctx, p.all, id, secret) {
 		return nil, fmt.Errorf("the address in the descriptor asks for plain http, where the credentials could be read on the way; if that is intended, configure them with scheme http: %w", ocm.ErrDenied)
 	}
 	return secret, nil
+}
+
+// ForHTTPS tells whether a secret that was found for a place with plain http is the same as for this place with https.
+// The port of http that is written out is no other place: who listens on the way may have written it.
+func ForHTTPS(ctx context.Context, all ocm.Credentials, id ocm.Identity, secret ocm.Secret) bool {
+	encrypted := maps.Clone(id)
+	encrypted["scheme"] = "https"
+	if encrypted["port"] == "80" {
+		delete(encrypted, "port")
+	}
+	other, err := all.Resolve(ctx, encrypted)
+	return err == nil && maps.Equal(secret, other)
 }

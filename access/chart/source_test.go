@@ -33,7 +33,7 @@ func TestAddressesInAnIndex(t *testing.T) {
 		{"http://charts.example", "http://[::ffff:127.0.0.1]/x", sum, ocm.ErrDenied},
 		{"http://127.0.0.1:1", "http://127.0.0.1:2/x", "", nil},
 		{"https://charts.example", "file:///etc/passwd", sum, ocm.ErrInvalid},
-		{"https://charts.example", "https://u:p@cdn.example/x", sum, ocm.ErrInvalid},
+		{"https://charts.example", "https://u:p@cdn.example/x", sum, ocm.ErrDenied},
 		{"https://charts.example", "https://", sum, ocm.ErrInvalid},
 		{"https://charts.example", "https://cdn.example:port/x", sum, ocm.ErrInvalid},
 	} {

@@ -5,13 +5,13 @@ package git
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"ocm"
+	"ocm/web"
 )
 
 // maxAddress bounds the address of a repository, in bytes.
@@ -83,8 +83,11 @@ func (a Address) check() error {
 	if host == "" || strings.HasPrefix(host, "-") || strings.ContainsAny(host, "@/\\ '\"") {
 		return fmt.Errorf("host %.200q: expected a host name: %w", host, ocm.ErrInvalid)
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && (ip.Unmap().IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast()) {
-		return fmt.Errorf("host %s: an address of this kind is no server of git: %w", host, ocm.ErrInvalid)
+	if err := web.CheckHost(host); err != nil {
+		return fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
+	}
+	if strings.ContainsFunc(a.path+user, unicode.IsControl) { // as %00, behind which git's own protocol has the next field
+		return fmt.Errorf("path or user behind %s: control characters in it: %w", host, ocm.ErrInvalid)
 	}
 	if strings.ContainsFunc(a.path+user+host, unicode.IsControl) { // written as %00: the git protocol ends a path with it
 		return fmt.Errorf("path or user behind %s: expected no control characters: %w", a.URL.Scheme, ocm.ErrInvalid)

@@ -419,6 +419,12 @@ func TestParseAddress(t *testing.T) {
 		"https:///a":                      "!",
 		"git://169.254.169.254/a":         "!",
 		"ssh://[fe80::1]/a":               "!",
+		"git://example.org/a%00host=b":    "!",
+		"ssh://example.org/a%0ab":         "!",
+		"ssh://u%0a@example.org/a":        "!",
+		"git://metadata.google.internal/": "!",
+		"git://2852039166/a":              "!",
+		"ssh://169.254.169.２５４/a":         "!",
 		strings.Repeat("a", maxAddress+1): "!",
 	} {
 		a, err := ParseAddress(text)

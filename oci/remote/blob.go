@@ -9,7 +9,6 @@ import (
 
 	"ocm"
 	"ocm/blob"
-	"ocm/web"
 )
 
 // OpenBlob is one blob of a repository, which is no manifest. Nothing is sent before it is read; a tag or
@@ -26,7 +25,7 @@ func OpenBlob(env *ocm.Env, reference string, d ociv1.Descriptor) (ocm.Content, 
 	if blob.IsManifest(d.MediaType) {
 		return ocm.Content{}, fmt.Errorf("media type %s is that of an artifact, which has a manifest and is no blob: %w", d.MediaType, ocm.ErrInvalid)
 	}
-	r, err := OpenRepository(web.WithoutDowngrade(env, ref.Scheme, ref.Host), ref, Options{})
+	r, err := openDescribed(env, ref)
 	if err != nil {
 		return ocm.Content{}, err
 	}

@@ -97,7 +97,7 @@ func OpenArtifact(ctx context.Context, env *ocm.Env, imageReference string) (ocm
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	r, err := OpenRepository(web.WithoutDowngrade(env, ref.Scheme, ref.Host), ref, Options{})
+	r, err := openDescribed(env, ref)
 	if err != nil {
 		return ocm.Content{}, err
 	}
@@ -113,6 +113,16 @@ func OpenArtifact(ctx context.Context, env *ocm.Env, imageReference string) (ocm
 		return ocm.Content{}, err
 	}
 	return ocm.Content{Root: root, From: r, Origin: r.Origin()}, nil
+}
+
+// openDescribed is [OpenRepository] for a reference that stands in a descriptor, or in another text that comes from
+// elsewhere. Link-local addresses are [ocm.ErrDenied].
+func openDescribed(env *ocm.Env, ref Reference) (oci.Repo, error) {
+	name, _ := splitPort(ref.Host)
+	if err := web.CheckHost(name); err != nil {
+		return nil, fmt.Errorf("reference %s: %w", ref, err)
+	}
+	return OpenRepository(web.WithoutDowngrade(env, ref.Scheme, ref.Host), ref, Options{})
 }
 
 // newStore wires the layers: oras-go's requests → session (credentials, refusals) → redirects →

@@ -173,11 +173,11 @@ func (s *session) tokenService(realm string, secret bool) (*url.URL, error) {
 	return u, nil
 }
 
-// sharedDomains are domains below which strangers get names of their own. The list is not
+// sharedDomains are domains below which, at any depth, strangers get names of their own. The list is not
 // complete; it holds where registries are likely to be found.
 var sharedDomains = []string{
-	"amazonaws.com", "appspot.com", "azurecr.cn", "azurecr.io", "azurewebsites.net", "cloudfront.net", "fly.dev",
-	"github.io", "gitlab.io", "herokuapp.com", "jfrog.io", "netlify.app", "ngrok.app", "ngrok.io", "onrender.com",
+	"amazonaws.com", "appspot.com", "azurecr.cn", "azurecr.io", "azurewebsites.net", "cloudapp.azure.com", "cloudapp.net", "cloudfront.net", "fly.dev",
+	"github.io", "gitlab.io", "googleusercontent.com", "herokuapp.com", "jfrog.io", "netlify.app", "ngrok.app", "ngrok.io", "onrender.com",
 	"pages.dev", "run.app", "vercel.app", "workers.dev",
 }
 
@@ -198,7 +198,7 @@ func parentDomain(host string) string {
 	_, parent, _ := strings.Cut(strings.TrimSuffix(host, "."), ".")
 	labels := strings.Split(parent, ".")
 	switch {
-	case len(labels) < 2 || slices.Contains(sharedDomains, parent):
+	case len(labels) < 2 || slices.ContainsFunc(sharedDomains, func(d string) bool { return parent == d || strings.HasSuffix(parent, "."+d) }):
 		return ""
 	case len(labels) == 2 && len(labels[1]) == 2 && slices.Contains(countryGroups, labels[0]):
 		return ""
