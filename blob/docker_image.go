@@ -241,8 +241,9 @@ func (s *savedImages) whole(d ociv1.Descriptor) (bool, error) {
 	return err == nil, err
 }
 
-// agrees compares the layers of a manifest with those of the configuration. Those that are
-// compressed are what the manifest says; nothing is made of them here.
+// agrees compares the layers of a manifest with those of the configuration and those that the list names. What the
+// list names under another digest, as that of the uncompressed layer, must be the same layer: then that of the
+// manifest is read.
 func (d *dockerArchive) agrees(ctx context.Context, manifest ociv1.Descriptor, m dockerImage) error {
 	raw, err := ReadAll(ctx, d.layout, manifest, MaxManifest)
 	if err != nil {
@@ -256,13 +257,27 @@ func (d *dockerArchive) agrees(ctx context.Context, manifest ociv1.Descriptor, m
 	if len(layers) != len(m.diffIDs) {
 		return fmt.Errorf("manifest %s has %d layers, its configuration %d: %w", manifest.Digest, len(layers), len(m.diffIDs), ocm.ErrDigest)
 	}
+	left := int64(MaxArchive) // of what is decompressed
 	for i, l := range layers {
-		asItIs := strings.HasSuffix(l.MediaType, ".tar")
-		if asItIs && l.Digest.Algorithm() == m.diffIDs[i].Algorithm() && l.Digest != m.diffIDs[i] {
-			return fmt.Errorf("manifest %s: layer %d: expected %s, found %s: %w", manifest.Digest, i, m.diffIDs[i], l.Digest, ocm.ErrDigest)
+		if err := d.sameLayer(ctx, l, m.Layers[i], m.diffIDs[i], &left); err != nil {
+			return fmt.Errorf("manifest %s: layer %d: %w", manifest.Digest, i, err)
 		}
 	}
 	return nil
+}
+
+// sameLayer compares a layer of a manifest with the one of the list, which has this name.
+func (d *dockerArchive) sameLayer(ctx context.Context, l ociv1.Descriptor, name string, diffID digest.Digest, left *int64) error {
+	asItIs := strings.HasSuffix(l.MediaType, ".tar")
+	if asItIs && l.Digest.Algorithm() == diffID.Algorithm() && l.Digest != diffID {
+		return fmt.Errorf("expected %s, found %s: %w", diffID, l.Digest, ocm.ErrDigest)
+	}
+	_, listed, err := d.file(name)
+	if err != nil || listed == l.Digest || l.Digest == diffID {
+		return err
+	}
+	_, err = d.unpacks(ctx, dockerFile{span: d.blobs[l.Digest]}, diffID, left)
+	return err
 }
 
 // build makes the manifest of an image that has none.

@@ -252,6 +252,7 @@ func TestDockerArchivesThatLie(t *testing.T) {
 		"CVE-2021-41190 two kinds":      {append(append(both.entries("/"), modern[len(modern)-1], entry{name: "blobs/sha256/" + digest.FromString(s.config).Encoded(), body: s.config}, entry{name: "blobs/sha256/" + digest.FromString("layer").Encoded(), body: "layer"}), indexEntry("index.json", nil, confused)), ocm.ErrInvalid, "at once"},
 		"manifest with one layer more":  {lyingManifest(t, s, "layer", "evil"), ocm.ErrDigest, "2 layers, its configuration 1"},
 		"manifest with another layer":   {lyingManifest(t, s, "evil"), ocm.ErrDigest, "layer 0"},
+		"CVE-2021-41190 two layers":     {lyingList(t, s), ocm.ErrDigest, "layer 0"},
 		"manifest in the layout forged": {append(corrupted(modern, root), indexEntry("index.json", nil, root)), ocm.ErrDigest, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -272,6 +273,18 @@ func lyingManifest(t testing.TB, s saved, layers ...string) []entry {
 	}
 	root := m.addJSON(man.MediaType, man)
 	list := listEntry(t, map[string]any{"Config": "blobs/sha256/" + man.Config.Digest.Encoded(), "Layers": []string{"blobs/sha256/" + man.Layers[0].Digest.Encoded()}})
+	return append(m.entries("/"), list, indexEntry("index.json", nil, root))
+}
+
+// lyingList is an archive whose list and configuration agree, while the OCI manifest has another, compressed layer.
+func lyingList(t testing.TB, s saved) []entry {
+	m := &image{}
+	man := ociv1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest}
+	man.Config = m.add(ociv1.MediaTypeImageConfig, []byte(s.config))
+	man.Layers = append(man.Layers, m.add(ociv1.MediaTypeImageLayerGzip, gz(t, []byte("evil"))))
+	root := m.addJSON(man.MediaType, man)
+	good := m.add(ociv1.MediaTypeImageLayer, []byte("layer"))
+	list := listEntry(t, map[string]any{"Config": "blobs/sha256/" + man.Config.Digest.Encoded(), "Layers": []string{"blobs/sha256/" + good.Digest.Encoded()}})
 	return append(m.entries("/"), list, indexEntry("index.json", nil, root))
 }
 

@@ -28,7 +28,18 @@ const legacyArtifactDigest = "ociArtefactDigest/v1"
 //
 // Descriptors come from elsewhere, so methods do not see the environment's Dir: there is no local place
 // that an access could be relative to.
+//
+// A manifest is always known by its digest, which all that read one rely on: content that says it is one and has
+// none is [ocm.ErrInvalid].
 func Content(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, access ocm.Spec) (ocm.Content, error) {
+	c, err := open(ctx, kit, env, v, access)
+	if err == nil && blob.IsManifest(c.Root.MediaType) && blob.CheckDigest(c.Root.Digest) != nil {
+		err = fmt.Errorf("access %s: the media type is that of a manifest, %s, whose digest is not known: %w", access.Type, c.Root.MediaType, ocm.ErrInvalid)
+	}
+	return c, err
+}
+
+func open(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, access ocm.Spec) (ocm.Content, error) {
 	c, err := v.Blob(ctx, access)
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return c, err
@@ -77,7 +88,7 @@ func ResourceContent(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Vers
 	case plain && c.Root.Digest == "" && algorithm == digest.SHA256:
 		c.Root.Digest = promised
 		return c, blob.CheckDigest(promised)
-	case (plain || artifact) && c.Root.Digest.Algorithm() == algorithm:
+	case (plain || artifact) && c.Root.Digest != "" && c.Root.Digest.Algorithm() == algorithm:
 		if c.Root.Digest != promised {
 			return c, fmt.Errorf("content: expected %s, found %s: %w", want, c.Root.Digest, ocm.ErrDigest)
 		}

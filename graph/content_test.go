@@ -19,6 +19,8 @@ import (
 	"ocm/builtin"
 	"ocm/graph"
 	"ocm/internal/fixture"
+	"ocm/oci"
+	"ocm/oci/memory"
 )
 
 func TestDigestAlgorithms(t *testing.T) {
@@ -115,4 +117,27 @@ type nowhere struct{ ocm.Version }
 
 func (nowhere) Blob(context.Context, ocm.Spec) (ocm.Content, error) {
 	return ocm.Content{}, errors.ErrUnsupported
+}
+
+// Content whose digest is not known before it is read may have one of another hash in the descriptor.
+func TestResourceContentByAnyHash(t *testing.T) {
+	repo := oci.NewRepository(memory.New(), &ocm.Env{})
+	draft := fixture.Must[ocm.Draft](t)(repo.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
+	var parts []string
+	for _, text := range []string{"one", "two"} {
+		s := fixture.Must[ocm.Stored](t)(draft.Add(t.Context(), blob.Bytes("text/plain", []byte(text)), ""))
+		parts = append(parts, s.Root.Digest.String())
+	}
+	access := fixture.Must[ocm.Spec](t)(ocm.NewSpec(oci.LocalBlob{Type: oci.LocalBlobType, LocalReference: strings.Join(parts, ","), MediaType: "text/plain"}))
+	sum := sha512.Sum512([]byte("onetwo"))
+	v := fixture.Must[ocm.Version](t)(draft.Commit(t.Context(), &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: ocm.SchemaV2}, Component: ocm.Component{Name: "acme.org/app", Version: "1.0.0", Provider: "acme.org",
+		Resources: []ocm.Resource{{Element: ocm.Element{Name: "text", Version: "1.0.0"}, Type: "blob", Relation: ocm.RelationLocal, Access: access,
+			Digest: &ocm.Digest{HashAlgorithm: ocm.SHA512, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: hex.EncodeToString(sum[:])}}}}}))
+	r := v.Descriptor().Component.Resources[0]
+	if _, err := graph.ResourceContent(t.Context(), &ocm.Kit{}, &ocm.Env{}, v, &r); err != nil {
+		t.Error(err)
+	}
+	r.Digest.Value = strings.Repeat("0", 128)
+	_, err := graph.ResourceContent(t.Context(), &ocm.Kit{}, &ocm.Env{}, v, &r)
+	fixture.WantErr(t, err, ocm.ErrDigest)
 }

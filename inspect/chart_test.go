@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,8 +20,10 @@ import (
 	"ocm/access"
 	"ocm/access/chart"
 	"ocm/blob"
+	"ocm/builtin"
 	"ocm/inspect"
 	"ocm/internal/fixture"
+	"ocm/oci/memory"
 )
 
 const chartYAML = "apiVersion: v2\nname: app\nversion: 1.0.0+b.1\n"
@@ -135,5 +138,65 @@ func TestCVE_2024_25620_CVE_2026_35204_CVE_2026_35206_NameOfTheFile(t *testing.T
 			}
 			fixture.WantErr(t, err, ocm.ErrInvalid)
 		}
+	}
+}
+
+// No digest of the component covers the provenance file of a repository: a wrong one does not come to lie beside the
+// chart, nor does it take the place of another resource.
+func TestProvenanceBesideADownloadedChart(t *testing.T) {
+	t.Parallel()
+	archive := fixture.Tgz(map[string]string{"app/Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n"})
+	prov := string(provenanceText(archive))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch filepath.Base(r.URL.Path) {
+		case "index.yaml":
+			fmt.Fprint(w, "apiVersion: v1\nentries: {app: [{version: 1.0.0, urls: [app.tgz]}]}\n")
+		case "app.tgz":
+			w.Write(archive) //nolint:errcheck // the client will tell
+		default:
+			fmt.Fprint(w, prov)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	s := fixture.Must[ocm.Spec](t)(ocm.NewSpec(map[string]string{"type": "helm", "helmRepository": srv.URL, "helmChart": "app:1.0.0"}))
+	v := version(t, memory.New(), blob.Bytes("text/plain", []byte("x")), func(r *ocm.Resource) {
+		r.Type, r.Access = "helmChart", s
+		r.Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: digest.FromBytes(archive).Encoded()}
+	})
+	used := map[string]bool{"app-1.0.0.tgz.prov": true}
+	own := func(name string) string { return inspect.Unused(used, name) }
+	dir, written, err := fetch(t, v, "chart", inspect.DownloadOptions{Own: own})
+	if err != nil || !slices.Equal(written, []string{"app-1.0.0.tgz", "app-1.0.0.tgz-2.prov"}) || !slices.Equal(left(t, dir), written) {
+		t.Errorf("found %q, %v", written, err)
+	}
+	prov = string(provenanceText([]byte("another")))
+	_, _, err = fetch(t, v, "chart.tgz", inspect.DownloadOptions{})
+	fixture.WantErr(t, err, ocm.ErrDigest, "provenance file")
+	prov = "<html>Welcome</html>"
+	_, _, err = fetch(t, v, "chart.tgz", inspect.DownloadOptions{})
+	fixture.WantErr(t, err, ocm.ErrInvalid, "provenance file", `the form "blob"`)
+	if _, _, err = fetch(t, v, "chart.tgz", inspect.DownloadOptions{Form: inspect.FormBlob}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A chart that cannot get its name leaves no provenance file behind.
+func TestProvenanceWithoutItsChartIsNotLeft(t *testing.T) {
+	t.Parallel()
+	v := version(t, memory.New(), chartArtifact(t, "app", "proof"), func(r *ocm.Resource) { r.Type = "helmChart" })
+	dir := t.TempDir()
+	own := func(name string) string {
+		os.MkdirAll(filepath.Join(dir, name), 0o755) //nolint:errcheck // it fails where the test is over
+		return name
+	}
+	_, err := inspect.Download(t.Context(), builtin.Kit(), &ocm.Env{}, v, &v.Descriptor().Component.Resources[0], filepath.Join(dir, "chart"), inspect.DownloadOptions{Own: func(name string) string {
+		if strings.HasSuffix(name, ".prov") {
+			return name
+		}
+		return own(name)
+	}})
+	fixture.WantErr(t, err, ocm.ErrExists)
+	if found := left(t, dir); !slices.Equal(found, []string{"app-1.2.3.tgz"}) {
+		t.Errorf("left: %q", found)
 	}
 }

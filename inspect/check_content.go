@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -146,9 +147,21 @@ func isDigestOf(want *ocm.Digest, root ociv1.Descriptor) bool {
 		root.Digest.Algorithm() == digest.SHA256 && root.Digest.Encoded() == want.Value
 }
 
+// isArtifactDigest reports whether a digest of the descriptor is the one by which an artifact is known: also its algorithms
+// must be such that [graph.Check] would say the same.
+func isArtifactDigest(want *ocm.Digest, root ociv1.Descriptor) bool {
+	switch want.NormalisationAlgorithm {
+	case ocm.OCIArtifactDigest, "ociArtefactDigest/v1", ocm.GenericBlobDigest:
+	default:
+		return false
+	}
+	hash := strings.ReplaceAll(strings.ToLower(want.HashAlgorithm), "-", "")
+	return hash == root.Digest.Algorithm().String() && want.Value == root.Digest.Encoded()
+}
+
 // artifact looks at an image or another artifact with everything below it.
 func (c *checker) artifact(ctx context.Context, k placeKey, found ocm.Content, platforms []blob.Platform, want *ocm.Digest) []Finding {
-	if want != nil && want.Value != found.Root.Digest.Encoded() {
+	if want != nil && !isArtifactDigest(want, found.Root) {
 		return []Finding{problem(fmt.Errorf("content: expected %s, found %s: %w", want, found.Root.Digest, ocm.ErrDigest))}
 	}
 	t := &tree{c: c, at: k, from: found.From, seen: map[nodeKey]bool{}}

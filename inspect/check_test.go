@@ -381,3 +381,44 @@ func TestCheckLooksInEveryRepository(t *testing.T) {
 		}
 	}
 }
+
+// Content that is stored in parts has no digest as a whole. Said to be a manifest, it is refused by all that read it.
+func TestManifestInPartsIsRefused(t *testing.T) {
+	repo := oci.NewRepository(memory.New(), &ocm.Env{})
+	a := write(t, repo, "acme.org/app", "1.0.0")
+	first, second := a.resource("first", blob.Bytes("text/plain", []byte("one"))), a.resource("second", blob.Bytes("text/plain", []byte("two")))
+	access := fixture.Must[ocm.Spec](t)(ocm.NewSpec(oci.LocalBlob{Type: oci.LocalBlobType, MediaType: "application/vnd.oci.image.manifest.v1+json",
+		LocalReference: "sha256:" + first.Digest.Value + ",sha256:" + second.Digest.Value}))
+	sum := *first.Digest
+	r := a.access("whole", access)
+	r.Digest = &sum
+	v := a.commit()
+	for _, f := range check(t, repo, inspect.CheckOptions{}).Findings {
+		if strings.Contains(f.Element, "whole") && (f.Status == inspect.Present || !strings.Contains(f.Detail, "whose digest is not known")) {
+			t.Errorf("found %+v", f)
+		}
+	}
+	_, err := inspect.Download(t.Context(), builtin.Kit(), &ocm.Env{}, v, &v.Descriptor().Component.Resources[2], filepath.Join(t.TempDir(), "out"), inspect.DownloadOptions{})
+	fixture.WantErr(t, err, ocm.ErrInvalid, "whose digest is not known")
+}
+
+// What verify would refuse, because the digest is of a kind or hash that the artifact is not known by, is not sound.
+func TestCheckComparesAlgorithms(t *testing.T) {
+	for name, change := range map[string]func(d *ocm.Digest){
+		"unknown kind": func(d *ocm.Digest) { d.NormalisationAlgorithm = "rot13/v1" },
+		"other hash":   func(d *ocm.Digest) { d.HashAlgorithm = ocm.SHA512 },
+		"none":         func(*ocm.Digest) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo := oci.NewRepository(memory.New(), &ocm.Env{})
+			a := write(t, repo, "acme.org/app", "1.0.0")
+			change(a.resource("image", fixture.Image("layer")).Digest)
+			a.commit()
+			for _, f := range check(t, repo, inspect.CheckOptions{}).Findings {
+				if strings.Contains(f.Element, "image") && (f.Status == inspect.Present) != (name == "none") {
+					t.Errorf("found %+v", f)
+				}
+			}
+		})
+	}
+}

@@ -62,7 +62,11 @@ func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r 
 		return nil, graph.ExplainMissing(ctx, c, r.Labels, err)
 	}
 	f := &fetched{resource: r, source: c, raw: raw, mediaType: mediaType, path: path, options: o}
-	return f.write(ctx)
+	written, err := f.write(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return written, nil
 }
 
 func noFolder(path string) error {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
@@ -116,15 +117,24 @@ func (f *fetched) docker(ctx context.Context) error {
 
 // toFile writes a file that gets its name when it is complete.
 func (f *fetched) toFile(write func(io.Writer) error, path string) error {
-	out, drop, err := tempBeside(path)
+	out, drop, err := staged(write, path)
 	if err != nil {
 		return err
 	}
 	defer drop()
-	if err := write(out); err != nil {
-		return err
-	}
 	return publish(out, path, 0o644)
+}
+
+// staged writes a file in the folder of path, that can get its name. drop removes what has not.
+func staged(write func(io.Writer) error, path string) (out *os.File, drop func(), err error) {
+	out, drop, err = tempBeside(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err = write(out); err != nil {
+		drop()
+	}
+	return out, drop, err
 }
 
 // isChart reports whether the content is a chart: by its media type, or by the resource's type for an archive
@@ -157,33 +167,51 @@ func (f *fetched) chart(ctx context.Context) ([]string, error) {
 	}
 	archive, provenance, name, err := Chart(ctx, c)
 	if err == nil && provenance == nil {
-		provenance, err = provenanceAt(ctx, f.source)
+		provenance, err = provenanceAt(ctx, f.source, archive)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("resource %s: %w", f.resource.Element.String(), err)
 	}
-	path := f.path
-	if f.options.Own != nil {
-		path = filepath.Join(filepath.Dir(path), f.options.Own(SafeName(name)))
-	}
-	written := []string{path}
-	if provenance != nil { // first: a chart that is there has its provenance
-		written = append(written, path+".prov")
-		if err := f.toFile(copyOf(ctx, *provenance), path+".prov"); err != nil {
-			return nil, err
+	path, beside := f.path, f.path+".prov"
+	if own := f.options.Own; own != nil {
+		path = filepath.Join(filepath.Dir(f.path), own(SafeName(name)))
+		if provenance != nil { // another resource may have this name
+			beside = filepath.Join(filepath.Dir(path), own(filepath.Base(path)+".prov"))
 		}
 	}
-	return written, f.toFile(copyOf(ctx, archive), path)
+	out, drop, err := staged(copyOf(ctx, archive), path)
+	if err != nil {
+		return nil, err
+	}
+	defer drop()
+	if provenance == nil {
+		return []string{path}, publish(out, path, 0o644)
+	}
+	if err := f.toFile(copyOf(ctx, *provenance), beside); err != nil { // first: a chart that is there has its provenance
+		return nil, err
+	}
+	if err := publish(out, path, 0o644); err != nil {
+		return nil, errors.Join(err, os.Remove(beside))
+	}
+	return []string{path, beside}, nil
 }
 
-// provenanceAt is the provenance file beside a chart in a chart repository; nil if there is none.
-func provenanceAt(ctx context.Context, c ocm.Content) (*ocm.Content, error) {
+// provenanceAt is the provenance file beside a chart in a chart repository; nil if there is none. No digest covers it, but
+// it must be about this archive.
+func provenanceAt(ctx context.Context, c, archive ocm.Content) (*ocm.Content, error) {
 	raw, err := chart.ProvenanceOf(ctx, c)
 	if raw == nil {
 		return nil, err
 	}
+	sum := digest.SHA256.Digester()
+	if err := copyOf(ctx, archive)(sum.Hash()); err != nil {
+		return nil, err
+	}
+	if err := chart.CheckProvenance(raw, sum.Digest()); err != nil {
+		return nil, fmt.Errorf("%w (the form %q is the archive alone)", err, FormBlob)
+	}
 	p := blob.Bytes(chart.MediaTypeProvenance, raw)
-	return &p, err
+	return &p, nil
 }
 
 func copyOf(ctx context.Context, c ocm.Content) func(io.Writer) error {

@@ -45,8 +45,8 @@ func fetch(t testing.TB, v ocm.Version, name string, o inspect.DownloadOptions) 
 		rel := fixture.Must[string](t)(filepath.Rel(dir, path))
 		written[i] = rel
 	}
-	if found := left(t, dir); err != nil && len(found) > 0 {
-		t.Errorf("left after %v: %q", err, found)
+	if found := left(t, dir); err != nil && len(found)+len(written) > 0 {
+		t.Errorf("left after %v: %q, said to be written: %q", err, found, written)
 	}
 	return dir, written, err
 }

@@ -39,7 +39,7 @@ func Artifact(ctx context.Context, archive ocm.Content, prov []byte) (ocm.Conten
 	}
 	p := parts{config.Root.Digest: config, archive.Root.Digest: archive}
 	if prov != nil {
-		if err := checkProvenance(prov, archive.Root.Digest); err != nil {
+		if err := CheckProvenance(prov, archive.Root.Digest); err != nil {
 			return ocm.Content{}, nil, err
 		}
 		c := blob.Bytes(MediaTypeProvenance, prov)
@@ -94,9 +94,9 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// checkProvenance refuses a provenance file that does not have the archive's digest in its signed part. Whether its
-// signature is good is for those to say who know the signer's key: helm verify.
-func checkProvenance(prov []byte, archive digest.Digest) error {
+// CheckProvenance refuses a provenance file that does not have the archive's digest in its signed part. Whether its
+// signature is good is for those to say who know the signer's key: helm verify. [ocm.ErrDigest] if it is about another archive.
+func CheckProvenance(prov []byte, archive digest.Digest) error {
 	text := string(prov)
 	const begin, end = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
 	at := strings.Index(text, end)
