@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"mime"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -41,30 +40,6 @@ func clientFor(ctx context.Context, env *ocm.Env, consumers []string, at ...*url
 		}
 	}
 	return c, nil
-}
-
-// elsewhere refuses an address that a server has no business to send us to: without encryption if the server
-// itself has it, and this computer or a link-local address such as a cloud's metadata service.
-func elsewhere(from, to *url.URL) error {
-	addr, err := netip.ParseAddr(to.Hostname())
-	addr = addr.Unmap()
-	switch {
-	case to.User != nil:
-		return fmt.Errorf("%s leads to %s with a user name, which is not used: %w", from.Host, to.Host, ocm.ErrDenied)
-	case from.Scheme == "https" && to.Scheme != "https":
-		return fmt.Errorf("%s leads from https to %s://%s, which is not followed: %w", from.Host, to.Scheme, to.Host, ocm.ErrDenied)
-	case isLoopback(to) && !isLoopback(from):
-		return fmt.Errorf("%s leads to this computer, %s: %w", from.Host, to.Host, ocm.ErrDenied)
-	case err == nil && (addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()):
-		return fmt.Errorf("%s leads to the link-local or unspecified address %s: %w", from.Host, to.Host, ocm.ErrDenied)
-	}
-	return nil
-}
-
-func isLoopback(u *url.URL) bool {
-	host := strings.ToLower(u.Hostname())
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
 // plainType is a media type without its parameters, which registries do not accept.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -129,21 +128,13 @@ func (e Entry) open(ctx context.Context, env *ocm.Env, client *web.Client, base 
 		return ocm.Content{}, fmt.Errorf("its address in the index is no address of a web server: %w", ocm.ErrInvalid)
 	case base.Scheme == "https" && at.Scheme == "http" && e.Digest == "":
 		return ocm.Content{}, fmt.Errorf("the index leads from https to http://%s and has no digest to compare with: %w", at.Host, ocm.ErrDenied)
-	case isLocal(at.Hostname()) && !isLocal(base.Hostname()):
-		return ocm.Content{}, fmt.Errorf("the index leads to %s, which only this computer has: %w", at.Host, ocm.ErrDenied)
+	}
+	if err := web.CheckAddress(base, at); err != nil {
+		return ocm.Content{}, fmt.Errorf("the index leads elsewhere: %w", err)
 	}
 	c := client.Content(web.Request{URL: at}, ociv1.Descriptor{MediaType: MediaTypeContent, Digest: e.Digest, Size: -1})
 	c.From = withProvenance{c.From, client, at}
 	return c, nil
-}
-
-// isLocal tells hosts that mean something else on every computer, by what is written.
-func isLocal(host string) bool {
-	if host = strings.ToLower(host); host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && (addr.Unmap().IsLoopback() || addr.Unmap().IsLinkLocalUnicast() || addr.Unmap().IsUnspecified())
 }
 
 // openRegistry is for an index that leads to a registry. What is described is the same archive.
