@@ -22,9 +22,9 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocm"
-	"ocm/web"
 	"ocm/internal/accesstest"
 	"ocm/internal/fixture"
+	"ocm/web"
 )
 
 // npmFolder is a package that can be published.
