@@ -42,15 +42,6 @@ func clientFor(ctx context.Context, env *ocm.Env, consumers []string, at ...*url
 	return c, nil
 }
 
-// elsewhere refuses an address that a server has no business to send us to: without encryption if the server
-// itself has it, and what [web.CheckAddress] does not allow.
-func elsewhere(from, to *url.URL) error {
-	if from.Scheme == "https" && to.Scheme != "https" {
-		return fmt.Errorf("%s leads from https to %s://%s, which is not followed: %w", from.Host, to.Scheme, to.Host, ocm.ErrDenied)
-	}
-	return web.CheckAddress(from, to)
-}
-
 // plainType is a media type without its parameters, which registries do not accept.
 func plainType(header string) string {
 	if mt, _, err := mime.ParseMediaType(header); err == nil && strings.Contains(mt, "/") {

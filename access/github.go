@@ -133,13 +133,11 @@ func parseRepoURL(s string) (*url.URL, error) {
 		return nil, fmt.Errorf("repoUrl: expected host/owner/repository without user and query: %w", ocm.ErrInvalid)
 	}
 	path := ownerAndName.FindStringSubmatch(u.Path)
-	if path == nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	if path == nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !web.IsLoopback(u.Hostname())) {
 		return nil, fmt.Errorf("repoUrl %.200q: expected [https://]host/owner/repository: %w", s, ocm.ErrInvalid)
 	}
 	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: "/" + path[1]}, nil
 }
-
-func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
 
 // apiOf is the root of the API for a repository. own: it is the one of the repository's host, which
 // gets the credentials for that host.
@@ -199,7 +197,7 @@ func (h *gitHub) commit(ctx context.Context, ref string) (string, error) {
 // explain tells whether a refusal means that too much was asked. GitHub uses the same status for that, and asking for
 // the limit does not count against it.
 func (h *gitHub) explain(ctx context.Context, err error) error {
-	if !errors.Is(err, ocm.ErrDenied) && !strings.Contains(err.Error(), "status 429") {
+	if !errors.Is(err, ocm.ErrDenied) && web.Status(err) != http.StatusTooManyRequests {
 		return err
 	}
 	raw, rerr := h.client.Read(ctx, web.Request{URL: h.root.JoinPath("rate_limit")}, maxGitHubLimits)

@@ -207,7 +207,10 @@ func npmArchive(client *web.Client, registry *url.URL, doc npmDocument) (ocm.Con
 	if registry.Scheme == "https" && at.Scheme == "http" && strings.EqualFold(at.Hostname(), registry.Hostname()) {
 		at.Scheme, at.Host = "https", registry.Host // it does not know of the encryption before it
 	}
-	if err := elsewhere(registry, at); err != nil {
+	if registry.Scheme == "https" && at.Scheme == "http" {
+		return ocm.Content{}, fmt.Errorf("archive: %s leads from https to http://%s, which is not followed: %w", registry.Host, at.Host, ocm.ErrDenied)
+	}
+	if err := web.CheckAddress(registry, at); err != nil {
 		return ocm.Content{}, fmt.Errorf("archive: %w", err)
 	}
 	// the client has credentials for the registry's own host alone

@@ -24,6 +24,7 @@ import (
 	"ocm"
 	"ocm/internal/accesstest"
 	"ocm/internal/fixture"
+	"ocm/web"
 )
 
 // npmFolder is a package that can be published.
@@ -274,7 +275,7 @@ func TestCVE202445336ArchiveElsewhere(t *testing.T) {
 	}
 }
 
-func TestElsewhere(t *testing.T) {
+func TestArchiveElsewhereRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		from, to string
@@ -286,9 +287,17 @@ func TestElsewhere(t *testing.T) {
 		{"http://127.0.0.1", "http://0.0.0.0", true}, {"https://r.example", "https://u@cdn.example", true},
 		{"https://r.example", "https://localhost.:1", true}, {"https://r.example", "https://127.1", true}, {"https://r.example", "https://ｌocalhost", true}, {"https://r.example", "https://metadata.google.internal", true},
 	} {
-		from, _ := url.Parse(c.from)
-		to, _ := url.Parse(c.to)
-		if err := elsewhere(from, to); errors.Is(err, ocm.ErrDenied) != c.denied {
+		from, err := url.Parse(c.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := web.For(t.Context(), nil, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc npmDocument
+		doc.Dist.Tarball, doc.Dist.Shasum = c.to, shasum("content")
+		if _, err := npmArchive(client, from, doc); errors.Is(err, ocm.ErrDenied) != c.denied || !c.denied && err != nil {
 			t.Errorf("%s to %s: %v", c.from, c.to, err)
 		}
 	}

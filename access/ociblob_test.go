@@ -23,7 +23,6 @@ import (
 	"ocm/blob"
 	"ocm/internal/accesstest"
 	"ocm/internal/fixture"
-	"ocm/oci"
 	"ocm/oci/remote"
 )
 
@@ -31,8 +30,7 @@ import (
 func layered(t testing.TB, url string, b []byte) ociv1.Descriptor {
 	t.Helper()
 	store := fixture.Must[*remote.Store](t)(remote.Open(&ocm.Env{}, url, "", remote.Options{}))
-	var repo oci.Repo = store.Repo("team/app")
-	return fixture.Must[ociv1.Descriptor](t)(repo.Push(t.Context(), ociv1.Descriptor{MediaType: "application/octet-stream", Size: -1}, bytes.NewReader(b)))
+	return fixture.Must[ociv1.Descriptor](t)(store.Repo("team/app").Push(t.Context(), ociv1.Descriptor{MediaType: "application/octet-stream", Size: -1}, bytes.NewReader(b)))
 }
 
 func TestOCIBlob(t *testing.T) {

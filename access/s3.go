@@ -360,8 +360,9 @@ func keysFor(ctx context.Context, env *ocm.Env, id ocm.Identity, at *url.URL) (*
 		return nil, nil
 	case keys.id == "" || keys.secret == "":
 		return nil, fmt.Errorf("credentials for %s: expected both accessKeyId and secretAccessKey: %w", id, ocm.ErrInvalid)
-	case at.Scheme == "http" && !web.IsLoopback(at.Hostname()) && web.ForHTTPS(ctx, env.Credentials, id, secret):
-		return nil, fmt.Errorf("the address %s://%s asks for plain http, where signatures can be read on the way; if that is intended, configure the credentials with scheme http: %w", at.Scheme, at.Host, ocm.ErrDenied)
+	}
+	if _, err := web.WithoutDowngrade(env, at.Scheme, at.Host).Resolve(ctx, id); err != nil {
+		return nil, fmt.Errorf("address %s: %w", web.Place(at), err)
 	}
 	return keys, nil
 }

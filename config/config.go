@@ -81,7 +81,7 @@ type Config struct {
 	// Files are the files that were read.
 	Files []string
 
-	origins []string // of the entries, as far as it is known: file and path in it
+	origins []origin // of the entries, as far as they are known
 	sets    map[string]*Config
 }
 
@@ -210,11 +210,11 @@ func (c *Config) append(more *Config) {
 	}
 }
 
-func (c *Config) entry(s ocm.Spec, origin string) {
+func (c *Config) entry(s ocm.Spec, o origin) {
 	for len(c.origins) < len(c.Entries) {
-		c.origins = append(c.origins, "") // entries that a program has put there
+		c.origins = append(c.origins, origin{}) // entries that a program has put there
 	}
-	c.Entries, c.origins = append(c.Entries, s), append(c.origins, origin)
+	c.Entries, c.origins = append(c.Entries, s), append(c.origins, o)
 }
 
 // set returns the set of a name, a new one if there is none.
@@ -228,20 +228,36 @@ func (c *Config) set(name string) *Config {
 	return c.sets[name]
 }
 
-// origin says where an entry comes from; empty if that is not known.
-func (c *Config) origin(i int) string {
+// origin is where an entry comes from: a file, and a path in it, which is empty for its root.
+type origin struct{ file, path string }
+
+// origin is empty if it is not known.
+func (c *Config) origin(i int) origin {
 	if i < len(c.origins) {
 		return c.origins[i]
 	}
-	return ""
+	return origin{}
+}
+
+func (o origin) String() string { return strings.TrimSuffix(o.file+": "+o.path, ": ") }
+
+// within is what the path of a member is put behind.
+func (o origin) within() string {
+	switch {
+	case o.file == "":
+		return ""
+	case o.path == "":
+		return o.file + ": "
+	}
+	return o.file + ": " + o.path + "."
 }
 
 // places tells where the entries of a type are, for messages.
 func (c *Config) places(base string) string {
 	var all []string
 	for i, e := range c.Entries {
-		if at := c.origin(i); Is(e.Type, base) && at != "" {
-			all = append(all, at)
+		if at := c.origin(i); Is(e.Type, base) && at.file != "" {
+			all = append(all, at.String())
 		}
 	}
 	if len(all) == 0 {
@@ -258,7 +274,7 @@ func Explained[T any](c *Config, base string, read func(*Config) (T, error)) (T,
 		return v, err
 	}
 	for i, e := range c.Entries {
-		if c.origin(i) == "" || !Is(e.Type, base) {
+		if c.origin(i).file == "" || !Is(e.Type, base) {
 			continue
 		}
 		if _, alone := read(&Config{Entries: c.Entries[i : i+1]}); alone != nil {
@@ -322,11 +338,7 @@ func (f *flattener) add(c *Config, s ocm.Spec, at string, depth int) error {
 		if f.left--; f.left < 0 {
 			return fmt.Errorf("more than %d entries: %w", MaxEntries, ocm.ErrLimit)
 		}
-		origin := f.file
-		if origin != "" && at != "" {
-			origin += ": " + at
-		}
-		c.entry(s, origin)
+		c.entry(s, origin{f.file, at})
 		return nil
 	}
 	if depth == MaxDepth {
@@ -417,12 +429,13 @@ func (c *Config) Of(base string) []ocm.Spec {
 
 // Credentials returns the entries that package credentials reads.
 func (c *Config) Credentials() []ocm.Spec {
-	entries, _ := c.CredentialFiles()
+	entries, _ := c.CredentialPlaces()
 	return entries
 }
 
-// CredentialFiles is Credentials with the place of each entry: its file, and where it stands in it.
-func (c *Config) CredentialFiles() (entries []ocm.Spec, files []string) {
+// CredentialPlaces is Credentials with the place of each entry: what the path of a member of it is put behind,
+// such as "FILE: " and "FILE: configurations[0].".
+func (c *Config) CredentialPlaces() (entries []ocm.Spec, places []string) {
 	if c == nil {
 		return nil, nil
 	}
@@ -430,7 +443,7 @@ func (c *Config) CredentialFiles() (entries []ocm.Spec, files []string) {
 		if !Is(e.Type, CredentialsType) && !Is(e.Type, MemoryType) {
 			continue
 		}
-		entries, files = append(entries, e), append(files, c.origin(i))
+		entries, places = append(entries, e), append(places, c.origin(i).within())
 	}
-	return entries, files
+	return entries, places
 }

@@ -246,7 +246,7 @@ func oneSpelling(raw ocm.RawJSON) (ocm.RawJSON, error) {
 	return members(map[string]redact{"consumers": each(func(_ string, consumer ocm.RawJSON) (ocm.RawJSON, error) {
 		var values map[string]ocm.RawJSON
 		if jsonv2.Unmarshal(consumer, &values) != nil || values["identity"] == nil {
-			return consumer, nil
+			return consumer, nil //nolint:nilerr // it stays as it is written
 		}
 		var all []ocm.RawJSON
 		if more := values["identities"]; more != nil {

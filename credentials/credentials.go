@@ -81,7 +81,7 @@ type Options struct {
 	Log      *slog.Logger        // nil: discarded
 	NoDocker bool                // do not consult Docker's file without being told to
 	HTTP     http.RoundTripper   // for repositories on servers; nil: that of package web
-	Files    []string            // the file of each entry, for messages; may be shorter
+	Places   []string            // for messages: what a path in each entry is put behind, such as "FILE: "; may be shorter
 }
 
 func (o Options) getenv(key string) string {
@@ -99,12 +99,12 @@ func (o Options) home() string {
 	return home
 }
 
-// file is the file of an entry, or what is said in its place.
-func (o Options) file(i int) string {
-	if i < len(o.Files) && o.Files[i] != "" {
-		return o.Files[i]
+// place is what a path in an entry is put behind; its type if nothing else is known.
+func (o Options) place(i int, e ocm.Spec) string {
+	if i < len(o.Places) && o.Places[i] != "" {
+		return o.Places[i]
 	}
-	return "configuration"
+	return e.Type + ": "
 }
 
 // Store holds the secrets of configuration entries. It may be used concurrently.
@@ -113,11 +113,10 @@ type Store struct {
 	log *slog.Logger
 
 	consumers    []*consumer
-	repositories []repository
+	repositories []source // asked for consumers that are configured nowhere
 	sets         map[memoryName]*bundle
 	opened       map[string]source
-	unknown      []string       // types of repositories that cannot be asked
-	counts       map[string]int // consumers by file, while reading
+	unknown      []string // types of repositories that cannot be asked
 }
 
 // consumer is an identity and its secret.
@@ -125,12 +124,6 @@ type consumer struct {
 	id     ocm.Identity
 	places []string // where it stands
 	bundle
-}
-
-// repository is a source that is asked for consumers that are configured nowhere.
-type repository struct {
-	source
-	place string
 }
 
 // New returns the secrets of configuration entries, those of types credentials.config.ocm.software and
@@ -141,18 +134,19 @@ func New(entries []ocm.Spec, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{o: o, log: o.Log, sets: map[memoryName]*bundle{}, opened: map[string]source{}, counts: map[string]int{}}
+	s := &Store{o: o, log: o.Log, sets: map[memoryName]*bundle{}, opened: map[string]source{}}
 	for i, e := range entries {
 		add := s.add
 		if isMemory(e.Type) {
 			add = func(e ocm.Spec, _ string) error { return s.addSets(e) }
 		}
-		if err := add(e, o.file(i)); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", o.file(i), e.Type, err)
+		place := o.place(i, e)
+		if err := add(e, place); err != nil {
+			return nil, fmt.Errorf("%s%w", place, err)
 		}
 	}
 	if len(entries) == 0 && !o.NoDocker && !disabled(o.getenv("OCM_DISABLE_AUTO_CONFIG")) {
-		s.repositories = append(s.repositories, repository{usualDocker(o, true), "without configuration"})
+		s.repositories = append(s.repositories, usualDocker(o, true))
 	}
 	if err := s.checkSets(); err != nil {
 		return nil, err
@@ -193,8 +187,8 @@ func (c configuredConsumer) identities() ([]ocm.Identity, error) {
 	return ids, nil
 }
 
-// add reads one entry.
-func (s *Store) add(e ocm.Spec, file string) error {
+// add reads one entry, whose members are at a place.
+func (s *Store) add(e ocm.Spec, place string) error {
 	var v struct {
 		Consumers    []configuredConsumer `json:"consumers"`
 		Repositories []struct {
@@ -206,11 +200,10 @@ func (s *Store) add(e ocm.Spec, file string) error {
 		return err
 	}
 	for i, c := range v.Consumers {
-		s.counts[file]++
 		ids, err := c.identities()
 		for _, id := range ids {
 			if err == nil {
-				err = s.addSecret(id, c.Credentials, fmt.Sprintf("%s: consumer %d", file, s.counts[file]))
+				err = s.addSecret(id, c.Credentials, fmt.Sprintf("%sconsumers[%d]", place, i))
 			}
 		}
 		if err != nil {
@@ -218,7 +211,7 @@ func (s *Store) add(e ocm.Spec, file string) error {
 		}
 	}
 	for i, r := range v.Repositories {
-		if err := s.addRepository(r.Repository, r.Credentials, file); err != nil {
+		if err := s.addRepository(r.Repository, r.Credentials); err != nil {
 			return fmt.Errorf("repositories[%d]: %w", i, err)
 		}
 	}
@@ -226,7 +219,7 @@ func (s *Store) add(e ocm.Spec, file string) error {
 }
 
 // addRepository adds a repository, with the credentials that it is opened with where these are said.
-func (s *Store) addRepository(raw ocm.RawJSON, own []ocm.RawJSON, place string) error {
+func (s *Store) addRepository(raw ocm.RawJSON, own []ocm.RawJSON) error {
 	var spec struct {
 		Type      string `json:"type"`
 		Propagate *bool  `json:"propagateConsumerIdentity"`
@@ -251,9 +244,8 @@ func (s *Store) addRepository(raw ocm.RawJSON, own []ocm.RawJSON, place string) 
 			}
 		}
 	}
-	known := func(r repository) bool { return r.source == src }
-	if !answersNobody(spec.Propagate) && !slices.ContainsFunc(s.repositories, known) {
-		s.repositories = append(s.repositories, repository{src, place})
+	if !answersNobody(spec.Propagate) && !slices.Contains(s.repositories, src) {
+		s.repositories = append(s.repositories, src)
 	}
 	return nil
 }

@@ -326,18 +326,18 @@ func TestLoginAtTheSameTime(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	t.Parallel()
-	files := []string{"/one", ""}
+	places := []string{"/one: configurations[7]."}
 	entries := []ocm.Spec{
 		spec(t, "consumers: [{identity: {type: T, hostname: h}, credentials: [{type: Credentials, properties: {b: hunter2, a: hunter2}}]}, {identity: {type: T, hostname: h, path: 'a/*'}, credentials: [{type: Credentials, properties: {c: hunter2}}]}, {identity: {type: U}, credentials: [{type: Credentials}]}]"),
 		spec(t, "consumers: [{identity: {type: T/v1, hostname: h}, credentials: [{type: Credentials, properties: {a: x}}]}]\nrepositories: [{repository: {type: DockerConfig, dockerConfig: {auths: {d: {username: u}}}}}]"),
 	}
-	s, err := New(entries, Options{Files: files, Home: "/nowhere", Getenv: func(string) string { return "" }})
+	s, err := New(entries, Options{Places: places, Home: "/nowhere", Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for request, want := range map[string]string{
-		"T hostname=h path=a/b": `{"consumer":{"hostname":"h","path":"a/b","type":"T"},"considered":[{"place":"/one: consumer 1, configuration: consumer 1","identity":{"hostname":"h","type":"T"},"matches":true,"wins":false,"why":"matches; a better one wins: its path is longer"},{"place":"/one: consumer 2","identity":{"hostname":"h","path":"a/*","type":"T"},"matches":true,"wins":true,"why":"wins: its path is longer"}],"otherTypes":1,"source":"/one: consumer 2","properties":["c"]}`,
-		"T hostname=d":          `{"consumer":{"hostname":"d","type":"T"},"considered":[{"place":"/one: consumer 1, configuration: consumer 1","identity":{"hostname":"h","type":"T"},"matches":false,"wins":false,"why":"hostname is h, asked for d"},{"place":"/one: consumer 2","identity":{"hostname":"h","path":"a/*","type":"T"},"matches":false,"wins":false,"why":"hostname is h, asked for d"}],"otherTypes":1,"asked":["inline Docker configuration: has username"],"source":"inline Docker configuration","properties":["username"]}`,
+		"T hostname=h path=a/b": `{"consumer":{"hostname":"h","path":"a/b","type":"T"},"considered":[{"place":"/one: configurations[7].consumers[0], credentials.config.ocm.software: consumers[0]","identity":{"hostname":"h","type":"T"},"matches":true,"wins":false,"why":"matches; a better one wins: its path is longer"},{"place":"/one: configurations[7].consumers[1]","identity":{"hostname":"h","path":"a/*","type":"T"},"matches":true,"wins":true,"why":"wins: its path is longer"}],"otherTypes":1,"source":"/one: configurations[7].consumers[1]","properties":["c"]}`,
+		"T hostname=d":          `{"consumer":{"hostname":"d","type":"T"},"considered":[{"place":"/one: configurations[7].consumers[0], credentials.config.ocm.software: consumers[0]","identity":{"hostname":"h","type":"T"},"matches":false,"wins":false,"why":"hostname is h, asked for d"},{"place":"/one: configurations[7].consumers[1]","identity":{"hostname":"h","path":"a/*","type":"T"},"matches":false,"wins":false,"why":"hostname is h, asked for d"}],"otherTypes":1,"asked":["inline Docker configuration: has username"],"source":"inline Docker configuration","properties":["username"]}`,
 		"V hostname=x":          `{"consumer":{"hostname":"x","type":"V"},"considered":[],"otherTypes":3,"asked":["inline Docker configuration: has nothing"]}`,
 	} {
 		x, err := s.Explain(t.Context(), identity(request))

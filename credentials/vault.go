@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 
@@ -88,7 +87,7 @@ func openVault(s *Store, spec ocm.Spec) (source, error) {
 	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {
 		return nil, fmt.Errorf("serverURL: expected https://host[:port] without user and query: %w", ocm.ErrInvalid) // it is not repeated: a password may be in it
 	}
-	if at.Scheme == "http" && !isLoopback(at.Hostname()) {
+	if at.Scheme == "http" && !web.IsLoopback(at.Hostname()) {
 		s.log.Warn("the vault is asked without TLS, as configured: its token and secrets can be read on the way", "host", at.Host)
 	}
 	if v.spec.MountPath = strings.Trim(v.spec.MountPath, "/"); v.spec.MountPath == "" {
@@ -252,7 +251,7 @@ func (v *vault) get(ctx context.Context, what, name string, query url.Values) ([
 	at := v.at.JoinPath("v1", v.spec.MountPath, what, v.spec.Path, name)
 	at.RawQuery = query.Encode()
 	raw, err := v.client.Read(ctx, web.Request{URL: at, NoRedirect: true}, MaxVaultAnswer)
-	if !errors.Is(err, ocm.ErrDenied) || errors.Is(err, errRedirected) {
+	if !errors.Is(err, ocm.ErrDenied) || web.Status(err) == 0 { // nothing was refused, or a redirect, which says nothing about the token
 		return raw, err
 	}
 	if _, dead := v.client.Read(ctx, web.Request{URL: v.at.JoinPath("v1", "auth", "token", "lookup-self"), NoRedirect: true}, MaxVaultAnswer); dead == nil {
@@ -265,33 +264,12 @@ func (v *vault) get(ctx context.Context, what, name string, query url.Values) ([
 	return v.get(ctx, what, name, query)
 }
 
-// errRedirected is the answer of a server that sends us elsewhere.
-var errRedirected = errors.New("redirected")
-
-// vaultTransport refuses redirects: net/http would take the token along.
-type vaultTransport struct{ base http.RoundTripper }
-
-// RoundTrip implements [http.RoundTripper].
-func (t vaultTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(req)
-	if err == nil && resp.StatusCode/100 == 3 {
-		resp.Body.Close()
-		return nil, fmt.Errorf("the server answers with a redirect (status %d), which is not followed with a token; write the address of the active server: %w, %w", resp.StatusCode, errRedirected, ocm.ErrDenied)
-	}
-	return resp, err
-}
-
 // connect makes the client, which adds the token to each request.
 func (v *vault) connect(ctx context.Context) error {
 	if v.client != nil {
 		return nil
 	}
-	env := &ocm.Env{Log: v.store.log}
-	if v.store.o.HTTP != nil {
-		env.HTTP = v.store.o.HTTP
-	}
-	env.HTTP = vaultTransport{web.TransportOf(env)}
-	client, err := web.For(ctx, env, v.at)
+	client, err := web.For(ctx, &ocm.Env{Log: v.store.log, HTTP: v.store.o.HTTP}, v.at)
 	if err != nil {
 		return err
 	}
@@ -316,7 +294,3 @@ func (v *vault) String() string {
 
 // GoString hides what is inside.
 func (v *vault) GoString() string { return v.String() }
-
-func isLoopback(host string) bool {
-	return slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, host)
-}

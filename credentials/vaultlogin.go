@@ -71,7 +71,7 @@ func (v *vault) ownSecret(ctx context.Context) (ocm.Secret, error) {
 		return secret, nil
 	}
 	for _, r := range v.store.repositories {
-		e, ok := r.source.(*environment)
+		e, ok := r.(*environment)
 		if !ok {
 			continue
 		}

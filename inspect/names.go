@@ -19,8 +19,7 @@ const maxFileName = 200
 // file systems take, without dots at the beginning, and not longer than 200 bytes.
 func SafeName(text string) string {
 	name := strings.Map(func(r rune) rune {
-		switch {
-		case r < 128 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._+-", r)):
+		if r < 128 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._+-", r)) {
 			return r
 		}
 		return '_'

@@ -125,15 +125,15 @@ func (p plainOnly) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, er
 	if err != nil {
 		return nil, err
 	}
-	if ForHTTPS(ctx, p.all, id, secret) {
+	if forHTTPS(ctx, p.all, id, secret) {
 		return nil, fmt.Errorf("the address in the descriptor asks for plain http, where the credentials could be read on the way; if that is intended, configure them with scheme http: %w", ocm.ErrDenied)
 	}
 	return secret, nil
 }
 
-// ForHTTPS tells whether a secret that was found for a place with plain http is the same as for this place with https.
+// forHTTPS tells whether a secret that was found for a place with plain http is the same as for this place with https.
 // The port of http that is written out is no other place: who listens on the way may have written it.
-func ForHTTPS(ctx context.Context, all ocm.Credentials, id ocm.Identity, secret ocm.Secret) bool {
+func forHTTPS(ctx context.Context, all ocm.Credentials, id ocm.Identity, secret ocm.Secret) bool {
 	encrypted := maps.Clone(id)
 	encrypted["scheme"] = "https"
 	if encrypted["port"] == "80" {

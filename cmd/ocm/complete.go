@@ -124,7 +124,8 @@ func (a *app) completeIdentity(cmd *cobra.Command, args []string, toComplete str
 	if err != nil || c.Version == "" {
 		return nil, directive
 	}
-	repo := a.openLocal(cmd.Context(), args[0][:strings.Index(args[0], "//")])
+	place, _, _ := strings.Cut(args[0], "//")
+	repo := a.openLocal(cmd.Context(), place)
 	if repo == nil {
 		return nil, directive
 	}

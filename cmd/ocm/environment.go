@@ -67,8 +67,8 @@ func (s *session) configure() error {
 // readSecrets reads the credentials of the configuration.
 func (s *session) readSecrets() (*credentials.Store, error) {
 	return config.Explained(s.config, config.CredentialsType, func(c *config.Config) (*credentials.Store, error) {
-		entries, files := c.CredentialFiles()
-		return credentials.New(entries, credentials.Options{Getenv: s.app.getenv, Log: s.env.Log, HTTP: s.env.HTTP, Files: files})
+		entries, places := c.CredentialPlaces()
+		return credentials.New(entries, credentials.Options{Getenv: s.app.getenv, Log: s.env.Log, HTTP: s.env.HTTP, Places: places})
 	})
 }
 

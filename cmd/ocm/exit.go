@@ -147,7 +147,7 @@ func hint(err error) string {
 
 // isUnexplained is the denial of a server that does not itself say how to log in.
 func isUnexplained(err error) bool {
-	return errors.Is(err, ocm.ErrDenied) && !anyOf(fs.ErrPermission, syscall.EROFS)(err) && !strings.Contains(err.Error(), "docker login") && !strings.Contains(err.Error(), "ocm auth explain")
+	return errors.Is(err, ocm.ErrDenied) && !anyOf(fs.ErrPermission, syscall.EROFS)(err) && !strings.Contains(err.Error(), "ocm auth explain")
 }
 
 func isUntrusted(err error) bool {

@@ -246,7 +246,7 @@ func TestSecretsStayInside_CVE_2024_31216_GHSA_6w87_g839_9wv7_CVE_2025_48374_CVE
 		{"auth explain 127.0.0.1:1", 1, `not base64`},
 		{"auth explain kube.example", 0, `found: password, username, of Kubernetes secret`},
 		{"auth explain type=Wget,hostname=variable", 0, `found: token, of variables`},
-		{"auth explain type=Wget,hostname=memory -o json", 0, `consumer 5`},
+		{"auth explain type=Wget,hostname=memory -o json", 0, `consumers[4]`},
 		{"auth explain type=Wget,hostname=in.vault", 0, `found: token, of vault`},
 		{"auth explain type=Wget,hostname=dud", 1, `status 400`},
 		{"auth explain type=Wget,hostname=misspelt", 0, `similar=identityToken`},

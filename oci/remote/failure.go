@@ -95,8 +95,8 @@ func (s *session) denial(req *http.Request, resp *http.Response, said string, se
 		return fmt.Sprintf("%s: status %d%s; credentials were sent: check them, and whether they allow this", at, resp.StatusCode, said)
 	}
 	host, _ := splitPort(s.name)
-	return fmt.Sprintf("%s: status %d%s; no credentials were sent: run \"docker login %s\" or add credentials for the consumer type OCIRegistry, hostname %s to .ocmconfig",
-		at, resp.StatusCode, said, s.name, host)
+	return fmt.Sprintf("%s: status %d%s; no credentials were sent: run \"ocm login %s\" or add credentials for the consumer type OCIRegistry, hostname %s to .ocmconfig; \"ocm auth explain %s\" tells what is considered",
+		at, resp.StatusCode, said, s.name, host, s.name)
 }
 
 // repositoryOf finds the repository in a path of the distribution API.

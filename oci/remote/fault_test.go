@@ -57,7 +57,7 @@ func TestRefusals(t *testing.T) {
 		want  error // nil: no sentinel fits
 		words []string
 	}{
-		"401":      {status(401, asJSON, `{"errors":[{"code":"UNAUTHORIZED","message":"go away"}]}`), ocm.ErrDenied, []string{"go away", "no credentials were sent", "docker login"}},
+		"401":      {status(401, asJSON, `{"errors":[{"code":"UNAUTHORIZED","message":"go away"}]}`), ocm.ErrDenied, []string{"go away", "no credentials were sent", "ocm login"}},
 		"403":      {status(403, asJSON, `{"errors":[{"code":"DENIED","message":"not yours"}]}`), ocm.ErrDenied, []string{"DENIED not yours", "some/app"}},
 		"404":      {status(404, asJSON, `{}`), ocm.ErrNotFound, []string{"some/app"}},
 		"413":      {status(413, asJSON, ``), ocm.ErrLimit, []string{"413"}},

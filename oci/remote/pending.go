@@ -256,7 +256,7 @@ func (r *repo) status(ctx context.Context, at *url.URL, size int64) (*upload, er
 	if err != nil {
 		return nil, err
 	}
-	resp, err := r.session.Do(req)
+	resp, err := r.session.Do(req) //nolint:bodyclose // web.Drop does it
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resp, err := s.session.Do(req)
+	resp, err := s.session.Do(req) //nolint:bodyclose // web.Drop does it
 	if err != nil {
 		return err
 	}

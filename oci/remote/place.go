@@ -223,7 +223,7 @@ func (r *repo) mount(ctx context.Context, d ociv1.Descriptor, from string) (bool
 	if err != nil {
 		return false, nil, err
 	}
-	resp, err := r.session.Do(req)
+	resp, err := r.session.Do(req) //nolint:bodyclose // web.Drop does it
 	var f *failure
 	if errors.As(err, &f) && f.code >= 400 && f.code < 500 && f.code != http.StatusTooManyRequests {
 		r.declined(f.code, from)

@@ -368,7 +368,7 @@ func TestCredentialIdentity(t *testing.T) {
 	n := network{"registry.example.org": {Handler: basicAuth(olaregHandler(t))}}
 	for range 2 {
 		_, err := OpenArtifact(t.Context(), n.env(t, creds), "registry.example.org/a/b:1")
-		wantErr(t, err, ocm.ErrDenied, "no credentials were sent", "docker login registry.example.org", "a/b")
+		wantErr(t, err, ocm.ErrDenied, "no credentials were sent", "ocm login registry.example.org", "a/b")
 	}
 	if len(creds.asked) != 2 || creds.asked[0].String() != "hostname=registry.example.org,type=OCIRegistry" {
 		t.Errorf("expected the host only, asked once each, found %v", creds.asked)
