@@ -60,14 +60,23 @@ func (c *Client) refusal(req *http.Request, resp *http.Response, sent bool) erro
 		case elsewhere:
 			f.text += "; credentials are never sent there"
 		case sent:
-			f.text += fmt.Sprintf("; credentials were sent: check them, and whether they allow this (ocm auth explain %s)", Place(c.origin))
+			f.text += "; credentials were sent: check them, and whether they allow this (" + c.explain() + ")"
 		default:
-			f.text += fmt.Sprintf("; no credentials were sent: see what is configured by ocm auth explain %s", Place(c.origin))
+			f.text += "; no credentials were sent: see what is configured by " + c.explain()
 		}
 	case PassingStatus(resp.StatusCode):
 		f.text += "; the server is busy or down, try again later"
 	}
 	return f
+}
+
+// explain is the command that tells which credentials there are.
+func (c *Client) explain() string {
+	command := "ocm auth explain " + Place(c.origin)
+	if c.as != "" && c.as != "Wget" { // which is what the command takes a web address for
+		command += " --as " + c.as
+	}
+	return command
 }
 
 // unreachable makes an error of a request that got no usable answer.
