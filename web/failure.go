@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"syscall"
 
@@ -93,6 +94,7 @@ func unreachable(req *http.Request, err error) error {
 func Hint(req *http.Request, err error) string {
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
+	var dial *net.OpError
 	switch {
 	case req.Context().Err() != nil:
 		return ""
@@ -100,6 +102,8 @@ func Hint(req *http.Request, err error) string {
 		return ": the server speaks http, not https; if that is intended, write http:// in front of the host"
 	case errors.As(err, &cert):
 		return ": the certificate is not trusted; add its authority to the system's, or name it by caFiles in http.config.ocm.software or by SSL_CERT_FILE"
+	case errors.As(err, &dial) && dial.Op == "proxyconnect":
+		return ": the proxy does not answer: see proxy in http.config.ocm.software, and HTTPS_PROXY and HTTP_PROXY"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ": nobody listens on " + req.URL.Host
 	}
