@@ -4,6 +4,7 @@ package ocm
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -352,9 +353,28 @@ func (s Spec) Decode(v any) error {
 		return nil
 	}
 	if err := jsonv2.Unmarshal(s.Raw, v); err != nil {
-		return fmt.Errorf("type %s: %v: %w", s.Type, err, ErrInvalid)
+		return fmt.Errorf("type %s: %v: %w", s.Type, memberError(err), ErrInvalid)
 	}
 	return nil
+}
+
+// memberError says of a member of the wrong kind which one it is, in the words of [Field]. In YAML a bare y or no is
+// a truth value and 1.0 a number, which is the usual mistake.
+func memberError(err error) error {
+	var e *jsonv2.SemanticError
+	if !errors.As(err, &e) || e.GoType == nil || e.JSONPointer == "" || e.Err != nil {
+		return err
+	}
+	name := strings.ReplaceAll(strings.TrimPrefix(string(e.JSONPointer), "/"), "/", ".")
+	found, ok := map[jsontext.Kind]string{'"': "text", '{': "object", '[': "list", '0': "number", 't': "true", 'f': "false"}[e.JSONKind]
+	if !ok {
+		return err
+	}
+	hint := ""
+	if want := kindOf(e.GoType); want == "text" && strings.ContainsRune("0tf", rune(e.JSONKind)) {
+		hint = " (text that looks like a number, yes or no needs quotes)"
+	}
+	return fmt.Errorf("%s: expected %s, found %s%s", name, kindOf(e.GoType), found, hint)
 }
 
 // Identity is a set of attributes that tells an element, or a consumer of credentials, apart.

@@ -99,7 +99,7 @@ var Dir = ocm.Method{
 		Names:  []string{"dir", "dir/v1", "Dir", "Dir/v1"},
 		About:  "A directory as a tar archive, the same bytes on every machine.",
 		Fields: ocm.FieldsOf(dirSpec{}),
-		Notes:  []string{"A directory with the media type " + blob.MediaTypeLayout + " is an OCI image layout and becomes the artifact in it.", "In patterns a * stays within one element of a path, and an element ** stands for any number of elements."},
+		Notes:  []string{"A directory with the media type " + blob.MediaTypeLayout + " is an OCI image layout and becomes the artifact in it.", "A path that is a file packs that file.", "In patterns a * stays within one element of a path, and an element ** stands for any number of elements."},
 	},
 	Opener: ocm.OpenerFunc(openDir),
 }

@@ -92,7 +92,7 @@ func (h helmSpec) local(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Cont
 		archive, err = chart.Dir(boundary, name)
 	}
 	if err != nil {
-		return ocm.Content{}, nil, fmt.Errorf("paths are confined to %s: %w", boundary, err)
+		return ocm.Content{}, nil, fmt.Errorf("%w (paths are confined to %s)", err, boundary)
 	}
 	c, meta, err := chart.Artifact(ctx, archive, prov)
 	if err != nil && archive.Root.Size >= 0 { // errors of a folder name it

@@ -89,7 +89,7 @@ func real(dir string) string {
 // confined adds to an error where paths may lead, because "not found" and "escapes" are the
 // same surprise to somebody who uses a link or a wrong working directory.
 func confined(err error, s ocm.Spec, boundary string) error {
-	return fmt.Errorf("input %s (paths are confined to %s): %w", s.Type, boundary, err)
+	return fmt.Errorf("input %s: %w (paths are confined to %s)", s.Type, err, boundary)
 }
 
 // compressed is the media type of content of the given type after compression.

@@ -38,6 +38,7 @@ const UserAgent = "ocm/1"
 type Client struct {
 	env    *ocm.Env
 	origin *url.URL
+	as     string // the type of consumer that it is, for messages
 	secret ocm.Secret
 	peer   *Peer
 	// Sign, if not nil, is called for each request to the origin before it is sent, in place of the
@@ -68,11 +69,14 @@ func For(ctx context.Context, env *ocm.Env, at *url.URL, consumers ...string) (*
 	}
 	own := *at
 	c := &Client{env: env, origin: &own}
+	if len(consumers) > 0 {
+		c.as = consumers[0]
+	}
 	guarded := WithoutDowngrade(env, at.Scheme, at.Host)
 	for _, typ := range consumers {
 		secret, err := guarded.Resolve(ctx, Identity(typ, at))
 		if err == nil {
-			c.secret = secret
+			c.secret, c.as = secret, typ
 			break
 		}
 		if !errors.Is(err, ocm.ErrNotFound) {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"syscall"
 
@@ -60,14 +61,23 @@ func (c *Client) refusal(req *http.Request, resp *http.Response, sent bool) erro
 		case elsewhere:
 			f.text += "; credentials are never sent there"
 		case sent:
-			f.text += fmt.Sprintf("; credentials were sent: check them, and whether they allow this (ocm auth explain %s)", Place(c.origin))
+			f.text += "; credentials were sent: check them, and whether they allow this (" + c.explain() + ")"
 		default:
-			f.text += fmt.Sprintf("; no credentials were sent: see what is configured by ocm auth explain %s", Place(c.origin))
+			f.text += "; no credentials were sent: see what is configured by " + c.explain()
 		}
 	case PassingStatus(resp.StatusCode):
 		f.text += "; the server is busy or down, try again later"
 	}
 	return f
+}
+
+// explain is the command that tells which credentials there are.
+func (c *Client) explain() string {
+	command := "ocm auth explain " + Place(c.origin)
+	if c.as != "" && c.as != "Wget" { // which is what the command takes a web address for
+		command += " --as " + c.as
+	}
+	return command
 }
 
 // unreachable makes an error of a request that got no usable answer.
@@ -84,6 +94,7 @@ func unreachable(req *http.Request, err error) error {
 func Hint(req *http.Request, err error) string {
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
+	var dial *net.OpError
 	switch {
 	case req.Context().Err() != nil:
 		return ""
@@ -91,6 +102,8 @@ func Hint(req *http.Request, err error) string {
 		return ": the server speaks http, not https; if that is intended, write http:// in front of the host"
 	case errors.As(err, &cert):
 		return ": the certificate is not trusted; add its authority to the system's, or name it by caFiles in http.config.ocm.software or by SSL_CERT_FILE"
+	case errors.As(err, &dial) && dial.Op == "proxyconnect":
+		return ": the proxy does not answer: see proxy in http.config.ocm.software, and HTTPS_PROXY and HTTP_PROXY"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ": nobody listens on " + req.URL.Host
 	}

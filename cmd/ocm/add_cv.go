@@ -32,8 +32,9 @@ the environment. Paths in it are relative to the folder of the file, or to
 A component version becomes visible when all its content is stored, each by itself,
 referenced ones first. --repository memory::NAME does all of it and leaves nothing behind.
 
-A constructor file lists components; content comes from an input (file, dir, utf8, binary),
-or stays behind an access:
+A constructor file lists components; content is read from an input (a file, a folder, a chart,
+an image, a commit, ...), or stays where an access says. "ocm describe types input" and
+"ocm describe types access" list what there is, docs/content.md has examples:
 
   components:
   - name: acme.org/app

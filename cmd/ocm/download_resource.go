@@ -134,7 +134,7 @@ func (o *downloadOptions) request(reference string) (r downloadRequest, err erro
 	switch {
 	case r.one:
 	case o.output == "" && r.selector.String() == "":
-		return r, usagef("--identity is missing: say which resource, for example --identity name=image (ocm describe cv lists them), or the folder for all of them: --output FOLDER/")
+		return r, usagef("--identity is missing: say which resource, for example --identity name=image (ocm get resources lists them), or the folder for all of them: --output FOLDER/")
 	case o.output == "":
 		return r, usagef("--output is missing: name the folder that the resources are to be written to")
 	case o.output == "-":
@@ -177,7 +177,7 @@ func (s *session) downloadOne(ctx context.Context, r downloadRequest) ([]string,
 	case errors.Is(err, ocm.ErrInvalid): // it selects several
 		return nil, withHint(usage(err), "--output FOLDER/ takes them all")
 	case err != nil:
-		return nil, withHint(err, "\"ocm describe cv\" lists the resources of a version")
+		return nil, withHint(err, "\"ocm get resources\" lists the resources of a version")
 	}
 	if r.output == "-" {
 		return nil, s.downloadToStdout(ctx, v, res, r.options)
