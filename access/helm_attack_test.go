@@ -3,6 +3,9 @@
 package access_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,8 +17,10 @@ import (
 	"ocm"
 	"ocm/access/chart"
 	"ocm/blob"
+	"ocm/config"
 	"ocm/internal/fault"
 	"ocm/internal/fixture"
+	"ocm/web"
 )
 
 // watching is a server that counts requests with and without credentials.
@@ -95,6 +100,32 @@ func readAll(t *testing.T, c ocm.Content) error {
 	defer rc.Close()
 	_, err = io.Copy(io.Discard, rc)
 	return err
+}
+
+// Whoever wrote the descriptor vouches for the server by caCert: it is shown no client certificate of the configuration.
+func TestGHSA_h3wm_jjqf_8jm2_CACertAndClientCertificate(t *testing.T) {
+	t.Parallel()
+	var shown, asked atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		shown.Add(int32(len(r.TLS.PeerCertificates)))
+		_, _ = io.WriteString(w, "apiVersion: v1\nentries: {app: [{version: 1.0.0, urls: [app.tgz]}]}\n")
+	}))
+	srv.Config.ErrorLog = silent()
+	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	key, err := x509.MarshalPKCS8PrivateKey(srv.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	dir := write(t, map[string]string{"cert.pem": certificate, "key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))})
+	env := &ocm.Env{HTTP: web.NewTransport(config.HTTP{Default: config.HTTPOptions{CertificateFile: dir + "/cert.pem", KeyFile: dir + "/key.pem", MaxRetries: -1}})}
+	_, err = openHelm(t, env, `{"type":"helm","helmRepository":"`+srv.URL+`","helmChart":"app","caCert":"`+strings.ReplaceAll(certificate, "\n", `\n`)+`"}`)
+	if err != nil || asked.Load() == 0 || shown.Load() != 0 {
+		t.Errorf("%d requests, %d certificates shown: %v", asked.Load(), shown.Load(), err)
+	}
 }
 
 // A repository that never stops to send fills neither memory nor disk.

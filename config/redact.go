@@ -216,17 +216,18 @@ func isSecret(name string) bool {
 			return false
 		}
 	}
-	if slices.Contains([]string{"data", "stringdata", "auth", "auths", "key"}, name) {
+	if slices.Contains([]string{"data", "stringdata", "auth", "auths", "key", "pass", "pwd", "pat", "otp", "pin"}, name) {
 		return true
 	}
 	return slices.ContainsFunc([]string{
-		"password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "accesskey", "privatekey", "authorization", "bearer", "cookie", "dockerconfig",
+		"password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "accesskey", "privatekey", "sessionkey", "signingkey", "encryptionkey", "sshkey", "authorization", "bearer", "cookie", "dockerconfig",
 	}, func(part string) bool { return strings.Contains(name, part) })
 }
 
 var (
 	addressUser  = regexp.MustCompile(`(://)(?:[^/\s@]*:[^\s]*|[^/\s]*)@`)
-	plainUser    = regexp.MustCompile(`^[^/\s:@]+:[^/\s@]*[^/\s@:0-9][^/\s@]*@`) // without a scheme; no host:port@digest
+	plainUser    = regexp.MustCompile(`^[^/\s:@]+:[^/\s@]*@`) // without a scheme
+	tagAndDigest = regexp.MustCompile(`^[^/\s:@]+:[^/\s@]*@sha(256|512):[0-9a-f]+$`)
 	addressQuery = regexp.MustCompile(`(://[^\s?#]*)[?#]\S*`)
 )
 
@@ -237,7 +238,9 @@ func cleanText(text string) string {
 		return Hidden
 	}
 	text = addressUser.ReplaceAllString(text, "${1}"+Hidden+"@")
-	text = plainUser.ReplaceAllString(text, Hidden+"@")
+	if !tagAndDigest.MatchString(text) {
+		text = plainUser.ReplaceAllString(text, Hidden+"@")
+	}
 	return addressQuery.ReplaceAllString(text, "${1}?"+Hidden)
 }
 

@@ -110,6 +110,21 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 }
 
+// Secrets under names that people write, in entries whose other members are shown; passwords of digits alone.
+func TestSecretsByUnusualNames(t *testing.T) {
+	t.Parallel()
+	text := effectiveText(t, `{type: ocm.config.ocm.software, aliases: {x: {type: CTF, filePath: /shown/x, pass: hush, pwd: hush, PAT: hush, session_key: hush, signing-key: hush,
+		a: 'user:4711@shown.example/a', b: 'user:4711@shown.example:5000', c: 'shown:1@sha256:00', publicKey: shown.key, objectKey: shown/key}}}`, false)
+	if strings.Contains(text, "hush") || strings.Contains(text, "4711") {
+		t.Errorf("a secret is shown: %s", text)
+	}
+	for _, shown := range []string{"/shown/x", "***@shown.example/a", "***@shown.example:5000", "shown:1@sha256:00", "shown.key", "shown/key"} {
+		if !strings.Contains(text, shown) {
+			t.Errorf("%s is not shown: %s", shown, text)
+		}
+	}
+}
+
 func TestSecretsAreShownOnRequest(t *testing.T) {
 	t.Parallel()
 	text := effectiveText(t, everything, true)

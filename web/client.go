@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -182,14 +183,27 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// Read returns a document of at most limit bytes, [ocm.ErrLimit] if it is larger.
+// patience is how many times the time without progress all of a document may take: a server that sends a byte now and then
+// makes progress for ever.
+const patience = 15
+
+// Read returns a document of at most limit bytes, [ocm.ErrLimit] if it is larger. It ends with [ErrSilent] where the
+// document takes very much longer than documents do, a quarter of an hour without other settings.
 func (c *Client) Read(ctx context.Context, r Request, limit int64) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if all := patience * c.peer.Pace.Stall; all > 0 {
+		defer time.AfterFunc(all, func() { cancel(fmt.Errorf("not complete after %v: %w", all, ErrSilent)) }).Stop()
+	}
 	resp, err := c.Do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	raw, err := blob.ReadDocument(resp.Body, resp.ContentLength, limit)
+	if err != nil && errors.Is(context.Cause(ctx), ErrSilent) {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", r.method(), Place(r.URL), err)
 	}

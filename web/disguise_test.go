@@ -3,7 +3,11 @@
 package web_test
 
 import (
+	"io"
+	"net/http"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"ocm"
 	"ocm/credentials"
@@ -65,4 +69,25 @@ func TestDowngradeByPort(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A server that sends a byte now and then is never silent, and never done.
+func TestDocumentInDrops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		drops := &journal{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				io.WriteString(w, "x")
+				w.(http.Flusher).Flush()
+				time.Sleep(web.StallTimeout / 2)
+			}
+		})}
+		began := time.Now()
+		_, err := get(t, &ocm.Env{HTTP: fault.Hosts{"files.example.org": drops}}, "https://files.example.org/a")
+		wantErr(t, err, web.ErrSilent, "not complete")
+		if took := time.Since(began); took > 20*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		time.Sleep(web.StallTimeout) // the server notices that nobody listens
+	})
 }

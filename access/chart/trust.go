@@ -36,6 +36,7 @@ func trusting(env *ocm.Env, host, certificates string) (*ocm.Env, error) {
 		own.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	own.TLSClientConfig.RootCAs, own.TLSClientConfig.InsecureSkipVerify = pool, false
+	own.TLSClientConfig.Certificates = nil // who vouches for the server is not who the certificate of the configuration is for
 	own.IdleConnTimeout = ownIdle
 	guarded := *env
 	guarded.HTTP = &byHost{host: host, own: own, others: web.TransportOf(env)}

@@ -149,7 +149,7 @@ func TestCVE_2026_48978_BearerRealmHijack(t *testing.T) {
 			n := network{}
 			for _, name := range []string{
 				"example.org", "auth.example.org", "evil.test", "registry.example.org.evil.test", "evilexample.org", "evil.co.uk", "evil.azurecr.io",
-				"evil", "auth.docker.io", "registry-1.docker.io", "registry.example.org", "shop.co.uk", "acme.azurecr.io", "registry", "127.0.0.1", "localhost", "169.254.169.254",
+				"evil", "mine.us-east-1.elb.amazonaws.com", "evil.us-east-1.elb.amazonaws.com", "mine.westeurope.cloudapp.azure.com", "evil.westeurope.cloudapp.azure.com", "auth.docker.io", "registry-1.docker.io", "registry.example.org", "shop.co.uk", "acme.azurecr.io", "registry", "127.0.0.1", "localhost", "169.254.169.254",
 			} {
 				n[name] = both
 			}
