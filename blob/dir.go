@@ -43,6 +43,9 @@ type DirOptions struct {
 	// archive then differs from one checkout to the next. Without it times are 1970, owners
 	// are root and modes are the nine permission bits.
 	Metadata bool
+	// PlainModes makes modes the same whatever the umask of whoever wrote the files was: 0755 for directories and
+	// files that their owner may execute, else 0644. Metadata wins over it.
+	PlainModes bool
 	// Include selects entries by pattern; empty selects all. Files in a directory that is not
 	// selected are still looked at. Exclude removes entries and wins over Include; with a
 	// directory goes everything in it. Patterns are those of [path.Match] on the slash path
@@ -251,7 +254,7 @@ func (t *dirTar) file(name string, info fs.FileInfo) error {
 }
 
 func (t *dirTar) header(name string, info fs.FileInfo) error {
-	h := &tar.Header{Typeflag: tar.TypeReg, Mode: int64(info.Mode().Perm()), ModTime: time.Unix(0, 0)}
+	h := &tar.Header{Typeflag: tar.TypeReg, Mode: int64(t.mode(info)), ModTime: time.Unix(0, 0)}
 	if t.opt.Metadata {
 		var err error
 		if h, err = tar.FileInfoHeader(info, ""); err != nil {
@@ -271,4 +274,14 @@ func (t *dirTar) header(name string, info fs.FileInfo) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+func (t *dirTar) mode(info fs.FileInfo) fs.FileMode {
+	switch perm := info.Mode().Perm(); {
+	case !t.opt.PlainModes:
+		return perm
+	case info.IsDir() || perm&0o100 != 0:
+		return 0o755
+	}
+	return 0o644
 }

@@ -94,6 +94,13 @@ func ResourceContent(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Vers
 		}
 		return c, nil
 	}
+	if c.Root.Digest == "" { // whoever reads it after this gets what was compared, or an error
+		sum, err := hashBytes(ctx, c, sha256.New(), digest.SHA256)
+		if err != nil {
+			return c, err
+		}
+		c.Root.Digest = digest.NewDigestFromEncoded(digest.SHA256, sum)
+	}
 	return c, Check(ctx, c, *want)
 }
 

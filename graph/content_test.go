@@ -8,6 +8,7 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -140,4 +141,40 @@ func TestResourceContentByAnyHash(t *testing.T) {
 	r.Digest.Value = strings.Repeat("0", 128)
 	_, err := graph.ResourceContent(t.Context(), &ocm.Kit{}, &ocm.Env{}, v, &r)
 	fixture.WantErr(t, err, ocm.ErrDigest)
+}
+
+// changing is a source that delivers something else after so many times.
+type changing struct{ left int }
+
+func (c *changing) Fetch(context.Context, ociv1.Descriptor) (io.ReadCloser, error) {
+	if c.left--; c.left < 0 {
+		return io.NopCloser(strings.NewReader("evil")), nil
+	}
+	return io.NopCloser(strings.NewReader("good")), nil
+}
+
+// Content that was compared before it is read once more must not be other content then.
+func TestResourceContentThatChangesAfterItWasCompared(t *testing.T) {
+	sum := sha512.Sum512([]byte("good"))
+	r := &ocm.Resource{Access: fixture.Must[ocm.Spec](t)(ocm.NewSpec(map[string]string{"type": "changing"})),
+		Digest: &ocm.Digest{HashAlgorithm: ocm.SHA512, NormalisationAlgorithm: ocm.GenericBlobDigest, Value: hex.EncodeToString(sum[:])}}
+	repo := oci.NewRepository(memory.New(), &ocm.Env{})
+	draft := fixture.Must[ocm.Draft](t)(repo.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
+	v := fixture.Must[ocm.Version](t)(draft.Commit(t.Context(), &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: ocm.SchemaV2}, Component: ocm.Component{Name: "acme.org/app", Version: "1.0.0", Provider: "acme.org"}}))
+	for good := range 5 {
+		kit := &ocm.Kit{Access: ocm.NewRegistry[ocm.Opener]("access type")}
+		kit.Access.Add(ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) {
+			return ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain", Size: -1}, From: &changing{good}}, nil
+		}), "changing")
+		c, err := graph.ResourceContent(t.Context(), kit, &ocm.Env{}, v, r)
+		if err != nil {
+			fixture.WantErr(t, err, ocm.ErrDigest)
+			continue
+		}
+		rc := fixture.Must[io.ReadCloser](t)(blob.OpenContent(t.Context(), c))
+		if raw, err := io.ReadAll(rc); err == nil && string(raw) != "good" {
+			t.Errorf("after %d times: found %q", good, raw)
+		}
+		rc.Close()
+	}
 }

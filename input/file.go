@@ -112,7 +112,7 @@ type dirSpec struct {
 	FollowSymlinks bool     `json:"followSymlinks" about:"store what symbolic links point at; without it each one is an error"`
 	IncludeFiles   []string `json:"includeFiles" about:"patterns of what is taken; default everything"`
 	ExcludeFiles   []string `json:"excludeFiles" about:"patterns of what is left out, even if it is included"`
-	Reproducible   *bool    `json:"reproducible" about:"leave out times, owners and special modes; default true"`
+	Reproducible   *bool    `json:"reproducible" about:"true: leave out times, owners and special modes, as other tools do; false: keep them; default: as true, and permissions are 0755 or 0644, whatever the umask was"`
 }
 
 func openDir(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
@@ -137,6 +137,7 @@ func openDir(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error)
 		PreserveDir:    d.PreserveDir,
 		FollowSymlinks: d.FollowSymlinks,
 		Metadata:       d.Reproducible != nil && !*d.Reproducible,
+		PlainModes:     d.Reproducible == nil,
 		Include:        d.IncludeFiles,
 		Exclude:        d.ExcludeFiles,
 	})
