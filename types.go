@@ -17,6 +17,11 @@ type Type struct {
 	About  string   `json:"about"`            // one sentence
 	Fields []Field  `json:"fields,omitempty"` // the members beside "type", in the order in which people want to read them
 	Notes  []string `json:"notes,omitempty"`  // sentences on limits and traps
+
+	// What cannot be found out by asking the implementation, for the table of what a program supports.
+	Can       []string `json:"-"` // in place of what is found out
+	Pins      string   `json:"-"` // what packing replaces by what stays the same
+	Consumers []string `json:"-"` // types of the consumers whose secrets are asked for
 }
 
 // Field describes a member of a specification.

@@ -21,6 +21,7 @@ var File = ocm.Method{
 		Names:  ocm.Versioned("v1alpha1", "File", "file"),
 		About:  "A file of this computer, as it stands between the steps of some tools.",
 		Fields: ocm.FieldsOf(file{}),
+		Can:    []string{"pack as input", "refused in descriptors"},
 		Notes: []string{
 			"It is opened only where it stands in a constructor, below the folder of that. In a descriptor it is refused: nobody else's text may read local files.",
 			"Exactly one of path and uri is needed. The input file is the way to pack a file.",

@@ -14,9 +14,11 @@ import (
 // Git is the files of one commit.
 var Git = ocm.Method{
 	Type: ocm.Type{
-		Names:  gitNames,
-		About:  "The files of a commit in a git repository, as a compressed archive that is the same on every machine.",
-		Fields: ocm.FieldsOf(gitSpec{}),
+		Names:     gitNames,
+		About:     "The files of a commit in a git repository, as a compressed archive that is the same on every machine.",
+		Fields:    ocm.FieldsOf(gitSpec{}),
+		Pins:      "ref to commit",
+		Consumers: []string{"Git"},
 		Notes: []string{
 			"A ref is pinned to the commit that it points at; where commit is there, ref is not asked for.",
 			"Times and owners are left out, submodules are empty folders, and attributes of git (export-ignore, line ends, LFS) are not applied.",

@@ -24,9 +24,11 @@ import (
 // GitHub is the archive of a commit that GitHub makes.
 var GitHub = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "gitHub", "GitHub", "github"),
-		About:  "The archive of a commit that GitHub makes, as it is delivered.",
-		Fields: ocm.FieldsOf(gitHubSpec{}),
+		Names:     ocm.Versioned("v1", "gitHub", "GitHub", "github"),
+		About:     "The archive of a commit that GitHub makes, as it is delivered.",
+		Fields:    ocm.FieldsOf(gitHubSpec{}),
+		Pins:      "ref to commit",
+		Consumers: []string{"GitHubRepository"},
 		Notes: []string{
 			"commit or ref must be there. A ref is pinned to the commit that it points at; where commit is there, ref is not asked for.",
 			"GitHub does not promise that an archive has the same bytes for ever; the access git gives the same files in bytes that do.",

@@ -18,9 +18,11 @@ import (
 // Helm is a chart in a chart repository or in a registry.
 var Helm = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "helm", "Helm"),
-		About:  "A Helm chart in a chart repository (https://, http://) or in a registry (oci://).",
-		Fields: ocm.FieldsOf(helm{}),
+		Names:     ocm.Versioned("v1", "helm", "Helm"),
+		About:     "A Helm chart in a chart repository (https://, http://) or in a registry (oci://).",
+		Fields:    ocm.FieldsOf(helm{}),
+		Pins:      "to the version, or digest",
+		Consumers: []string{"HelmChartRepository", "OCIRegistry"},
 		Notes: []string{
 			"Of a chart repository the content is the chart's archive, byte for byte; its digest comes from index.yaml and is compared with what is read. Of a registry it is the OCI artifact, with its provenance layer.",
 			"Copied by value a chart stays what it is, so that no signed digest changes. The provenance file beside a chart in a chart repository is no part of it: a download of the chart brings it along from there.",

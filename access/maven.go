@@ -33,10 +33,12 @@ var mavenChecks = []string{".sha512", ".sha256", ".sha1", ".md5", ".asc"}
 // Maven is a file, or all files, of a version in a Maven repository.
 var Maven = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "maven", "Maven"),
-		About:  "A file in a Maven repository, or all files of a version as an archive.",
-		Fields: ocm.FieldsOf(mavenSpec{}),
-		Notes:  MavenNotes,
+		Names:     ocm.Versioned("v1", "maven", "Maven"),
+		About:     "A file in a Maven repository, or all files of a version as an archive.",
+		Fields:    ocm.FieldsOf(mavenSpec{}),
+		Pins:      "to the version",
+		Consumers: []string{"MavenRepository"},
+		Notes:     MavenNotes,
 	},
 	Opener: ocm.OpenerFunc(openMaven),
 }

@@ -46,9 +46,11 @@ var (
 // NPM is a package in an npm registry.
 var NPM = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "npm", "NPM"),
-		About:  "A package in an npm registry: its archive as it was published.",
-		Fields: ocm.FieldsOf(npmSpec{}),
+		Names:     ocm.Versioned("v1", "npm", "NPM"),
+		About:     "A package in an npm registry: its archive as it was published.",
+		Fields:    ocm.FieldsOf(npmSpec{}),
+		Pins:      "tag to version",
+		Consumers: []string{"NpmRegistry"},
 		Notes: []string{
 			"The checksums that the registry tells, integrity and shasum, are compared.",
 			"A tag such as latest is pinned to the version that it leads to.",

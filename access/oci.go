@@ -27,9 +27,11 @@ func All() []ocm.Method {
 // OCIArtifact is an image, chart or any other OCI artifact in a registry.
 var OCIArtifact = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "ociArtifact", "OCIArtifact", "ociImage", "OCIImage", "ociRegistry"),
-		About:  "An image, chart or other OCI artifact in a registry, with everything below its manifest.",
-		Fields: ocm.FieldsOf(ociArtifact{}),
+		Names:     ocm.Versioned("v1", "ociArtifact", "OCIArtifact", "ociImage", "OCIImage", "ociRegistry"),
+		About:     "An image, chart or other OCI artifact in a registry, with everything below its manifest.",
+		Fields:    ocm.FieldsOf(ociArtifact{}),
+		Pins:      "tag to digest",
+		Consumers: []string{"OCIRegistry"},
 	},
 	Opener: ocm.OpenerFunc(openOCIArtifact),
 }

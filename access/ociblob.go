@@ -17,10 +17,11 @@ import (
 // OCIBlob is one blob in a registry, such as a layer. Nothing is asked before it is read: the access says all.
 var OCIBlob = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "ociBlob", "OCIBlob", "OCIImageLayer", "ociImageLayer"),
-		About:  "One blob in a registry, such as a layer of an image.",
-		Fields: ocm.FieldsOf(ociBlob{}),
-		Notes:  []string{"Digest and size are compared while the blob is read. A manifest is no blob; ociArtifact leads to it."},
+		Names:     ocm.Versioned("v1", "ociBlob", "OCIBlob", "OCIImageLayer", "ociImageLayer"),
+		About:     "One blob in a registry, such as a layer of an image.",
+		Fields:    ocm.FieldsOf(ociBlob{}),
+		Consumers: []string{"OCIRegistry"},
+		Notes:     []string{"Digest and size are compared while the blob is read. A manifest is no blob; ociArtifact leads to it."},
 	},
 	Opener: ocm.OpenerFunc(openOCIBlob),
 }

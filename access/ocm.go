@@ -33,9 +33,10 @@ type Components struct {
 func OCM(c Components) ocm.Method {
 	return ocm.Method{
 		Type: ocm.Type{
-			Names:  ocm.Versioned("v1", "ocm", "OCM"),
-			About:  "A resource of another component version.",
-			Fields: ocm.FieldsOf(ocmResource{}),
+			Names:     ocm.Versioned("v1", "ocm", "OCM"),
+			About:     "A resource of another component version.",
+			Fields:    ocm.FieldsOf(ocmResource{}),
+			Consumers: []string{"OCIRegistry"},
 			Notes: []string{
 				"In a descriptor, what is left out (repository, component, version) is that of the version itself, and ocmRepository must be a registry: nobody else's text may open local files.",
 				"resourceRef is {resource: {name: …, …}, referencePath: [{name: …}, …]}, or the name and extraIdentity of the resource alone; it must fit one resource.",

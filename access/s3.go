@@ -45,10 +45,12 @@ var s3Notes = []string{
 // S3 is an object in a bucket, in the current spelling.
 var S3 = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "S3Bucket", "s3Bucket"),
-		About:  "An object in a bucket of Amazon S3 or of a server that speaks like it.",
-		Fields: ocm.FieldsOf(s3Spec{}),
-		Notes:  s3Notes,
+		Names:     ocm.Versioned("v1", "S3Bucket", "s3Bucket"),
+		About:     "An object in a bucket of Amazon S3 or of a server that speaks like it.",
+		Fields:    ocm.FieldsOf(s3Spec{}),
+		Pins:      "object to version",
+		Consumers: []string{"S3Bucket"},
+		Notes:     s3Notes,
 	},
 	Opener: ocm.OpenerFunc(func(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
 		var a s3Spec
@@ -75,10 +77,12 @@ type s3Spec struct {
 // S3V1 is an object in a bucket of Amazon, in the older tool's first spelling.
 var S3V1 = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "s3", "S3"),
-		About:  "An object in a bucket of Amazon S3; an older spelling of S3Bucket.",
-		Fields: ocm.FieldsOf(s3V1Spec{}),
-		Notes:  s3Notes,
+		Names:     ocm.Versioned("v1", "s3", "S3"),
+		About:     "An object in a bucket of Amazon S3; an older spelling of S3Bucket.",
+		Fields:    ocm.FieldsOf(s3V1Spec{}),
+		Pins:      "object to version",
+		Consumers: []string{"S3Bucket"},
+		Notes:     s3Notes,
 	},
 	Opener: ocm.OpenerFunc(func(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
 		var a s3V1Spec
@@ -103,10 +107,12 @@ type s3V1Spec struct {
 // S3V2 is an object in a bucket of Amazon, in the older tool's second spelling.
 var S3V2 = ocm.Method{
 	Type: ocm.Type{
-		Names:  []string{"s3/v2", "S3/v2"},
-		About:  "An object in a bucket of Amazon S3; an older spelling of S3Bucket.",
-		Fields: ocm.FieldsOf(s3V2Spec{}),
-		Notes:  s3Notes,
+		Names:     []string{"s3/v2", "S3/v2"},
+		About:     "An object in a bucket of Amazon S3; an older spelling of S3Bucket.",
+		Fields:    ocm.FieldsOf(s3V2Spec{}),
+		Pins:      "object to version",
+		Consumers: []string{"S3Bucket"},
+		Notes:     s3Notes,
 	},
 	Opener: ocm.OpenerFunc(func(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
 		var a s3V2Spec

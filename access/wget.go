@@ -29,9 +29,10 @@ import (
 // Wget is what a web server delivers at an address.
 var Wget = ocm.Method{
 	Type: ocm.Type{
-		Names:  ocm.Versioned("v1", "wget", "Wget"),
-		About:  "What a web server delivers at an address.",
-		Fields: ocm.FieldsOf(wget{}),
+		Names:     ocm.Versioned("v1", "wget", "Wget"),
+		About:     "What a web server delivers at an address.",
+		Fields:    ocm.FieldsOf(wget{}),
+		Consumers: []string{"Wget"},
 		Notes: []string{
 			"Credentials are those of a consumer of type Wget; headers that hold secrets are refused, because a descriptor is no place for them.",
 			"They are not sent along with a redirect to another host; requests other than GET without body follow no redirects.",

@@ -35,23 +35,27 @@ func repositories() []repository {
 			Names:  ocm.Versioned("v1", "OCIRepository", "OCI", "oci", "OCIRegistry", "ociRegistry"),
 			About:  "A registry, or the part of it below a path.",
 			Fields: ocm.FieldsOf(registry{}),
+			Can:    []string{"read", "write"},
 		}, openRegistry},
 		{ocm.Type{
 			Names:  ocm.Versioned("v1", "CommonTransportFormat", "CTF", "ctf", "commonTransportFormat"),
 			About:  "An archive of any number of component versions: a folder, or a tar archive, compressed or not.",
 			Fields: ocm.FieldsOf(archive{}),
+			Can:    []string{"read", "write", "list components"},
 			Notes:  []string{"A component archive that is named so is read as one."},
 		}, openArchive},
 		{ocm.Type{
 			Names:  ocm.Versioned("v1", "ComponentArchive", "componentArchive", "ca"),
 			About:  "An archive of one component version, in the older format: a folder, or a tar archive, compressed by gzip or not.",
 			Fields: ocm.FieldsOf(archive{}),
+			Can:    []string{"read", "list components"},
 			Notes:  []string{"It is only read; a transfer imports it."},
 		}, openComponentArchive},
 		{ocm.Type{
 			Names:  ocm.Versioned("v1", "Memory", "memory"),
 			About:  "A repository in memory, which is gone with the program.",
 			Fields: ocm.FieldsOf(inMemory{}),
+			Can:    []string{"read", "write", "list components"},
 		}, openMemory(memories)},
 	}
 }

@@ -4,7 +4,6 @@ package builtin
 
 import (
 	"slices"
-	"strings"
 
 	"ocm"
 	"ocm/config"
@@ -34,7 +33,7 @@ func Types(k *ocm.Kit) []Kind {
 	local := describe(oci.Types(), func(ocm.Type) []string { return []string{"transfer by value", "download", "verify"} })
 	return []Kind{
 		{"ocm-repository", "Where component versions are kept.",
-			describe(k.Repositories.Types(), func(t ocm.Type) []string { return abilities[key(t)].can })},
+			describe(k.Repositories.Types(), func(t ocm.Type) []string { return t.Can })},
 		{"access", "Where the content of a resource or source is. Accesses of other types are carried as they are, and their content stays where it is.",
 			append(local, access...)},
 		{"input", "Where the content of a resource or source comes from when it is packed, as constructor files name it.",
@@ -59,79 +58,34 @@ func describe(types []ocm.Type, supports func(ocm.Type) []string) []Described {
 	return list
 }
 
-// ability is what cannot be found out by asking the implementation.
-type ability struct {
-	can       []string // in place of what is found out
-	pins      string   // what packing replaces by what stays the same
-	consumers []string // types of the consumers whose secrets are asked for
-}
-
-// abilities are found by the name of a type, in small letters and without version. A test demands one for each
-// access and each repository.
-var abilities = map[string]ability{
-	"ocirepository":         {can: []string{"read", "write"}, consumers: []string{"OCIRegistry"}},
-	"commontransportformat": {can: []string{"read", "write", "list components"}},
-	"componentarchive":      {can: []string{"read", "list components"}},
-	"memory":                {can: []string{"read", "write", "list components"}},
-
-	"ociartifact": {pins: "tag to digest", consumers: []string{"OCIRegistry"}},
-	"ociblob":     {consumers: []string{"OCIRegistry"}},
-	"helm":        {pins: "to the version, or digest", consumers: []string{"HelmChartRepository", "OCIRegistry"}},
-	"git":         {pins: "ref to commit", consumers: []string{"Git"}},
-	"github":      {pins: "ref to commit", consumers: []string{"GitHubRepository"}},
-	"wget":        {consumers: []string{"Wget"}},
-	"s3bucket":    {pins: "object to version", consumers: []string{"S3Bucket"}},
-	"s3":          {pins: "object to version", consumers: []string{"S3Bucket"}},
-	"npm":         {pins: "tag to version", consumers: []string{"NpmRegistry"}},
-	"maven":       {pins: "to the version", consumers: []string{"MavenRepository"}},
-	"ocm":         {consumers: []string{"OCIRegistry"}},
-	"file":        {can: []string{"pack as input", "refused in descriptors"}},
-	"none":        {},
-}
-
-// key is the name of a type in abilities.
-func key(t ocm.Type) string {
-	name, _, _ := strings.Cut(t.Names[0], "/")
-	return strings.ToLower(name)
-}
-
 func accessSupport(k *ocm.Kit, t ocm.Type) []string {
-	if can := abilities[key(t)].can; can != nil {
-		return can
+	if t.Can != nil {
+		return t.Can
 	}
 	if !graph.HasContent(t.Names[0]) {
 		return []string{"transfer as it is"}
 	}
 	list := []string{"transfer by value", "download", "verify"}
-	if packs(k, t) {
+	if _, err := k.Inputs.For(t.Names[0]); err == nil {
 		list = append(list, "pack as input")
 	}
-	return append(list, more(t)...)
+	if t.Pins != "" {
+		list = append(list, "pinned ("+t.Pins+")")
+	}
+	return append(list, secretsOf(t)...)
 }
 
 func inputSupport(k *ocm.Kit, t ocm.Type) []string {
-	if _, err := k.Access.For(t.Names[0]); err != nil || abilities[key(t)].can != nil {
+	all := k.Access.Types()
+	i := slices.IndexFunc(all, func(a ocm.Type) bool { return slices.Contains(a.Names, t.Names[0]) })
+	if i < 0 || all[i].Can != nil {
 		return []string{"pack"}
 	}
-	list := []string{"pack", "also an access"}
-	for _, consumer := range abilities[key(t)].consumers {
-		list = append(list, "credentials of "+consumer)
-	}
-	return list
+	return append([]string{"pack", "also an access"}, secretsOf(all[i])...)
 }
 
-func packs(k *ocm.Kit, t ocm.Type) bool {
-	_, err := k.Inputs.For(t.Names[0])
-	return err == nil
-}
-
-// more is what a method can do besides.
-func more(t ocm.Type) (list []string) {
-	a := abilities[key(t)]
-	if a.pins != "" {
-		list = append(list, "pinned ("+a.pins+")")
-	}
-	for _, consumer := range a.consumers {
+func secretsOf(t ocm.Type) (list []string) {
+	for _, consumer := range t.Consumers {
 		list = append(list, "credentials of "+consumer)
 	}
 	return list
@@ -141,14 +95,16 @@ func signingSupport(k *ocm.Kit, t ocm.Type) (list []string) {
 	if slices.ContainsFunc(t.Names, func(name string) bool { _, err := k.Signers.For(name); return err == nil }) {
 		list = append(list, "sign")
 	}
-	if slices.ContainsFunc(t.Names, func(name string) bool { _, err := k.Verifiers.For(name); return err == nil }) || key(t) == "sigstoreverificationconfiguration" {
+	if slices.ContainsFunc(t.Names, func(name string) bool { _, err := k.Verifiers.For(name); return err == nil }) || slices.Contains(t.Names, sigstoreVerificationType) {
 		list = append(list, "verify")
 	}
 	return list
 }
 
+const sigstoreVerificationType = "SigstoreVerificationConfiguration"
+
 func sigstoreVerification() ocm.Type {
-	const name = "SigstoreVerificationConfiguration"
+	const name = sigstoreVerificationType
 	return ocm.Type{
 		Names: []string{name + "/v1alpha1", name}, About: "Whom to trust to have signed with the tools of the Sigstore project.", Fields: ocm.FieldsOf(sigstore.VerificationConfig{}),
 		Notes: []string{"A keyless signature needs one of the issuer members and one of the identity members, a signature with a key needs the key."},

@@ -8,6 +8,7 @@ import (
 
 	"ocm"
 	"ocm/builtin"
+	"ocm/graph"
 )
 
 // withoutFields are types that have no members.
@@ -75,5 +76,21 @@ func checkFields(t *testing.T, where string, fields []ocm.Field) {
 			t.Errorf("%s: member %+v is not described", where, f)
 		}
 		checkFields(t, where, f.Fields)
+	}
+}
+
+// TestAbilitiesAreSaid: nobody adds an access or repository without saying what cannot be found out otherwise.
+func TestAbilitiesAreSaid(t *testing.T) {
+	t.Parallel()
+	k := builtin.Kit()
+	for _, typ := range k.Repositories.Types() {
+		if typ.Can == nil {
+			t.Errorf("%s: Can is missing", typ.Names[0])
+		}
+	}
+	for _, typ := range k.Access.Types() {
+		if typ.Can == nil && typ.Consumers == nil && graph.HasContent(typ.Names[0]) {
+			t.Errorf("%s: Consumers is missing; empty if it asks for no secrets", typ.Names[0])
+		}
 	}
 }

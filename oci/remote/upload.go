@@ -177,7 +177,7 @@ func (r *repo) patch(ctx context.Context, u *upload, n int64, out *outgoing) (*u
 	req.ContentLength = n
 	req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", u.has, u.has+n-1))
 	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := r.send(req, http.StatusAccepted)
+	resp, err := r.send(req, http.StatusAccepted) //nolint:bodyclose // web.Drop does it
 	var f *failure
 	if errors.As(err, &f) && u.has == 0 && f.code >= 400 && !web.PassingStatus(f.code) && f.code != http.StatusUnauthorized && f.code != http.StatusForbidden {
 		return nil, r.noParts(err)
@@ -236,7 +236,7 @@ func (r *repo) finish(ctx context.Context, u *upload, d digest.Digest, rest int6
 
 // step sends one request of an upload and returns where the next one goes.
 func (r *repo) step(req *http.Request, want int, u *upload) (*upload, error) {
-	resp, err := r.send(req, want)
+	resp, err := r.send(req, want) //nolint:bodyclose // web.Drop does it
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +289,7 @@ func (r *repo) abandon(ctx context.Context, u *upload) {
 	if err != nil {
 		return
 	}
-	if resp, err := r.session.Do(req); err == nil {
+	if resp, err := r.session.Do(req); err == nil { //nolint:bodyclose // web.Drop does it
 		web.Drop(resp)
 	}
 }
