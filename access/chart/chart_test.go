@@ -188,24 +188,24 @@ func TestLinksInsideAChartAreFollowed(t *testing.T) {
 // A chart's Chart.lock, or any other file, that is a link to what the author may read must not be packed.
 func TestCVE_2025_53547_ChartLockIsALink(t *testing.T) {
 	t.Parallel()
-	dir := folder(t, map[string]string{"work/c/Chart.yaml": appYAML, "secret": "hunter2"})
+	dir := folder(t, map[string]string{"inside/c/Chart.yaml": appYAML, "secret": "hunter2"})
 	for _, to := range []string{filepath.Join(dir, "secret"), "../../secret"} {
-		lock := filepath.Join(dir, "work", "c", "Chart.lock")
+		lock := filepath.Join(dir, "inside", "c", "Chart.lock")
 		_ = os.Remove(lock)
 		if err := os.Symlink(to, lock); err != nil {
 			t.Fatal(err)
 		}
-		_, files, _, err := packed(t, filepath.Join(dir, "work"), "c")
+		_, files, _, err := packed(t, filepath.Join(dir, "inside"), "c")
 		fixture.WantErr(t, err, ocm.ErrInvalid, "Chart.lock")
 		if len(files) > 0 {
 			t.Errorf("packed: %v", files)
 		}
 	}
 	// nor may the chart itself be a link that leads out
-	if err := os.Symlink(dir, filepath.Join(dir, "work", "link")); err != nil {
+	if err := os.Symlink(dir, filepath.Join(dir, "inside", "link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Dir(filepath.Join(dir, "work"), "link/work/c"); err == nil {
+	if _, err := Dir(filepath.Join(dir, "inside"), "link/inside/c"); err == nil {
 		t.Error("a chart outside was packed")
 	}
 }
