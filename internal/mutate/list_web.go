@@ -35,7 +35,7 @@ func inWeb() []mutation {
 	}
 	if c.Sign`, `	if c.Sign`, "TestGHSA_whvf_jp7m_59f3_HeadersAndAddressesElsewhere"),
 		d(`if !g.Fixed && g.given && g.state.contradicts(resp.Header) {`, `if false {`, "TestDownloadFromAServerThatIgnoresIfRange"),
-		d(`if !ok || first != g.at {`, `if !ok || first < 0 {`, "TestDownloadResumes"),
+		d(`if !ok || first != g.at {`, `if !ok || first < 0 {`, "TestDownloadFromAServerThatIgnoresIfRange"),
 		d(`			header.Set("If-Range", g.state.condition())
 `, ``, "TestDownloadResumes"),
 	}
