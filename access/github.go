@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -89,7 +90,9 @@ type gitHub struct {
 }
 
 // ownerAndName are the two elements of a repository's path. Neither may begin with a dot or a dash.
-var ownerAndName = regexp.MustCompile(`^/([A-Za-z0-9_][A-Za-z0-9._-]{0,99}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}?)(\.git)?/?$`)
+var ownerAndName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/([A-Za-z0-9_][A-Za-z0-9._-]{0,99}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}?)(\.git)?/?$`)
+})
 
 func newGitHub(ctx context.Context, env *ocm.Env, g gitHubSpec) (*gitHub, error) {
 	repo, err := parseRepoURL(g.RepoURL)
@@ -134,7 +137,7 @@ func parseRepoURL(s string) (*url.URL, error) {
 	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" { // the error of the parser repeats the address
 		return nil, fmt.Errorf("repoUrl: expected host/owner/repository without user and query: %w", ocm.ErrInvalid)
 	}
-	path := ownerAndName.FindStringSubmatch(u.Path)
+	path := ownerAndName().FindStringSubmatch(u.Path)
 	if path == nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !web.IsLoopback(u.Hostname())) {
 		return nil, fmt.Errorf("repoUrl %.200q: expected [https://]host/owner/repository: %w", s, ocm.ErrInvalid)
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"ocm"
 	"ocm/blob"
@@ -19,9 +20,9 @@ import (
 const maxMavenFiles = 1000 // of one version
 
 var (
-	mavenGroup    = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
-	mavenName     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}$`) // never "..", never a slash
-	mavenSnapshot = regexp.MustCompile(`^(.+)-[0-9]{8}\.[0-9]{6}-[0-9]+$`)
+	mavenGroup    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`) })
+	mavenName     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,199}$`) }) // never "..", never a slash
+	mavenSnapshot = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.+)-[0-9]{8}\.[0-9]{6}-[0-9]+$`) })
 )
 
 // mavenConsumer is the type of consumers of credentials.
@@ -115,8 +116,8 @@ func (g GAV) check(s ocm.Spec) error {
 		value *string
 		rule  *regexp.Regexp
 	}{
-		{"groupId", &g.GroupID, mavenGroup}, {"artifactId", &g.ArtifactID, mavenName}, {"version", &g.Version, mavenName},
-		{"classifier", g.Classifier, mavenName}, {"extension", g.Extension, mavenName},
+		{"groupId", &g.GroupID, mavenGroup()}, {"artifactId", &g.ArtifactID, mavenName()}, {"version", &g.Version, mavenName()},
+		{"classifier", g.Classifier, mavenName()}, {"extension", g.Extension, mavenName()},
 	} {
 		if f.value != nil && !f.rule.MatchString(*f.value) && !(f.name == "classifier" && *f.value == "") {
 			return fmt.Errorf("type %s: %s %.200q: expected letters, digits and some of . _ + ~ -: %w", s.Type, f.name, *f.value, ocm.ErrInvalid)
@@ -129,7 +130,7 @@ func (g GAV) check(s ocm.Spec) error {
 func (g GAV) open(ctx context.Context, env *ocm.Env, repo mavenRepository) (c ocm.Content, version string, err error) {
 	where := fmt.Sprintf("maven %s:%s:%s", g.GroupID, g.ArtifactID, g.Version)
 	folder := strings.ReplaceAll(g.GroupID, ".", "/") + "/" + g.ArtifactID + "/"
-	switch build := mavenSnapshot.FindStringSubmatch(g.Version); {
+	switch build := mavenSnapshot().FindStringSubmatch(g.Version); {
 	case build != nil:
 		folder += build[1] + "-SNAPSHOT"
 	default:
@@ -186,7 +187,7 @@ func (g GAV) files(ctx context.Context, env *ocm.Env, repo mavenRepository, fold
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
 		suffix, ok := strings.CutPrefix(name, prefix)
-		return !ok || suffix == "" || suffix[0] != '.' && suffix[0] != '-' || !mavenName.MatchString(name) || slices.Contains(mavenChecks, path.Ext(name)) || !g.selects(suffix)
+		return !ok || suffix == "" || suffix[0] != '.' && suffix[0] != '-' || !mavenName().MatchString(name) || slices.Contains(mavenChecks, path.Ext(name)) || !g.selects(suffix)
 	})
 	if len(names) == 0 {
 		if names, err = g.usual(ctx, env, repo, folder, prefix); err != nil {

@@ -4,7 +4,7 @@ package access
 
 import (
 	"context"
-	"crypto/sha1" // what most repositories have beside their files
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -21,6 +21,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync" // what most repositories have beside their files
 
 	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -122,7 +123,7 @@ func mavenBuild(ctx context.Context, repo mavenRepository, folder string, g GAV)
 			build = f.Value
 		}
 	}
-	if s := mavenSnapshot.FindStringSubmatch(build); build != g.Version && (!mavenName.MatchString(build) || s == nil || s[1]+"-SNAPSHOT" != g.Version) {
+	if s := mavenSnapshot().FindStringSubmatch(build); build != g.Version && (!mavenName().MatchString(build) || s == nil || s[1]+"-SNAPSHOT" != g.Version) {
 		return "", fmt.Errorf("maven-metadata.xml: expected a build of %s, found %.200q: %w", g.Version, build, ocm.ErrInvalid)
 	}
 	return build, nil
@@ -171,7 +172,7 @@ func (r mavenServer) request(name string) web.Request {
 }
 
 // href finds links in a page that lists a folder.
-var href = regexp.MustCompile(`(?i)\bhref\s*=\s*["']?([^"'<>\s]+)`)
+var href = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\bhref\s*=\s*["']?([^"'<>\s]+)`) })
 
 func (r mavenServer) list(ctx context.Context, folder string) ([]string, error) {
 	req := r.request(folder + "/")
@@ -188,7 +189,7 @@ func (r mavenServer) list(ctx context.Context, folder string) ([]string, error) 
 
 // mavenLinks are the names of what a page links to right below its own address.
 func mavenLinks(page string, at *url.URL) (names []string) {
-	for _, m := range href.FindAllStringSubmatch(page, -1) {
+	for _, m := range href().FindAllStringSubmatch(page, -1) {
 		link, err := url.Parse(strings.ReplaceAll(m[1], "&amp;", "&"))
 		if err != nil {
 			continue

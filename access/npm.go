@@ -4,7 +4,7 @@ package access
 
 import (
 	"context"
-	"crypto/sha1" // what registries tell for old packages, beside better ones
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync" // what registries tell for old packages, beside better ones
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -38,9 +39,11 @@ const (
 var npmConsumers = []string{"NpmRegistry", "Registry.npmjs.com"}
 
 var (
-	npmName    = regexp.MustCompile(`^(@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~_-][A-Za-z0-9._~-]{0,213}$`)
-	npmVersion = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,255}$`)
-	npmExact   = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`)
+	npmName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(@[A-Za-z0-9~-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~_-][A-Za-z0-9._~-]{0,213}$`)
+	})
+	npmVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]{0,255}$`) })
+	npmExact   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`) })
 )
 
 // NPM is a package in an npm registry.
@@ -88,9 +91,9 @@ func openNPM(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error)
 	switch {
 	case err != nil:
 		return ocm.Content{}, err
-	case !npmName.MatchString(a.Package):
+	case !npmName().MatchString(a.Package):
 		return ocm.Content{}, fmt.Errorf("type %s: package %.200q: expected [@scope/]name: %w", s.Type, a.Package, ocm.ErrInvalid)
-	case !npmVersion.MatchString(a.Version):
+	case !npmVersion().MatchString(a.Version):
 		return ocm.Content{}, fmt.Errorf("type %s: version %.200q: expected a version or a tag: %w", s.Type, a.Version, ocm.ErrInvalid)
 	}
 	// as a segment of the path: the slash of a scope is escaped
@@ -104,7 +107,7 @@ func openNPM(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error)
 	if err != nil {
 		return ocm.Content{}, fmt.Errorf("npm package %s@%s: %w", a.Package, a.Version, err)
 	}
-	if doc.Name != a.Package || doc.Version != a.Version && (npmExact.MatchString(a.Version) || !npmExact.MatchString(doc.Version) || !npmVersion.MatchString(doc.Version)) {
+	if doc.Name != a.Package || doc.Version != a.Version && (npmExact().MatchString(a.Version) || !npmExact().MatchString(doc.Version) || !npmVersion().MatchString(doc.Version)) {
 		return ocm.Content{}, fmt.Errorf("npm package %s@%s: the registry tells about %.200q@%.200q: %w", a.Package, a.Version, doc.Name, doc.Version, ocm.ErrInvalid)
 	}
 	c, err := npmArchive(client, registry, doc)
@@ -127,7 +130,7 @@ func npmDescribe(ctx context.Context, client *web.Client, name *url.URL, version
 	at := *name
 	at.Path, at.RawPath = name.Path+"/"+version, name.EscapedPath()+"/"+awsEscape(version, "")
 	raw, err := client.Read(ctx, web.Request{URL: &at, Header: http.Header{"Accept": {"application/json"}}}, maxNPMVersion)
-	if errors.Is(err, ocm.ErrNotFound) && npmExact.MatchString(version) {
+	if errors.Is(err, ocm.ErrNotFound) && npmExact().MatchString(version) {
 		raw, err = npmVersionOf(ctx, client, name, version)
 	}
 	if err != nil {

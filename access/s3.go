@@ -31,9 +31,9 @@ const (
 )
 
 var (
-	s3Region = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`) // it becomes part of a host name
-	s3Bucket = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$`)
-	s3Label  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
+	s3Region = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`) }) // it becomes part of a host name
+	s3Bucket = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$`) })
+	s3Label  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`) })
 )
 
 var s3Notes = []string{
@@ -145,9 +145,9 @@ type object struct {
 // with a version.
 func (o object) open(ctx context.Context, env *ocm.Env, s ocm.Spec, bucketField, keyField string, pin func(version string) any) (ocm.Content, error) {
 	switch {
-	case o.region != "" && !s3Region.MatchString(o.region):
+	case o.region != "" && !s3Region().MatchString(o.region):
 		return ocm.Content{}, fmt.Errorf("type %s: region %.100q: expected a name such as eu-central-1: %w", s.Type, o.region, ocm.ErrInvalid)
-	case !s3Bucket.MatchString(o.bucket):
+	case !s3Bucket().MatchString(o.bucket):
 		return ocm.Content{}, fmt.Errorf("type %s: %s %.100q: expected letters, digits, dots and hyphens: %w", s.Type, bucketField, o.bucket, ocm.ErrInvalid)
 	case len(o.key) > maxS3Key || !utf8.ValidString(o.key):
 		return ocm.Content{}, fmt.Errorf("type %s: %s %.100q: expected at most %d bytes of text: %w", s.Type, keyField, o.key, maxS3Key, ocm.ErrInvalid)
@@ -241,7 +241,7 @@ type regionNote struct {
 func (n *regionNote) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := n.next.RoundTrip(req)
 	if err == nil {
-		if region := resp.Header.Get("X-Amz-Bucket-Region"); s3Region.MatchString(region) {
+		if region := resp.Header.Get("X-Amz-Bucket-Region"); s3Region().MatchString(region) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.region = region
@@ -271,7 +271,7 @@ func (o object) base(s ocm.Spec) (*url.URL, error) {
 
 // virtual reports whether the bucket is part of the host name.
 func (o object) virtual(base *url.URL) bool {
-	return !o.pathStyle && s3Label.MatchString(o.bucket) && strings.Contains(base.Hostname(), ".") && net.ParseIP(base.Hostname()) == nil
+	return !o.pathStyle && s3Label().MatchString(o.bucket) && strings.Contains(base.Hostname(), ".") && net.ParseIP(base.Hostname()) == nil
 }
 
 func (o object) url(base *url.URL) *url.URL {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,7 +34,9 @@ const (
 )
 
 // imageName is what Docker accepts as name or ID of an image; none of its characters means anything in a path.
-var imageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]+)?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@[a-z0-9]+:[a-f0-9]{32,128})?$`)
+var imageName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]+)?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@[a-z0-9]+:[a-f0-9]{32,128})?$`)
+})
 
 const maxImageName = 512
 
@@ -41,7 +44,7 @@ const maxImageName = 512
 // and has its list at the end: so it is kept in a temporary file, which has no name any more when this
 // returns and is gone with its last reader.
 func fromDaemon(ctx context.Context, env *ocm.Env, name string) (ocm.Content, error) {
-	if len(name) > maxImageName || !imageName.MatchString(name) {
+	if len(name) > maxImageName || !imageName().MatchString(name) {
 		return ocm.Content{}, fmt.Errorf("expected the name of an image, or a file that ends with .tar, .tar.gz or .tgz: %w", ocm.ErrInvalid)
 	}
 	socket, err := dockerSocket(os.Getenv("DOCKER_HOST"))

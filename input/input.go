@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"ocm"
 	"ocm/access"
@@ -134,11 +135,13 @@ func inline(ctx context.Context, s ocm.Spec, mediaType string, b []byte, compres
 }
 
 // hintForm is what a name for uploads may be: a repository path, and perhaps a tag.
-var hintForm = regexp.MustCompile(`^/?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$`)
+var hintForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$`)
+})
 
 // checkHint refuses a name that no registry accepts: it would be found out at the first upload only.
 func checkHint(s ocm.Spec, repository string) error {
-	if repository != "" && (len(repository) > remote.MaxRepository || !hintForm.MatchString(repository)) {
+	if repository != "" && (len(repository) > remote.MaxRepository || !hintForm().MatchString(repository)) {
 		return fmt.Errorf("input %s: repository %.200q: expected path[:tag] of lower-case letters, digits and single . _ - between them: %w", s.Type, repository, ocm.ErrInvalid)
 	}
 	return nil

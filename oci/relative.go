@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -21,8 +22,10 @@ const MaxRelative = 1024
 // What the distribution specification allows. Two dots never stand beside each other, no element is empty,
 // and nothing but a name can come before the tag: such a path cannot leave the place that it is put below.
 var (
-	relativePath = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
-	relativeTag  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	relativePath = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
+	})
+	relativeTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`) })
 )
 
 // Types describes the accesses that are relative to the repository of their descriptor; [ocm.Version.Blob]
@@ -76,11 +79,11 @@ func ParseRelative(s ocm.Spec) (path, ref string, err error) {
 	rest, sum, pinned := strings.Cut(r.Reference, "@")
 	path, tag := splitTag(rest)
 	switch {
-	case !relativePath.MatchString(path):
+	case !relativePath().MatchString(path):
 		return bad("is no path")
 	case path == strings.TrimSuffix(DescriptorPrefix, "/") || strings.HasPrefix(path, DescriptorPrefix):
 		return bad("leads to component versions") // they are opened as such, and checked
-	case tag == "" && path != rest || tag != "" && !relativeTag.MatchString(tag):
+	case tag == "" && path != rest || tag != "" && !relativeTag().MatchString(tag):
 		return bad("has no proper tag")
 	case pinned && blob.CheckDigest(digest.Digest(sum)) != nil:
 		return bad("has no proper digest")
