@@ -47,7 +47,13 @@ var floors = map[string]int{
 	"ocm/inspect":   8,
 
 	"ocm/builtin": 9,
-	"ocm/cmd":     10,
+
+	"ocm/session": 10,
+
+	"ocm/deploy":         11,
+	"ocm/deploy/install": 11,
+
+	"ocm/cmd": 12,
 }
 
 // rooms are the only places where a library may be imported directly.
@@ -56,8 +62,12 @@ var rooms = map[string][]string{
 	"oras.land/oras-go/v2":             {"ocm/oci", "ocm/ctf", "ocm/blob", "ocm/credentials"},
 	"github.com/ProtonMail/go-crypto":  {"ocm/sign/pgp"},
 	"github.com/sigstore/sigstore-go":  {"ocm/sign/sigstore"},
-	"k8s.io":                           {"ocm/deploy", "ocm/cmd/ocm-controller"},
-	"helm.sh":                          {"ocm/deploy", "ocm/cmd/ocm-controller"},
+	"k8s.io":                           {"ocm/deploy", "ocm/cmd/ocm-controller", "ocm/internal/cluster", "ocm/internal/k8stest"},
+	"sigs.k8s.io/controller-runtime":   {"ocm/deploy", "ocm/cmd/ocm-controller", "ocm/internal/cluster", "ocm/internal/k8stest"},
+	"sigs.k8s.io/kustomize":            {"ocm/deploy/render"},
+	"helm.sh":                          {"ocm/deploy/render", "ocm/internal/k8stest"},
+	"github.com/google/cel-go":         {"ocm/deploy"},
+	"github.com/fluxcd/cli-utils":      {"ocm/deploy"},
 	"compress/flate":                   nil, // its output changes with the toolchain
 	"compress/gzip":                    nil,
 	"github.com/gowebpki/jcs":          {"ocm/normalise"},
