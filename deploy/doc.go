@@ -2,12 +2,7 @@
 
 // Package deploy carries verified component versions into Kubernetes clusters, and keeps them there: the reconcilers of
 // the resources in [ocm/deploy/v1alpha1], and what people ask about them.
+//
+// A reconciler is a list of steps over the libraries below it; it waits for nobody but the API server. What is slow is asked
+// of a pool ([ocm/deploy/work]), which wakes the object when there is an answer.
 package deploy
-
-import (
-	_ "github.com/google/cel-go/cel"
-	_ "github.com/google/cel-go/ext"
-	_ "sigs.k8s.io/controller-runtime"
-	_ "sigs.k8s.io/controller-runtime/pkg/client/fake"
-	_ "sigs.k8s.io/controller-runtime/pkg/envtest"
-)
