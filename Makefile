@@ -5,9 +5,10 @@ export GOTOOLCHAIN ?= local
 
 BIN      := $(CURDIR)/bin
 GOLANGCI := $(BIN)/golangci-lint-2.8.0
+K8S      := $(BIN)/k8s
 FUZZTIME ?= 60s
 
-.PHONY: all demo test lint fuzz mutate bench build peers sigstore-servers
+.PHONY: all demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
 all: build
 
 build: ## the ocm command, in bin/
@@ -52,6 +53,35 @@ $(BIN)/rekor-server: PACKAGE := github.com/sigstore/rekor-tiles/v2/cmd/rekor-ser
 $(BIN)/timestamp-server: PACKAGE := github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server
 $(BIN)/%-server: hack/sigstore/go.mod hack/sigstore/go.sum
 	cd hack/sigstore && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ $(PACKAGE)
+
+KUBERNETES := etcd kube-apiserver kubectl kube-controller-manager kube-scheduler
+CONSUMERS  := kwok kro source-controller helm-controller kustomize-controller
+
+k8s-binaries: $(addprefix $(K8S)/,$(KUBERNETES) $(CONSUMERS) crds/made) ## real Kubernetes, kwok, kro and Flux; versions stand in hack/k8s. 20 minutes on two cores, once
+
+# Modules of their own, as above. Without its version linked in, Kubernetes says that it is v0.0.0, and clients believe it.
+$(KUBERNETES:%=$(K8S)/%): hack/k8s/kubernetes/go.mod hack/k8s/kubernetes/go.sum
+	cd hack/k8s/kubernetes && v=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes) && x=k8s.io/component-base/version && minor=$${v#v1.} && \
+	  CGO_ENABLED=0 go build -p 2 -trimpath -o $@ \
+	    -ldflags "-s -w -X $$x.gitVersion=$$v -X $$x.gitMajor=1 -X $$x.gitMinor=$${minor%.*} -X $$x.gitTreeState=clean" $(PACKAGE)
+	touch $@
+$(K8S)/etcd: PACKAGE := go.etcd.io/etcd/server/v3
+$(K8S)/kube%: PACKAGE = k8s.io/kubernetes/cmd/$(@F)
+
+$(CONSUMERS:%=$(K8S)/%): hack/k8s/consumers/go.mod hack/k8s/consumers/go.sum
+	cd hack/k8s/consumers && CGO_ENABLED=0 go build -p 2 -trimpath -ldflags '-s -w' -o $@ $(PACKAGE)
+	touch $@
+$(K8S)/kwok: PACKAGE := sigs.k8s.io/kwok/cmd/kwok
+$(K8S)/kro: PACKAGE := github.com/kubernetes-sigs/kro/cmd/controller
+$(K8S)/%-controller: PACKAGE = github.com/fluxcd/$(@F)
+
+# What belongs to these programs and is no Go: definitions of their kinds, and the stages through which kwok takes nodes and pods.
+$(K8S)/crds/made: hack/k8s/consumers/go.mod hack/k8s/crds.sh
+	hack/k8s/crds.sh $(@D)
+	touch $@
+
+test-k8s: k8s-binaries ## what needs real clusters
+	OCM_TEST_K8S=must go test -timeout 30m ./internal/k8stest/... ./deploy/...
 
 fuzz: ## every fuzz target for FUZZTIME
 	@go list ./... | while read -r pkg; do \
