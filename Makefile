@@ -81,7 +81,7 @@ $(K8S)/crds/made: hack/k8s/consumers/go.mod hack/k8s/crds.sh
 	touch $@
 
 test-k8s: k8s-binaries ## what needs real clusters
-	OCM_TEST_K8S=must go test -timeout 30m ./internal/k8stest/... ./deploy/...
+	OCM_TEST_K8S=must go test -timeout 30m ./internal/cluster ./internal/k8stest/... ./deploy/...
 
 fuzz: ## every fuzz target for FUZZTIME
 	@go list ./... | while read -r pkg; do \

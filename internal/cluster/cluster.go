@@ -38,8 +38,7 @@ type Options struct {
 	APIServer []string // further flags of kube-apiserver
 }
 
-// Cluster is a running control plane. Its methods may be called by many goroutines at a time, except those that start or stop
-// the API server.
+// Cluster is a running control plane. Its methods may be called by many goroutines at a time.
 type Cluster struct {
 	dir   string // of everything that it writes
 	bin   string // where the programs are
@@ -47,11 +46,11 @@ type Cluster struct {
 	admin *rest.Config
 
 	apiServerFlags   []string
-	etcd, apiServer  *process
+	etcd, apiServer  *Process
 	apiAddr, etcdURL string
 
 	mu        sync.Mutex
-	parts     []*process // beside the two servers, in the order of their start
+	parts     []*Process // beside the two servers, in the order of their start
 	consumers map[string]error
 	serial    int
 }
@@ -156,6 +155,8 @@ func (c *Cluster) Stop() {
 
 // StopAPIServer ends the API server; etcd and all other parts run on.
 func (c *Cluster) StopAPIServer(testing.TB) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	stop(c.apiServer)
 	c.apiServer = nil
 }
@@ -163,6 +164,8 @@ func (c *Cluster) StopAPIServer(testing.TB) {
 // StartAPIServer starts the API server again, at the same address, and waits until it is ready.
 func (c *Cluster) StartAPIServer(t testing.TB) {
 	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err := c.startAPIServer(); err != nil {
 		t.Fatal(err)
 	}

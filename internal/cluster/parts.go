@@ -42,14 +42,14 @@ func (c *Cluster) startEtcd() (err error) {
 		return err
 	}
 	c.etcdURL = "http://" + client
-	c.etcd, err = c.run("etcd", "etcd", nil, "--data-dir="+filepath.Join(c.dir, "etcd"),
+	c.etcd, err = c.run("etcd", filepath.Join(c.bin, "etcd"), nil, "--data-dir="+filepath.Join(c.dir, "etcd"),
 		"--listen-client-urls="+c.etcdURL, "--advertise-client-urls="+c.etcdURL,
 		"--listen-peer-urls=http://"+peer, "--initial-advertise-peer-urls=http://"+peer, "--initial-cluster=default=http://"+peer,
 		"--unsafe-no-fsync", "--log-level=warn")
 	if err != nil {
 		return err
 	}
-	return c.etcd.await(http.DefaultClient, c.etcdURL+"/health")
+	return c.etcd.Await(http.DefaultClient, c.etcdURL+"/health")
 }
 
 func (c *Cluster) startAPIServer() (err error) {
@@ -64,7 +64,7 @@ func (c *Cluster) startAPIServer() (err error) {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.pki("sa.key"), "--service-account-signing-key-file=" + c.pki("sa.key"),
 		"--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=Node,RBAC", "--allow-privileged=true", "--profiling=false"}
-	if c.apiServer, err = c.run("kube-apiserver", "kube-apiserver", nil, append(args, c.apiServerFlags...)...); err != nil {
+	if c.apiServer, err = c.run("kube-apiserver", filepath.Join(c.bin, "kube-apiserver"), nil, append(args, c.apiServerFlags...)...); err != nil {
 		return err
 	}
 	client, err := rest.HTTPClientFor(c.admin)
@@ -72,7 +72,7 @@ func (c *Cluster) startAPIServer() (err error) {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	return c.apiServer.await(client, c.admin.Host+"/readyz")
+	return c.apiServer.Await(client, c.admin.Host+"/readyz")
 }
 
 // startWorkloads starts what makes pods of workloads, puts them on a node, and says that they run.
@@ -98,7 +98,7 @@ func (c *Cluster) startWorkloads() error {
 	if err != nil {
 		return err
 	}
-	if err := kwok.await(http.DefaultClient, "http://"+addr+"/healthz"); err != nil {
+	if err := kwok.Await(http.DefaultClient, "http://"+addr+"/healthz"); err != nil {
 		return err
 	}
 	return c.applyReady(nodeManifest, "node/"+Node, "Ready")
@@ -117,7 +117,7 @@ func (c *Cluster) startKro() error {
 	if err != nil {
 		return err
 	}
-	return p.await(http.DefaultClient, "http://"+health+"/readyz")
+	return p.Await(http.DefaultClient, "http://"+health+"/readyz")
 }
 
 // startFlux starts Flux' controllers. Sources are served to the other two by the source controller, on an address of its own.
@@ -150,7 +150,7 @@ func (c *Cluster) startFlux() error {
 		if err != nil {
 			return err
 		}
-		if err := p.await(http.DefaultClient, "http://"+health+"/healthz"); err != nil {
+		if err := p.Await(http.DefaultClient, "http://"+health+"/healthz"); err != nil {
 			return err
 		}
 	}

@@ -26,21 +26,42 @@ const (
 	logTail      = 6 << 10          // bytes of each part's log that are told
 )
 
-// process is one running part.
-type process struct {
+// Process is a running program.
+type Process struct {
 	name string
 	log  string // path of what it writes
 	cmd  *exec.Cmd
 	dead chan struct{} // closed once it has ended
 }
 
-// run starts a program of the folder of binaries under a name. Nothing of the environment of the tests reaches it.
-func (c *Cluster) run(name, program string, env []string, args ...string) (*process, error) {
-	bin := filepath.Join(c.bin, program)
-	if _, err := os.Stat(bin); err != nil {
-		return nil, fmt.Errorf("%s %w", program, ErrNotBuilt)
+// Program starts a program of the test's own by its absolute path, say a controller beside the cluster. Of the
+// environment of the test it gets PATH only, beside env. When the test ends it is stopped, before the cluster is, and if the
+// test has failed the end of what it wrote is told.
+func (c *Cluster) Program(t testing.TB, path string, env []string, args ...string) *Process {
+	t.Helper()
+	c.mu.Lock()
+	c.serial++
+	name := fmt.Sprintf("%s-%d", filepath.Base(path), c.serial)
+	c.mu.Unlock()
+	p, err := c.run(name, path, env, args...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	p := &process{name: name, log: filepath.Join(c.dir, "log", name+".log"), dead: make(chan struct{})}
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("end of the log of %s:\n%s", p.name, p.Log())
+		}
+	})
+	return p
+}
+
+// run starts a program under a name. Nothing else of the environment of the tests reaches it.
+func (c *Cluster) run(name, bin string, env []string, args ...string) (*Process, error) {
+	if _, err := os.Stat(bin); err != nil {
+		return nil, fmt.Errorf("%s %w", filepath.Base(bin), ErrNotBuilt)
+	}
+	p := &Process{name: name, log: filepath.Join(c.dir, "log", name+".log"), dead: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -63,16 +84,16 @@ func (c *Cluster) environment() []string {
 }
 
 // part runs one of the parts beside the servers, which ends with the cluster. The caller holds the lock, or is New.
-func (c *Cluster) part(name string, env []string, args ...string) (*process, error) {
-	p, err := c.run(name, name, env, args...)
+func (c *Cluster) part(name string, env []string, args ...string) (*Process, error) {
+	p, err := c.run(name, filepath.Join(c.bin, name), env, args...)
 	if err == nil {
 		c.parts = append(c.parts, p)
 	}
 	return p, err
 }
 
-// await waits until a URL answers with 200, as long as the part that should lives.
-func (p *process) await(client *http.Client, url string) error {
+// Await waits until a URL answers with 200. It is an error if the program ends before, or takes longer than a minute and a half.
+func (p *Process) Await(client *http.Client, url string) error {
 	last := errors.New("no answer yet")
 	for end := time.Now().Add(startTimeout); time.Now().Before(end); {
 		resp, err := client.Get(url)
@@ -86,35 +107,45 @@ func (p *process) await(client *http.Client, url string) error {
 		last = err
 		select {
 		case <-p.dead:
-			return fmt.Errorf("%s ended at once:\n%s", p.name, p.tail())
+			return fmt.Errorf("%s ended at once:\n%s", p.name, p.Log())
 		case <-time.After(50 * time.Millisecond): // there is no other way to learn that it is ready
 		}
 	}
-	return fmt.Errorf("%s is not ready after %v: %w\n%s", p.name, startTimeout, last, p.tail())
+	return fmt.Errorf("%s is not ready after %v: %w\n%s", p.name, startTimeout, last, p.Log())
 }
 
-// stop asks processes to end, all at a time, and kills those that do not.
-func stop(all ...*process) {
+// Stop asks the program to end, and kills it if it does not within seconds. It may have ended already.
+func (p *Process) Stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.dead:
+	case <-time.After(stopTimeout):
+		p.Kill()
+	}
+}
+
+// Kill ends the program at once. It may have ended already.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.dead
+}
+
+// Ended is closed when the program has ended.
+func (p *Process) Ended() <-chan struct{} { return p.dead }
+
+// stop stops processes, all at a time.
+func stop(all ...*Process) {
 	var wg sync.WaitGroup
 	for _, p := range all {
-		if p == nil {
-			continue
+		if p != nil {
+			wg.Go(p.Stop)
 		}
-		wg.Go(func() {
-			_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-			select {
-			case <-p.dead:
-			case <-time.After(stopTimeout):
-				_ = p.cmd.Process.Kill()
-				<-p.dead
-			}
-		})
 	}
 	wg.Wait()
 }
 
-// tail is the end of what a part wrote.
-func (p *process) tail() string {
+// Log is the end of what it wrote.
+func (p *Process) Log() string {
 	f, err := os.Open(p.log)
 	if err != nil {
 		return err.Error()
@@ -142,9 +173,9 @@ func (c *Cluster) tell(t testing.TB) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, p := range append([]*process{c.etcd, c.apiServer}, c.parts...) {
+	for _, p := range append([]*Process{c.etcd, c.apiServer}, c.parts...) {
 		if p != nil {
-			t.Logf("end of the log of %s:\n%s", p.name, p.tail())
+			t.Logf("end of the log of %s:\n%s", p.name, p.Log())
 		}
 	}
 }

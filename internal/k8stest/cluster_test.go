@@ -147,7 +147,7 @@ func TestKroMakesWhatADefinitionSays(t *testing.T) {
 	c := shared.Get(t)
 	c.Kro(t)
 	ns := "--namespace=" + c.Namespace(t)
-	t.Cleanup(func() { c.Kubectl(t, "delete", "resourcegraphdefinition", "clustertest", "--wait=false") })
+	defer c.Kubectl(t, "delete", "resourcegraphdefinition", "clustertest", "--wait=false", "--ignore-not-found")
 	c.Apply(t, `apiVersion: kro.run/v1alpha1
 kind: ResourceGraphDefinition
 metadata: {name: clustertest}
@@ -183,6 +183,8 @@ spec:
 	if image := c.Kubectl(t, "get", "deployment", "demo", "-o", "jsonpath={.spec.template.spec.containers[0].image}", ns); image != "127.0.0.1:1/app:1" {
 		t.Errorf("expected the image of the settings, found %q", image)
 	}
+	c.Kubectl(t, "delete", "clustertest", "demo", "--timeout=60s", ns) // kro takes its finalizer away only while the definition is there
+	c.Kubectl(t, "wait", "--for=delete", "deployment/demo", "--timeout=60s", ns)
 }
 
 // pushChart puts a chart with one template into a registry, as helm push does, and tells its manifest's digest.
