@@ -8,8 +8,7 @@ GOLANGCI := $(BIN)/golangci-lint-2.8.0
 K8S      := $(BIN)/k8s
 FUZZTIME ?= 60s
 
-.PHONY: all generate demo test lint fuzz mutate bench build peers sigstore-servers
-.PHONY: all demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
+.PHONY: all generate demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
 all: build
 
 build: ## the ocm command, in bin/
