@@ -75,7 +75,7 @@ func (c *Cluster) kubeconfigOf(t testing.TB, cfg *rest.Config, namespace string)
 func (c *Cluster) Run(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "kubectl"), args...)
 	cmd.Env = append(c.environment(), "KUBECONFIG="+c.kubeconfig(admin))
-	cmd.Stdin = strings.NewReader(stdin)
+	cmd.SysProcAttr, cmd.Stdin = dieWithParent(), strings.NewReader(stdin)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
