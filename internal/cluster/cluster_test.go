@@ -117,10 +117,7 @@ func TestProgramsSeeNothingOfTheTestsEnvironment(t *testing.T) {
 
 func TestAwaitTellsWhyAProgramEnded(t *testing.T) {
 	t.Parallel()
-	addr, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := FreeAddress(t)
 	p := shell(t, "echo flag unknown >&2; exit 1\n")
 	if err := p.Await(http.DefaultClient, "http://"+addr); err == nil || !strings.Contains(err.Error(), "ended at once:\nflag unknown") {
 		t.Errorf("expected what it wrote, found %v", err)

@@ -161,3 +161,13 @@ func twoAddresses() (a, b string, err error) {
 	b, err = freeAddress()
 	return a, b, err
 }
+
+// FreeAddress is an address on 127.0.0.1 for a program of a test to listen on.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	addr, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
