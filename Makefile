@@ -11,8 +11,8 @@ FUZZTIME ?= 60s
 .PHONY: all generate demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
 all: build
 
-build: ## the ocm command, in bin/
-	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ocm ./cmd/ocm
+build: ## the commands ocm and ocm-controller, in bin/
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./cmd/ocm ./cmd/ocm-controller
 
 demo: build ## the whole journey with this project itself as the product
 	go run ./internal/demo -ocm $(BIN)/ocm
