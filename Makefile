@@ -11,8 +11,8 @@ FUZZTIME ?= 60s
 .PHONY: all generate demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
 all: build
 
-build: ## the ocm command, in bin/
-	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ocm ./cmd/ocm
+build: ## the commands ocm and ocm-controller, in bin/
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./cmd/ocm ./cmd/ocm-controller
 
 demo: build ## the whole journey with this project itself as the product
 	go run ./internal/demo -ocm $(BIN)/ocm
@@ -62,6 +62,7 @@ generate: ## deepcopy and CRDs of the Kubernetes API types
 KUBERNETES := etcd kube-apiserver kubectl kube-controller-manager kube-scheduler
 CONSUMERS  := kwok kro source-controller helm-controller kustomize-controller
 k8s-binaries: $(addprefix $(K8S)/,$(KUBERNETES) $(CONSUMERS) crds/made) ## real Kubernetes, kwok, kro and Flux; versions stand in hack/k8s. 20 minutes on two cores, once
+k8s-binaries: $(addprefix $(K8S)/,$(KUBERNETES) $(CONSUMERS) crds/made) ## real Kubernetes, kwok, kro and Flux; versions stand in hack/k8s. a quarter of an hour on two cores, once
 # Modules of their own, as above. Without its version linked in, Kubernetes says that it is v0.0.0, and clients believe it.
 $(KUBERNETES:%=$(K8S)/%): hack/k8s/kubernetes/go.mod hack/k8s/kubernetes/go.sum
 	cd hack/k8s/kubernetes && v=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes) && x=k8s.io/component-base/version && minor=$${v#v1.} && \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # crds.sh DIR copies what the programs of hack/k8s/consumers need beside them out of their modules: the definitions of kro's and
-# Flux' kinds into DIR/kro and DIR/flux, and kwok's stages into DIR/kwok.
+# Flux' kinds into DIR/kro and DIR/flux, and into DIR/kwok kwok's stages, and its class of volumes.
 set -euo pipefail
 to=$1
 cd "$(dirname "$0")/consumers"
@@ -18,7 +18,9 @@ for name in source helm kustomize; do
   install -m 644 "$dir"/config/crd/bases/*.yaml "$to/flux"
 done
 stages=$(module sigs.k8s.io/kwok)/kustomize/stage
-for f in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-with-lease pod/fast/pod-{ready,complete,delete}; do
+install -m 644 "$stages/volume/fast/storage-class.yaml" "$to/kwok"
+for f in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-with-lease \
+  pod/fast/pod-{ready,complete,delete} volume/fast/{pv-bind,pv-delete,pvc-provision,pvc-delete}; do
   printf -- '---\n'
   cat "$stages/$f.yaml"
 done >"$to/kwok/stages.yaml"

@@ -32,7 +32,7 @@ var ErrNotBuilt = errors.New(`is not built; run "make k8s-binaries"`)
 
 // Options tell what runs beside etcd and kube-apiserver.
 type Options struct {
-	Workloads bool     // controller manager, scheduler, and kwok with one node: pods become ready without running
+	Workloads bool     // controller manager, scheduler, and kwok with one node: pods become ready and claims are bound, and nothing runs
 	Kro       bool     // kro, with its definitions
 	Flux      bool     // source-, helm- and kustomize-controller, with their definitions
 	APIServer []string // further flags of kube-apiserver

@@ -117,10 +117,7 @@ func TestProgramsSeeNothingOfTheTestsEnvironment(t *testing.T) {
 
 func TestAwaitTellsWhyAProgramEnded(t *testing.T) {
 	t.Parallel()
-	addr, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := FreeAddress(t)
 	p := shell(t, "echo flag unknown >&2; exit 1\n")
 	if err := p.Await(http.DefaultClient, "http://"+addr); err == nil || !strings.Contains(err.Error(), "ended at once:\nflag unknown") {
 		t.Errorf("expected what it wrote, found %v", err)
@@ -161,6 +158,57 @@ func TestMissingProgramsAreAnError(t *testing.T) {
 	c.bin = t.TempDir()
 	if err := c.startEtcd(); !errors.Is(err, ErrNotBuilt) || !strings.Contains(err.Error(), "etcd") {
 		t.Errorf("expected that etcd is not built, found %v", err)
+	}
+}
+
+// verdict is a test that only notes how it ended.
+type verdict struct {
+	testing.TB
+	text string
+}
+
+func (v *verdict) Helper() {}
+func (v *verdict) Skipf(format string, a ...any) {
+	v.text = "skip " + fmt.Sprintf(format, a...)
+	panic(v)
+}
+func (v *verdict) Fatalf(format string, a ...any) {
+	v.text = "fail " + fmt.Sprintf(format, a...)
+	panic(v)
+}
+
+// Missing binaries are never passed over in silence, and where they must be there they fail the test.
+func TestNeedSkipsLoudlyOrFails(t *testing.T) {
+	project := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(project, "internal", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(project, "go.mod"), []byte("module ocm\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Join(project, "internal", "x"))
+	for value, want := range map[string]string{"": "skip needs a cluster", "1": "skip SKIPPED ALTHOUGH", Must: "fail cluster: etcd is not built"} {
+		t.Setenv(Variable, value)
+		v := &verdict{TB: t}
+		func() {
+			defer func() { _ = recover() }() // its own way to end
+			Need(v)
+		}()
+		if !strings.HasPrefix(v.text, want) {
+			t.Errorf("%s=%q: expected %q, found %q", Variable, value, want, v.text)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(project, "bin", "k8s"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+		if err := os.WriteFile(filepath.Join(project, "bin", "k8s", name), nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := &verdict{TB: t}
+	if Need(v); v.text != "" {
+		t.Errorf("expected that nothing is missing, found %q", v.text)
 	}
 }
 

@@ -4,12 +4,10 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"k8s.io/client-go/rest"
 )
@@ -75,7 +73,7 @@ func (c *Cluster) startAPIServer() (err error) {
 	return c.apiServer.Await(client, c.admin.Host+"/readyz")
 }
 
-// startWorkloads starts what makes pods of workloads, puts them on a node, and says that they run.
+// startWorkloads starts what makes pods of workloads, puts them on a node, and says that they run and have their volumes.
 func (c *Cluster) startWorkloads() error {
 	manager, scheduler := c.kubeconfig("system:kube-controller-manager"), c.kubeconfig("system:kube-scheduler")
 	_, err := c.part("kube-controller-manager", nil, "--kubeconfig="+manager, "--leader-elect=false",
@@ -101,7 +99,13 @@ func (c *Cluster) startWorkloads() error {
 	if err := kwok.Await(http.DefaultClient, "http://"+addr+"/healthz"); err != nil {
 		return err
 	}
-	return c.applyReady(nodeManifest, "node/"+Node, "Ready")
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if _, err := c.Run(ctx, nodeManifest, "apply", "-f", "-", "-f", filepath.Join(c.bin, "crds", "kwok", "storage-class.yaml")); err != nil {
+		return err
+	}
+	_, err = c.Run(ctx, "", "wait", "--for=condition=Ready", "--timeout=80s", "node/"+Node)
+	return err
 }
 
 func (c *Cluster) startKro() error {
@@ -162,24 +166,9 @@ func (c *Cluster) define(whose string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	dir := filepath.Join(c.bin, "crds", whose)
-	if out, err := c.Run(ctx, "", "apply", "--server-side", "-f", dir); err != nil {
-		return fmt.Errorf("definitions of %s: %w\n%s", whose, err, out)
+	if _, err := c.Run(ctx, "", "apply", "--server-side", "-f", dir); err != nil {
+		return err
 	}
-	if out, err := c.Run(ctx, "", "wait", "--for=condition=Established", "--timeout=60s", "-f", dir); err != nil {
-		return fmt.Errorf("definitions of %s: %w\n%s", whose, err, out)
-	}
-	return nil
-}
-
-// applyReady applies a manifest and waits for a condition of the object that it makes.
-func (c *Cluster) applyReady(manifest, object, condition string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if out, err := c.Run(ctx, manifest, "apply", "-f", "-"); err != nil {
-		return fmt.Errorf("%s: %w\n%s", object, err, out)
-	}
-	if out, err := c.Run(ctx, "", "wait", "--for=condition="+condition, "--timeout="+(startTimeout-10*time.Second).String(), object); err != nil {
-		return fmt.Errorf("%s: %w\n%s", object, err, out)
-	}
-	return nil
+	_, err := c.Run(ctx, "", "wait", "--for=condition=Established", "--timeout=80s", "-f", dir)
+	return err
 }

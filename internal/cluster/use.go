@@ -75,7 +75,7 @@ func (c *Cluster) kubeconfigOf(t testing.TB, cfg *rest.Config, namespace string)
 func (c *Cluster) Run(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "kubectl"), args...)
 	cmd.Env = append(c.environment(), "KUBECONFIG="+c.kubeconfig(admin))
-	cmd.Stdin = strings.NewReader(stdin)
+	cmd.SysProcAttr, cmd.Stdin = dieWithParent(), strings.NewReader(stdin)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
@@ -160,4 +160,14 @@ func twoAddresses() (a, b string, err error) {
 	}
 	b, err = freeAddress()
 	return a, b, err
+}
+
+// FreeAddress is an address on 127.0.0.1 for a program of a test to listen on.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	addr, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
 }

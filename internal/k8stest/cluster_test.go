@@ -60,6 +60,43 @@ func TestClusterMakesPodsReady(t *testing.T) {
 	c.Kubectl(t, "wait", "--for=delete", "pods", "--all", "--timeout=60s", ns)
 }
 
+func TestClusterBindsClaims(t *testing.T) {
+	t.Parallel()
+	c := shared.Get(t)
+	ns := "--namespace=" + c.Namespace(t)
+	c.Apply(t, `apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: store}
+spec:
+  selector: {matchLabels: {app: store}}
+  template:
+    metadata: {labels: {app: store}}
+    spec:
+      containers: [{name: app, image: "127.0.0.1:1/app:1", volumeMounts: [{name: data, mountPath: /data}]}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 8Gi}}}
+`, ns)
+	c.Kubectl(t, "rollout", "status", "statefulset/store", "--timeout=60s", ns)
+	if phase := c.Kubectl(t, "get", "persistentvolumeclaim", "data-store-0", "-o", "jsonpath={.status.phase}", ns); phase != "Bound" {
+		t.Errorf("expected a bound claim, found %q", phase)
+	}
+}
+
+func TestClusterRunsJobsToTheirEnd(t *testing.T) {
+	t.Parallel()
+	c := shared.Get(t)
+	ns := "--namespace=" + c.Namespace(t)
+	c.Apply(t, `apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec:
+  template:
+    spec: {restartPolicy: Never, containers: [{name: app, image: "127.0.0.1:1/app:1"}]}
+`, ns)
+	c.Kubectl(t, "wait", "--for=condition=Complete", "job/once", "--timeout=60s", ns)
+}
+
 func TestClusterKeepsPodsPendingThatNoNodeTakes(t *testing.T) {
 	t.Parallel()
 	c := shared.Get(t)
