@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -100,7 +101,7 @@ func fit(texts []string, max int) string {
 func difference(ref Ref, live, merged *unstructured.Unstructured, max int) (string, error) {
 	before, after := shown(live), shown(merged)
 	if isSecret(live) || isSecret(merged) {
-		before, after = veiled(live, merged), veiled(merged, live)
+		before, after = veiled(live, nil), veiled(merged, live)
 	}
 	a, err := lines(before)
 	if err != nil {
@@ -145,8 +146,8 @@ func shown(o *unstructured.Unstructured) map[string]any {
 // isSecret reports whether an object is a Secret, in any group.
 func isSecret(o *unstructured.Unstructured) bool { return o != nil && o.GetKind() == "Secret" }
 
-// veiled is what of a Secret is shown. It names what is shown, not what is hidden.
-func veiled(o, other *unstructured.Unstructured) map[string]any {
+// veiled is what of a Secret is shown, after what it was before. It names what is shown, not what is hidden.
+func veiled(o, before *unstructured.Unstructured) map[string]any {
 	if o == nil {
 		return nil
 	}
@@ -154,7 +155,7 @@ func veiled(o, other *unstructured.Unstructured) map[string]any {
 	if labels, ok, _ := unstructured.NestedMap(o.Object, "metadata", "labels"); ok {
 		metadata["labels"] = labels
 	}
-	if a := veil(o, other, "metadata", "annotations"); a != nil {
+	if a := veil(o, before, "metadata", "annotations"); a != nil {
 		metadata["annotations"] = a
 	}
 	out := map[string]any{"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(), "metadata": metadata}
@@ -164,38 +165,39 @@ func veiled(o, other *unstructured.Unstructured) map[string]any {
 		}
 	}
 	for _, field := range []string{"data", "stringData"} {
-		if v := veil(o, other, field); v != nil {
+		if v := veil(o, before, field); v != nil {
 			out[field] = v
 		}
 	}
 	return out
 }
 
-// veil has the keys of a map, and for each value only whether the other object has the same.
-func veil(o, other *unstructured.Unstructured, path ...string) map[string]any {
-	values, _, _ := unstructured.NestedFieldNoCopy(o.Object, path...)
-	m, _ := values.(map[string]any)
-	var theirs map[string]any
-	if other != nil {
-		v, _, _ := unstructured.NestedFieldNoCopy(other.Object, path...)
-		theirs, _ = v.(map[string]any)
-	}
+// veil has the keys of a map, and of the values only which of them are others than before.
+func veil(o, before *unstructured.Unstructured, path ...string) map[string]any {
+	now, was := mapAt(o, path), mapAt(before, path)
 	var out map[string]any
-	for k, v := range m {
+	for k, v := range now {
 		if k == annotationLastApply {
 			continue
 		}
 		if out == nil {
 			out = map[string]any{}
 		}
-		text, plain := v.(string)
-		their, there := theirs[k].(string)
 		out[k] = "(hidden)"
-		if there && (!plain || text != their) {
-			out[k] = "(hidden, differs)"
+		if old, there := was[k]; there && !apiequality.Semantic.DeepEqual(old, v) {
+			out[k] = "(hidden, changed)"
 		}
 	}
 	return out
+}
+
+func mapAt(o *unstructured.Unstructured, path []string) map[string]any {
+	if o == nil {
+		return nil
+	}
+	v, _, _ := unstructured.NestedFieldNoCopy(o.Object, path...)
+	m, _ := v.(map[string]any)
+	return m
 }
 
 // lines are an object as YAML.
