@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,6 +26,7 @@ func (c *Cluster) Diff(ctx context.Context, s Set, max int) (string, error) {
 		return "", err
 	}
 	max = min(max, maxDiff)
+	var used atomic.Int64 // bytes of texts
 	texts := make([]string, len(items))
 	there := newBringing(items)
 	errs := parallel(ctx, len(items), func(i int) (err error) {
@@ -38,9 +40,14 @@ func (c *Cluster) Diff(ctx context.Context, s Set, max int) (string, error) {
 			merged = items[i].obj
 		}
 		if live == nil || !same(live, merged) {
-			texts[i], err = difference(items[i].ref, live, merged, max)
+			if used.Load() > int64(max) {
+				texts[i] = fmt.Sprintf("--- %s\n+++ %[1]s\n# left out\n", items[i].ref)
+			} else if texts[i], err = difference(items[i].ref, live, merged, max); err != nil {
+				return refusal(items[i].ref, "compare", err)
+			}
+			used.Add(int64(len(texts[i])))
 		}
-		return err
+		return nil
 	})
 	pruned, more := c.wouldPrune(ctx, s, items)
 	for _, r := range pruned {
@@ -120,7 +127,7 @@ func difference(ref Ref, live, merged *unstructured.Unstructured, max int) (stri
 		return "", nil
 	}
 	text := fmt.Sprintf("--- %s\n+++ %s\n%s", from, ref, body)
-	if len(text) > max/2 && len(text) > 1<<10 { // one object must not take the place of all others
+	if len(text) > max/2 && max > 2*maxMessage { // one object must not take the place of all others
 		cut := strings.LastIndexByte(text[:max/2], '\n') + 1
 		text = fmt.Sprintf("%s# %d more lines of %s\n", text[:cut], strings.Count(text[cut:], "\n"), ref)
 	}
@@ -209,9 +216,5 @@ func lines(o map[string]any) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write YAML: %w", err)
 	}
-	list := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	for i := range list {
-		list[i] = bounded(list[i], 4*maxMessage)
-	}
-	return list, nil
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"), nil
 }
