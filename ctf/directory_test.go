@@ -419,7 +419,14 @@ func TestDirectory_cancelled(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
-	endless := readerFunc(func(b []byte) (int, error) { cancel(); return len(b), nil })
+	left := 64 << 20 // who does not stop is not to fill the disk
+	endless := readerFunc(func(b []byte) (int, error) {
+		cancel()
+		if left -= len(b); left < 0 {
+			return 0, io.EOF
+		}
+		return len(b), nil
+	})
 	_, err := s.Repo("r").Push(ctx, ociv1.Descriptor{}, endless)
 	wantErr(t, err, context.Canceled)
 	wantNoTemps(t, dir)

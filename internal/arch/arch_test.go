@@ -58,7 +58,7 @@ var floors = map[string]int{
 
 // rooms are the only places where a library may be imported directly.
 var rooms = map[string][]string{
-	"github.com/spf13/cobra":           {"ocm/cmd/ocm"},
+	"github.com/spf13/cobra":           {"ocm/cmd/ocm", "ocm/cmd/ocm-controller"},
 	"oras.land/oras-go/v2":             {"ocm/oci", "ocm/ctf", "ocm/blob", "ocm/credentials"},
 	"github.com/ProtonMail/go-crypto":  {"ocm/sign/pgp"},
 	"github.com/sigstore/sigstore-go":  {"ocm/sign/sigstore"},
