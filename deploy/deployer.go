@@ -5,7 +5,7 @@ package deploy
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -14,6 +14,7 @@ import (
 
 	"ocm"
 	"ocm/deploy/apply"
+	"ocm/deploy/expression"
 	"ocm/deploy/render"
 	"ocm/deploy/resolve"
 	"ocm/deploy/v1alpha1"
@@ -27,6 +28,7 @@ type cluster interface {
 	Diff(context.Context, apply.Set, int) (string, error)
 	Drift(context.Context, apply.Set) ([]apply.Ref, error)
 	Delete(context.Context, apply.Parent, []apply.Ref) (bool, error)
+	Release(context.Context, apply.Parent, []apply.Ref) error
 	Health(context.Context, []apply.Ref) ([]apply.Health, error)
 }
 
@@ -40,7 +42,7 @@ type deployers struct {
 	acts     *work.Pool // contents, acts and looks
 	deputies *deputies
 	watches  *watches
-	acting   noted // Deployers with an act that is not told in their status yet
+	acting   noted
 	repairs  repairs
 	queue    queue
 
@@ -50,16 +52,26 @@ type deployers struct {
 	render  func(context.Context, render.Source, render.Options) (*render.Result, error)
 	record  func(context.Context, *deputy, *render.Release, string, string) error
 	forget  func(context.Context, *deputy, string, string) error
-	now     func() time.Time
+
+	expressions *expression.Evaluator
 }
 
 // Reconcile implements reconcile.Reconciler.
 func (r *deployers) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	d := &v1alpha1.Deployer{}
-	if err := r.GetClient().Get(ctx, req.NamespacedName, d); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	if found, err := r.base.fetch(ctx, req, d); !found {
+		return ctrl.Result{}, err
 	}
-	return r.settle(ctx, d, func(ctx context.Context) (time.Duration, error) { return r.steps(ctx, d) })
+	read, version := d.DeepCopy(), ""
+	result, err := r.settle(ctx, d, func(ctx context.Context) (time.Duration, error) {
+		after, err := r.steps(ctx, d)
+		version = d.ResourceVersion
+		return after, err
+	})
+	if d.ResourceVersion != version || sameStatus(read, d) {
+		r.acting.told(d.UID) // what was learned was written
+	}
+	return result, err
 }
 
 // steps of a Deployer.
@@ -86,7 +98,7 @@ func (r *deployers) steps(ctx context.Context, d *v1alpha1.Deployer) (time.Durat
 	}
 	w, err := r.want(ctx, d, dep)
 	if err == nil {
-		err = r.deploy(d, dep, w, last)
+		err = r.deploy(ctx, d, dep, w, last)
 	}
 	return 0, r.tend(ctx, d, dep, err)
 }
@@ -123,21 +135,28 @@ func (r *deployers) label(ctx context.Context, d *v1alpha1.Deployer, change func
 	if sameMeta(before, after) {
 		return nil
 	}
-	// A list of finalizers is replaced as a whole: only if nobody else changed the object.
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := client.IgnoreNotFound(r.GetClient().Patch(ctx, after, patch)); err != nil {
-		return failed(v1alpha1.ReasonStatusSetFailed, fmt.Errorf("metadata of the Deployer: %w", err))
+	patch := client.MergeFrom(before)
+	if !slices.Equal(before.Finalizers, after.Finalizers) { // a list is replaced as a whole: only if nobody else changed the object
+		patch = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	}
+	if err := r.GetClient().Patch(ctx, after, patch); err != nil {
+		return err
 	}
 	d.ObjectMeta = after.ObjectMeta
 	return nil
 }
 
-// owner is a Deployer as the owner of what it deploys.
-func (r *deployers) owner(d *v1alpha1.Deployer) apply.Parent {
-	return apply.Parent{APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.KindDeployer, Name: d.Name, UID: d.UID,
-		Tooling: "ocm/" + r.options.Version}
-}
-
-func (r *deployers) asker(d *v1alpha1.Deployer) asker {
-	return asker{kind: v1alpha1.KindDeployer, key: types.NamespacedName{Name: d.Name}}
+// owner is a Deployer as the owner of what it deploys. If that contains what the Deployer itself needs, it outlives the rest.
+func (r *deployers) owner(ctx context.Context, d *v1alpha1.Deployer) apply.Parent {
+	p := apply.Parent{APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.KindDeployer, Name: d.Name, UID: d.UID, Tooling: "ocm/" + r.options.Version}
+	needs := func(kind, name string, obj object) bool {
+		key := types.NamespacedName{Namespace: d.Spec.ResourceRef.Namespace, Name: name}
+		p.Keep = append(p.Keep, apply.Ref{APIVersion: p.APIVersion, Kind: kind, Namespace: key.Namespace, Name: key.Name})
+		return r.GetClient().Get(ctx, key, obj) == nil
+	}
+	res, comp := &v1alpha1.Resource{}, &v1alpha1.Component{}
+	if needs(v1alpha1.KindResource, d.Spec.ResourceRef.Name, res) && needs(v1alpha1.KindComponent, res.Spec.ComponentRef.Name, comp) {
+		needs(v1alpha1.KindRepository, comp.Spec.RepositoryRef.Name, &v1alpha1.Repository{})
+	}
+	return p
 }

@@ -76,7 +76,7 @@ func (r *deployers) located(d *v1alpha1.Deployer, w *wanted) error {
 			}
 			return a, a.Size(), nil
 		}}
-	answer, err := work.Ask(r.pool, version, r.asker(d))
+	answer, err := work.Ask(r.pool, version, askerFor(d))
 	if err != nil {
 		return asked(err, contentFailed(v1alpha1.ReasonGetComponentVersionFailed))
 	}
@@ -86,7 +86,7 @@ func (r *deployers) located(d *v1alpha1.Deployer, w *wanted) error {
 	}
 	search := work.Task[*found]{Key: foundKey{w.place.Key(), q.Key(), digestOf(names)}, Lane: w.place.Lane(),
 		Run: func(ctx context.Context) (*found, int64, error) { return r.search(ctx, d, w, answer) }}
-	all, err := work.Ask(r.acts, search, r.asker(d))
+	all, err := work.Ask(r.acts, search, askerFor(d))
 	if err != nil {
 		return asked(err, contentFailed(v1alpha1.ReasonGetOCMResourceFailed))
 	}
@@ -160,6 +160,6 @@ func (r *deployers) download(d *v1alpha1.Deployer, w *wanted) (*content, error) 
 		task.MaxAge = unknownAge
 	}
 	task.Key = key
-	c, err := work.Ask(r.acts, task, r.asker(d))
+	c, err := work.Ask(r.acts, task, askerFor(d))
 	return c, asked(err, contentFailed(v1alpha1.ReasonGetResourceFailed))
 }

@@ -30,8 +30,8 @@ const (
 // remove deletes what was deployed, and lets the Deployer go. It needs neither the Resource nor a registry.
 func (r *deployers) remove(ctx context.Context, d *v1alpha1.Deployer, gone bool) error {
 	if slices.Contains(d.Finalizers, v1alpha1.FinalizerPrune) {
-		if prunes(d) && !gone && (len(d.Status.Deployed) > 0 || d.Annotations[annotationGroupKinds] != "") {
-			return r.prune(d)
+		if !gone && (len(d.Status.Deployed) > 0 || d.Annotations[apply.AnnotationGroupKinds] != "") {
+			return r.prune(ctx, d)
 		}
 		if err := r.label(ctx, d, func(o *v1alpha1.Deployer) { dropFinalizer(o, v1alpha1.FinalizerPrune) }); err != nil {
 			return err
@@ -42,15 +42,29 @@ func (r *deployers) remove(ctx context.Context, d *v1alpha1.Deployer, gone bool)
 	return r.label(ctx, d, func(o *v1alpha1.Deployer) { dropFinalizer(o, v1alpha1.FinalizerWatch) })
 }
 
-// prune begins to delete all that was deployed.
-func (r *deployers) prune(d *v1alpha1.Deployer) error {
+// released lets go of what was deployed, which stays as it is: no longer owned by the Deployer, it is not collected with it.
+func (r *deployers) released(ctx context.Context, d *v1alpha1.Deployer, dep *deputy) error {
+	p := r.owner(ctx, d)
+	all, err := members(ctx, d, dep, p)
+	if err != nil {
+		return err
+	}
+	return dep.cluster.Release(ctx, p, all)
+}
+
+// prune begins to delete all that was deployed, or to let go of it.
+func (r *deployers) prune(ctx context.Context, d *v1alpha1.Deployer) error {
 	dep, err := r.deputy(d)
 	if err != nil {
 		return err
 	}
 	meanwhile := waiting(v1alpha1.ReasonProgressing, safety, errors.New("what was deployed is being deleted"))
-	return r.act(d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
-		err := r.pruned(ctx, d, dep)
+	return r.act(ctx, d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
+		undo := r.pruned
+		if !prunes(d) {
+			undo = r.released
+		}
+		err := undo(ctx, d, dep)
 		switch {
 		case errors.Is(err, ocm.ErrDenied):
 			return &done{err: failed(v1alpha1.ReasonForbidden, fmt.Errorf("as %s: %w", dep.as, err))}
@@ -65,18 +79,19 @@ func (r *deployers) prune(d *v1alpha1.Deployer) error {
 func (r *deployers) pruned(ctx context.Context, d *v1alpha1.Deployer, dep *deputy) error {
 	j := &job{d: d, dep: dep}
 	if rev := running(d); rev != nil {
-		if k, err := unpack(ctx, dep, d, rev); err == nil { // else there are no hooks
+		if k, err := r.unpack(ctx, d, rev); err == nil { // else there are no hooks
 			j.kept = *k
 		}
 	}
 	if err := r.hooks(ctx, j, "pre-delete"); err != nil {
 		return err
 	}
-	members, err := members(ctx, d, dep, r.owner(d))
+	p := r.owner(ctx, d)
+	all, err := members(ctx, d, dep, p)
 	if err != nil {
 		return err
 	}
-	if err := deleted(ctx, dep, r.owner(d), members); err != nil {
+	if err := deleted(ctx, dep, p, all); err != nil {
 		return err
 	}
 	if err := r.hooks(ctx, j, "post-delete"); err != nil {
@@ -115,7 +130,7 @@ func members(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, p apply.Par
 	for _, o := range d.Status.Deployed {
 		add(refOf(o))
 	}
-	for _, kind := range list(d.Annotations[annotationGroupKinds]) {
+	for _, kind := range list(d.Annotations[apply.AnnotationGroupKinds]) {
 		found := &metav1.PartialObjectMetadataList{}
 		m, err := dep.RESTMapper().RESTMapping(schema.ParseGroupKind(kind))
 		if meta.IsNoMatchError(err) {
@@ -124,7 +139,7 @@ func members(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, p apply.Par
 			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
 		found.SetGroupVersionKind(m.GroupVersionKind)
-		if err := dep.List(ctx, found, client.MatchingLabels{labelMember: p.ID()}); err != nil {
+		if err := dep.List(ctx, found, client.MatchingLabels{apply.LabelPartOf: p.ID()}); err != nil {
 			continue // it may see only some namespaces: the status names what is there
 		}
 		for _, o := range found.Items {

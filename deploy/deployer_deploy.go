@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +19,7 @@ import (
 )
 
 // deploy begins to deploy what is wanted if it is not what runs.
-func (r *deployers) deploy(d *v1alpha1.Deployer, dep *deputy, w *wanted, last *done) error {
+func (r *deployers) deploy(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, w *wanted, last *done) error {
 	if d.Status.Held != "" && d.Status.Held != w.input {
 		d.Status.Held = ""
 	}
@@ -26,11 +27,11 @@ func (r *deployers) deploy(d *v1alpha1.Deployer, dep *deputy, w *wanted, last *d
 	failure := last.failure(d)
 	switch {
 	case failure != nil && last.input == w.input && now != nil && now.Input == w.input && r.hopeless(d, now, failure):
-		return r.giveUp(d, dep, failure)
+		return r.giveUp(ctx, d, dep, failure)
 	case failure != nil && last.input == w.input:
 		return failure
 	case d.Status.Held != "" && now.RollbackOf == 0:
-		return r.giveUp(d, dep, stalled(v1alpha1.ReasonApplyFailed, fmt.Errorf("revision %d, %s:%s: %s", now.Revision, now.Component, now.Version, now.Message)))
+		return r.giveUp(ctx, d, dep, stalled(v1alpha1.ReasonApplyFailed, fmt.Errorf("revision %d, %s:%s: %s", now.Revision, now.Component, now.Version, now.Message)))
 	case d.Status.Held != "":
 		return rolledBack(d)
 	case now != nil && now.Input == w.input && now.Revision == d.Status.Revision && !d.Spec.DryRun:
@@ -42,7 +43,7 @@ func (r *deployers) deploy(d *v1alpha1.Deployer, dep *deputy, w *wanted, last *d
 	}
 	rev := r.next(d, w)
 	meanwhile := waiting(v1alpha1.ReasonProgressing, safety, fmt.Errorf("revision %d, %s:%s, is being deployed", rev.Revision, rev.Component, rev.Version))
-	return r.act(d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
+	return r.act(ctx, d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
 		return r.deployment(ctx, &job{d: d, dep: dep, rev: rev}, w, c)
 	})
 }
@@ -94,7 +95,7 @@ func (r *deployers) deployment(ctx context.Context, j *job, w *wanted, c *conten
 		return result
 	}
 	if j.d.Spec.DryRun {
-		diff, err := j.dep.cluster.Diff(ctx, r.set(j), MaxDiff)
+		diff, err := j.dep.cluster.Diff(ctx, r.set(ctx, j), MaxDiff)
 		result.err = r.refused(j, err)
 		if err == nil {
 			result.err = waiting(v1alpha1.ReasonDryRun, idle, errors.New("spec.dryRun: nothing was changed; status.diff tells what would be"))
@@ -102,7 +103,7 @@ func (r *deployers) deployment(ctx context.Context, j *job, w *wanted, c *conten
 		}
 		return result
 	}
-	if err := j.dep.cluster.Check(ctx, r.set(j)); err != nil { // nothing was changed
+	if err := j.dep.cluster.Check(ctx, r.set(ctx, j)); err != nil { // nothing was changed
 		result.err = r.refused(j, err)
 		return result
 	}
@@ -148,8 +149,12 @@ func (r *deployers) compose(ctx context.Context, j *job, w *wanted, c *content, 
 	if err != nil {
 		return wrong(err)
 	}
-	if err := render.Localize(result.Objects, w.images, s.Localization); err != nil && len(s.Localization) > 0 {
-		return wrong(fmt.Errorf("spec.localization: %w", err))
+	all := slices.Concat(result.Objects, result.CRDs)
+	for _, h := range result.Hooks {
+		all = append(all, h.Object)
+	}
+	if err := render.Localize(all, w.images, s.Localization); err != nil && len(s.Localization) > 0 {
+		return wrong(err)
 	}
 	j.kept = kept{Namespace: namespace, Objects: result.Objects, Hooks: result.Hooks, Images: w.pulled, release: result.Release}
 	for _, crd := range result.CRDs {
@@ -164,8 +169,9 @@ func (r *deployers) compose(ctx context.Context, j *job, w *wanted, c *content, 
 }
 
 // set is what is applied of a job.
-func (r *deployers) set(j *job) apply.Set {
-	s := apply.Set{Parent: r.owner(j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d)}
+func (r *deployers) set(ctx context.Context, j *job) apply.Set {
+	s := apply.Set{Parent: r.owner(ctx, j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d),
+		GroupKinds: list(j.d.Annotations[apply.AnnotationGroupKinds]), Namespaces: list(j.d.Annotations[apply.AnnotationNamespaces])}
 	for _, o := range j.d.Status.Deployed {
 		s.Known = append(s.Known, refOf(o))
 	}
@@ -190,7 +196,7 @@ func (r *deployers) bring(ctx context.Context, j *job, before, after string) (*a
 
 // told writes a job into the status.
 func (j *job) told(d *v1alpha1.Deployer, applied *apply.Applied, whole bool) {
-	note(d, j.rev)
+	enter(d, j.rev)
 	deployed(d, applied, whole)
 	if whole {
 		d.Status.Revision, d.Status.Images, d.Status.Diff = j.rev.Revision, j.Images, ""
@@ -202,17 +208,19 @@ func (j *job) told(d *v1alpha1.Deployer, applied *apply.Applied, whole bool) {
 
 // applied runs the hooks and applies the objects. What it returns is there even if something failed.
 func (r *deployers) applied(ctx context.Context, j *job, before, after string) (*apply.Applied, error) {
-	if err := r.announce(ctx, j.d, groupKinds(j.Objects), nil); err != nil {
+	s := r.set(ctx, j)
+	kinds, namespaces := s.Contains()
+	if err := r.announce(ctx, s.Parent, append(kinds, s.GroupKinds...), append(namespaces, s.Namespaces...)); err != nil {
 		return nil, err
 	}
 	if err := r.hooks(ctx, j, before); err != nil {
 		return nil, err
 	}
-	a, err := j.dep.cluster.Apply(ctx, r.set(j))
+	a, err := j.dep.cluster.Apply(ctx, s)
 	if err != nil {
 		return a, err
 	}
-	if err := r.announce(ctx, j.d, a.GroupKinds, a.Namespaces); err != nil {
+	if err := r.announce(ctx, s.Parent, a.GroupKinds, a.Namespaces); err != nil {
 		return a, err
 	}
 	return a, r.hooks(ctx, j, after)

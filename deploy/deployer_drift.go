@@ -73,7 +73,7 @@ func (x *repairs) forget(id types.UID) {
 }
 
 // drifted does what the policy says with objects that somebody else changed.
-func (r *deployers) drifted(d *v1alpha1.Deployer, dep *deputy, seen *look, repair bool) error {
+func (r *deployers) drifted(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, seen *look, repair bool) error {
 	switch {
 	case d.Spec.Drift == v1alpha1.DriftIgnore:
 		d.Status.Conditions = without(d.Status.Conditions, v1alpha1.ConditionDrifted)
@@ -101,21 +101,21 @@ func (r *deployers) drifted(d *v1alpha1.Deployer, dep *deputy, seen *look, repai
 		r.later(d, next)
 		return nil
 	}
-	return r.repair(d, dep, due)
+	return r.repair(ctx, d, dep, due)
 }
 
 // repair applies objects again as they were deployed.
-func (r *deployers) repair(d *v1alpha1.Deployer, dep *deputy, refs []apply.Ref) error {
+func (r *deployers) repair(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, refs []apply.Ref) error {
 	rev := *running(d)
 	meanwhile := waiting(v1alpha1.ReasonResolutionInProgress, safety, errors.New("objects that somebody else changed are being repaired"))
-	return r.act(d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
+	return r.act(ctx, d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
 		j := &job{d: d, dep: dep, rev: rev}
-		k, err := unpack(ctx, dep, d, &rev)
+		k, err := r.unpack(ctx, d, &rev)
 		if err != nil {
 			return &done{err: lost(fmt.Errorf("repair: %w", err))}
 		}
 		j.kept = *k
-		s := r.set(j)
+		s := r.set(ctx, j)
 		s.Prune, s.Objects = false, only(s.Objects, refs)
 		a, err := dep.cluster.Apply(ctx, s)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"ocm/deploy/apply"
@@ -99,48 +100,24 @@ func keepCRD(crd *unstructured.Unstructured) {
 	mark(crd, nil, map[string]string{annotationKeep: "keep"}, true)
 }
 
-// groupKinds lists what kinds objects have, as Kind.group.
-func groupKinds(objects []*unstructured.Unstructured) []string {
-	var all []string
-	for _, o := range objects {
-		all = append(all, o.GroupVersionKind().GroupKind().String())
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// Labels and annotations of the parent of an ApplySet (KEP-3659).
-const (
-	labelSet             = "applyset.kubernetes.io/id"
-	labelMember          = "applyset.kubernetes.io/part-of"
-	annotationTooling    = "applyset.kubernetes.io/tooling"
-	annotationGroupKinds = "applyset.kubernetes.io/contains-group-kinds"
-	annotationNamespaces = "applyset.kubernetes.io/additional-namespaces"
-)
-
-// announce says on a Deployer what it has members of. Before they are applied that is added (namespaces is nil), afterwards it replaces what
-// was there: at any time everything is found by it.
-func (r *deployers) announce(ctx context.Context, d *v1alpha1.Deployer, kinds, namespaces []string) error {
-	p := r.owner(d)
-	fresh := &v1alpha1.Deployer{}
-	if err := r.GetClient().Get(ctx, r.asker(d).key, fresh); err != nil {
+// announce says on a Deployer what its set has members of: before they are applied that is joined with what was there, afterwards it is what is
+// there. At any time everything is found by it (KEP-3659).
+func (r *deployers) announce(ctx context.Context, p apply.Parent, kinds, namespaces []string) error {
+	d := &v1alpha1.Deployer{}
+	if err := r.GetAPIReader().Get(ctx, types.NamespacedName{Name: p.Name}, d); err != nil {
 		return err
 	}
-	return r.label(ctx, fresh, func(o *v1alpha1.Deployer) {
+	return r.label(ctx, d, func(o *v1alpha1.Deployer) {
 		if o.Labels == nil {
 			o.Labels = map[string]string{}
 		}
 		if o.Annotations == nil {
 			o.Annotations = map[string]string{}
 		}
-		if namespaces == nil {
-			kinds = append(list(o.Annotations[annotationGroupKinds]), kinds...)
-			namespaces = list(o.Annotations[annotationNamespaces])
-		}
-		o.Labels[labelSet] = p.ID()
-		o.Annotations[annotationTooling] = p.Tooling
-		o.Annotations[annotationGroupKinds] = joined(kinds)
-		o.Annotations[annotationNamespaces] = joined(namespaces)
+		o.Labels[apply.LabelID] = p.ID()
+		o.Annotations[apply.AnnotationTooling] = p.Tooling
+		o.Annotations[apply.AnnotationGroupKinds] = joined(kinds)
+		o.Annotations[apply.AnnotationNamespaces] = joined(namespaces)
 	})
 }
 

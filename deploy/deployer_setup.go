@@ -3,7 +3,9 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"ocm/deploy/apply"
+	"ocm/deploy/expression"
 	"ocm/deploy/render"
 	"ocm/deploy/resolve"
 	"ocm/deploy/v1alpha1"
@@ -30,17 +33,20 @@ import (
 const (
 	defaultMaxResourceSize = 2 << 20
 	defaultDownloadBytes   = 32 << 20
-	defaultConcurrency     = 4
 	// actTimeout is how long an act may take: that is mostly the time of hooks.
 	actTimeout = 15 * time.Minute
 )
 
 // newDeployers makes a reconciler without a controller.
-func newDeployers(b *base) *deployers {
+func newDeployers(b *base) (*deployers, error) {
 	if b.options.MaxResourceSize == 0 {
 		b.options.MaxResourceSize = defaultMaxResourceSize
 	}
-	r := &deployers{base: b, now: time.Now, locate: locate, load: load, render: render.Render}
+	e, err := expression.New("resource", "component", "images")
+	if err != nil {
+		return nil, err
+	}
+	r := &deployers{base: b, locate: locate, load: load, render: render.Render, expressions: e}
 	r.version = func(ctx context.Context, p resolve.Place, q resolve.Question) (*resolve.Answer, error) {
 		return b.resolver.Version(ctx, p, q)
 	}
@@ -57,49 +63,43 @@ func newDeployers(b *base) *deployers {
 	r.acts = work.New(work.Options{Workers: b.options.Workers, Queue: b.options.Queue, Bytes: bytes, Timeout: actTimeout,
 		Wake: func(a work.Asker) { b.wakers.wake(a.(asker)) }})
 	r.deputies = &deputies{connect: b.connect, known: map[identity]*deputy{}}
-	r.watches = &watches{ctx: context.Background(), all: map[target]*watching{}, now: time.Now,
+	r.watches = &watches{ctx: context.Background(), all: map[target]*watching{}, now: b.now,
 		connect: func(dep *deputy) (metadata.Interface, error) { return metadata.NewForConfig(dep.config) },
 		changed: func(name string, id types.UID) {
 			r.acts.Forget(lookKey(id))
 			r.later(&v1alpha1.Deployer{ObjectMeta: metav1.ObjectMeta{Name: name}}, settling)
 		}}
-	return r
+	return r, nil
 }
 
 // addDeployer registers the controller of Deployer objects.
 func (b *base) addDeployer() error {
-	r := newDeployers(b)
-	concurrency := b.options.DeployerConcurrency
-	if concurrency == 0 {
-		concurrency = defaultConcurrency
+	r, err := newDeployers(b)
+	if err != nil {
+		return err
 	}
-	err := ctrl.NewControllerManagedBy(b.Manager).Named("deployer").
-		For(&v1alpha1.Deployer{}, builder.WithPredicates(askedFor())).
-		Watches(&v1alpha1.Deployer{}, handler.EnqueueRequestsFromMapFunc(r.dependents)).
-		Watches(&v1alpha1.Resource{}, handler.EnqueueRequestsFromMapFunc(r.deployersOf)).
+	err = ctrl.NewControllerManagedBy(b.Manager).
+		For(&v1alpha1.Deployer{}, builder.WithPredicates(predicate.Or(changed(), rollbackAsked()))).
+		Watches(&v1alpha1.Deployer{}, handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(told())).
+		Watches(&v1alpha1.Resource{}, b.childrenOf(v1alpha1.KindDeployer), builder.WithPredicates(told())).
 		WatchesRawSource(b.wakers.source(v1alpha1.KindDeployer)).
 		WatchesRawSource(source.Func(func(ctx context.Context, q queue) error {
 			r.queue, r.watches.ctx = q, ctx
 			return nil
 		})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: cmp.Or(b.options.DeployerConcurrency, defaultConcurrency)}).
 		Complete(r)
-	if err != nil {
-		return err
-	}
-	return b.Add(r.acts)
+	return errors.Join(err, b.Add(r.acts))
 }
 
-// askedFor passes on what people change of a Deployer, and nothing that the controller writes itself.
-func askedFor() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		for _, a := range []string{v1alpha1.AnnotationRollbackTo, v1alpha1.AnnotationReconcile} {
-			if e.ObjectOld.GetAnnotations()[a] != e.ObjectNew.GetAnnotations()[a] {
-				return true
-			}
-		}
-		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration()
-	}}
+func rollbackAsked() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return e.ObjectOld.GetAnnotations()[v1alpha1.AnnotationRollbackTo] != e.ObjectNew.GetAnnotations()[v1alpha1.AnnotationRollbackTo]
+		},
+	}
 }
 
 // dependents are the Deployers that wait for another one, and those with which they go around in circles.
@@ -111,13 +111,6 @@ func (r *deployers) dependents(ctx context.Context, o client.Object) []reconcile
 			}
 		}
 		return false
-	})
-}
-
-// deployersOf are the Deployers of a Resource.
-func (r *deployers) deployersOf(ctx context.Context, o client.Object) []reconcile.Request {
-	return r.those(ctx, func(d *v1alpha1.Deployer) bool {
-		return d.Spec.ResourceRef.Namespace == o.GetNamespace() && d.Spec.ResourceRef.Name == o.GetName()
 	})
 }
 

@@ -44,18 +44,18 @@ type lookKey types.UID
 // tend looks after what runs: its health, and that it stays as it was deployed. problem is why something else is not deployed; it counts
 // more than what is found here.
 func (r *deployers) tend(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, problem error) error {
-	if running(d) == nil || r.acting.get(d.UID) != nil || d.Spec.DryRun {
+	if acting, _ := r.acting.get(d.UID); running(d) == nil || acting != nil || d.Spec.DryRun {
 		return problem
 	}
 	watched := r.watches.watch(d, dep)
 	every := r.period(d, watched)
 	r.later(d, every)
 	seen, err := work.Ask(r.acts, work.Task[*look]{Key: lookKey(d.UID), Lane: "look/" + d.Spec.ResourceRef.Namespace, MaxAge: every * 4 / 5,
-		Run: r.looking(d.DeepCopy(), dep)}, r.asker(d))
+		Run: r.looking(d.DeepCopy(), dep)}, askerFor(d))
 	if err != nil {
 		err = r.unseen(d, err)
-	} else if err = r.gate(d, dep, seen); err == nil {
-		err = r.drifted(d, dep, seen, !errors.Is(problem, ocm.ErrSignature)) // of what is refused nothing is applied, not even again
+	} else if err = r.gate(ctx, d, dep, seen); err == nil {
+		err = r.drifted(ctx, d, dep, seen, !errors.Is(problem, ocm.ErrSignature)) // of what is refused nothing is applied, not even again
 	}
 	if problem != nil {
 		return problem
@@ -90,7 +90,7 @@ func (r *deployers) period(d *v1alpha1.Deployer, watched bool) time.Duration {
 // later wakes a Deployer after some time.
 func (r *deployers) later(d *v1alpha1.Deployer, after time.Duration) {
 	if r.queue != nil {
-		r.queue.AddAfter(ctrl.Request{NamespacedName: r.asker(d).key}, after)
+		r.queue.AddAfter(ctrl.Request{NamespacedName: askerFor(d).key}, after)
 	}
 }
 
@@ -111,18 +111,18 @@ func (r *deployers) looking(d *v1alpha1.Deployer, dep *deputy) func(context.Cont
 		if d.Spec.Drift == v1alpha1.DriftIgnore {
 			return seen, doneBytes, nil
 		}
-		k, err := unpack(ctx, dep, d, running(d))
+		k, err := r.unpack(ctx, d, running(d))
 		if err != nil {
 			seen.unwatched = err.Error()
 			return seen, doneBytes, nil
 		}
-		seen.drift, err = dep.cluster.Drift(ctx, r.set(&job{d: d, dep: dep, kept: *k}))
+		seen.drift, err = dep.cluster.Drift(ctx, r.set(ctx, &job{d: d, dep: dep, kept: *k}))
 		return seen, doneBytes + int64(len(seen.drift)+len(seen.health))*doneBytes/4, err
 	}
 }
 
 // gate judges the health of what runs, and goes back to the last good revision if that is asked for.
-func (r *deployers) gate(d *v1alpha1.Deployer, dep *deputy, seen *look) error {
+func (r *deployers) gate(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, seen *look) error {
 	g, rev := d.Spec.HealthGate, running(d)
 	if g == nil {
 		meta.RemoveStatusCondition(&d.Status.Conditions, v1alpha1.ConditionHealthy)
@@ -149,12 +149,12 @@ func (r *deployers) gate(d *v1alpha1.Deployer, dep *deputy, seen *look) error {
 		return nil
 	}
 	rev.Outcome, rev.Message = v1alpha1.OutcomeFailed, clipped(text)
-	return r.giveUp(d, dep, waiting(v1alpha1.ReasonUnhealthy, illPeriod, fmt.Errorf("spec.healthGate: revision %d, %s:%s: not healthy within %v: %s",
+	return r.giveUp(ctx, d, dep, waiting(v1alpha1.ReasonUnhealthy, illPeriod, fmt.Errorf("spec.healthGate: revision %d, %s:%s: not healthy within %v: %s",
 		rev.Revision, rev.Component, rev.Version, timeout(g), text)))
 }
 
 // giveUp goes back to the last good revision, if there is one and it is asked for. why is the outcome otherwise.
-func (r *deployers) giveUp(d *v1alpha1.Deployer, dep *deputy, why error) error {
+func (r *deployers) giveUp(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, why error) error {
 	rev := current(d)
 	if g := d.Spec.HealthGate; g == nil || g.OnFailure != v1alpha1.FailureRollback || rev.RollbackOf != 0 {
 		return why
@@ -164,7 +164,7 @@ func (r *deployers) giveUp(d *v1alpha1.Deployer, dep *deputy, why error) error {
 		return why
 	}
 	r.event(d, corev1.EventTypeWarning, v1alpha1.ReasonUnhealthy, why.Error())
-	return r.revert(d, dep, &d.Status.History[i], "")
+	return r.revert(ctx, d, dep, &d.Status.History[i], "")
 }
 
 // defaultGate is the timeout of a health gate that names none.

@@ -52,10 +52,10 @@ func (r *deployers) valued(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 		merge(w.values, own)
 	}
 	if err := r.expressed(ctx, d, w); err != nil {
-		return stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("spec.valueExpressions: %w", err))
+		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
 	if err := render.SetValues(w.values, w.images, d.Spec.Localization); err != nil && len(d.Spec.Localization) > 0 {
-		return stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("spec.localization: %w", err))
+		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
 	return w.sum(d, sources)
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
+	"ocm/deploy/apply"
 	"ocm/deploy/v1alpha1"
 )
 
@@ -139,7 +140,7 @@ func (w *watches) begin(t target, dep *deputy) *watching {
 		if t.name != "" {
 			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", t.name).String()
 		} else {
-			o.LabelSelector = labelMember
+			o.LabelSelector = apply.LabelPartOf
 		}
 	}).Informer()
 	_ = informer.SetTransform(slim)                                                                         // fails only once it runs
@@ -189,7 +190,7 @@ func (w *watches) handler(t target, at *watching) cache.ResourceEventHandler {
 		who := maps.Clone(at.who)
 		w.mu.Unlock()
 		for name, i := range who {
-			if t.name != "" || i.set == m.GetLabels()[labelMember] {
+			if t.name != "" || i.set == m.GetLabels()[apply.LabelPartOf] {
 				w.changed(name, i.uid)
 			}
 		}

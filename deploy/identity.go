@@ -21,17 +21,13 @@ import (
 // of products: who may write a Deployer, or publish a component, would have them, too.
 type identity types.NamespacedName
 
-// groups that every service account is in.
-func (i identity) groups() []string {
-	return []string{"system:serviceaccounts", "system:serviceaccounts:" + i.Namespace, "system:authenticated"}
-}
-
 func (i identity) String() string { return "system:serviceaccount:" + i.Namespace + ":" + i.Name }
 
-// config is that of a connection in the name of the identity.
+// config is that of a connection in the name of the identity. Groups are not named: the API server knows those of a service account, and who
+// may name groups may name system:masters.
 func (i identity) config(cfg *rest.Config) *rest.Config {
 	c := rest.CopyConfig(cfg)
-	c.Impersonate = rest.ImpersonationConfig{UserName: i.String(), Groups: i.groups()}
+	c.Impersonate = rest.ImpersonationConfig{UserName: i.String()}
 	return c
 }
 

@@ -77,8 +77,8 @@ func revision(d *v1alpha1.Deployer, number int64) *v1alpha1.Revision {
 	return &d.Status.History[i]
 }
 
-// note writes a revision into the history. One that was waiting for its health is over with it.
-func note(d *v1alpha1.Deployer, rev v1alpha1.Revision) {
+// enter writes a revision into the history. One that was waiting for its health is over with it.
+func enter(d *v1alpha1.Deployer, rev v1alpha1.Revision) {
 	if now := current(d); now != nil && now.Revision == rev.Revision {
 		*now = rev
 		return
@@ -120,12 +120,12 @@ func revisionName(d *v1alpha1.Deployer, number int64) string {
 	return fmt.Sprintf("%s.revision.%d", name, number)
 }
 
-// store keeps the objects of a revision in a Secret, in the name of the identity that deploys: the controller needs no right to write Secrets. If it
-// cannot be kept it is deployed all the same; message says why it cannot be deployed again.
+// store keeps the objects of a revision in a Secret. The controller does that as itself, so that a product can be rolled back whose identity
+// must not write Secrets. What cannot be kept is deployed all the same; message says why it cannot be deployed again.
 func (r *deployers) store(ctx context.Context, j *job) (stored bool, digest, message string) {
 	data, err := j.pack()
 	if err == nil {
-		err = keep(ctx, j.dep, secretFor(j.d, j.rev.Revision, data))
+		err = r.keep(ctx, secretFor(j.d, j.rev.Revision, data))
 	}
 	if err != nil {
 		return false, "", clipped(fmt.Sprintf("not kept for a rollback: %v", err))
@@ -164,46 +164,46 @@ func secretFor(d *v1alpha1.Deployer, number int64, data []byte) *corev1.Secret {
 }
 
 // keep writes a Secret; one of that name is replaced only if it is of the same type.
-func keep(ctx context.Context, c client.Client, s *corev1.Secret) error {
-	err := c.Create(ctx, s)
+func (r *deployers) keep(ctx context.Context, s *corev1.Secret) error {
+	err := r.GetClient().Create(ctx, s)
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	old := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKeyFromObject(s), old); err != nil {
+	if err := r.GetAPIReader().Get(ctx, client.ObjectKeyFromObject(s), old); err != nil {
 		return err
 	}
 	if old.Type != RevisionType {
 		return fmt.Errorf("Secret %s/%s: %w: it is of type %s", s.Namespace, s.Name, ocm.ErrConflict, old.Type)
 	}
 	old.Labels, old.OwnerReferences, old.Data = s.Labels, s.OwnerReferences, s.Data
-	return c.Update(ctx, old)
+	return r.GetClient().Update(ctx, old)
 }
 
 // tidy deletes what is kept of revisions that fall out of the history. That it cannot is no failure: it goes with the Deployer.
 func (r *deployers) tidy(ctx context.Context, j *job) {
 	after := j.d.DeepCopy()
-	note(after, j.rev)
+	enter(after, j.rev)
 	for _, old := range j.d.Status.History {
 		if !old.Stored || revision(after, old.Revision) != nil {
 			continue
 		}
 		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: j.d.Spec.ResourceRef.Namespace, Name: revisionName(j.d, old.Revision)}}
-		if err := client.IgnoreNotFound(j.dep.Client.Delete(ctx, s)); err != nil {
+		if err := client.IgnoreNotFound(r.GetClient().Delete(ctx, s)); err != nil {
 			r.GetLogger().Info("a revision that is no longer needed stays", "deployer", j.d.Name, "revision", old.Revision, "error", err.Error())
 		}
 	}
 }
 
 // unpack reads what was kept of a revision. What is not what was kept is refused: others may write Secrets in that namespace.
-func unpack(ctx context.Context, c client.Client, d *v1alpha1.Deployer, rev *v1alpha1.Revision) (*kept, error) {
+func (r *deployers) unpack(ctx context.Context, d *v1alpha1.Deployer, rev *v1alpha1.Revision) (*kept, error) {
 	key := types.NamespacedName{Namespace: d.Spec.ResourceRef.Namespace, Name: revisionName(d, rev.Revision)}
 	where := fmt.Sprintf("Secret %s", key)
 	s := &corev1.Secret{}
 	if !rev.Stored {
 		return nil, fmt.Errorf("revision %d is not kept: %w", rev.Revision, ocm.ErrNotFound)
 	}
-	if err := c.Get(ctx, key, s); apierrors.IsNotFound(err) {
+	if err := r.GetAPIReader().Get(ctx, key, s); apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("%s: %w", where, ocm.ErrNotFound)
 	} else if apierrors.IsForbidden(err) {
 		return nil, fmt.Errorf("%s: %w: %w", where, ocm.ErrDenied, err)

@@ -81,7 +81,7 @@ func (r *deployers) rollBack(ctx context.Context, d *v1alpha1.Deployer, dep *dep
 	if reason, err := r.forbidden(ctx, d, to); err != nil {
 		return stalled(reason, fmt.Errorf("%s: %w; remove the annotation to go on without", field, err))
 	}
-	return r.revert(d, dep, to, text)
+	return r.revert(ctx, d, dep, to, text)
 }
 
 // forbidden says why a revision must not be deployed again by hand: it has an older version than what runs, and the Component does not allow
@@ -132,20 +132,20 @@ func older(a, b string) bool {
 }
 
 // revert begins to deploy a revision of the history again. annotation is who asked for it, empty if the health gate did.
-func (r *deployers) revert(d *v1alpha1.Deployer, dep *deputy, to *v1alpha1.Revision, annotation string) error {
+func (r *deployers) revert(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, to *v1alpha1.Revision, annotation string) error {
 	rev, from := *to, current(d).Revision
 	rev.Revision, rev.RollbackOf, rev.Time = from+1, to.Revision, metav1.Time{Time: r.now()}
 	rev.Outcome, rev.Message = v1alpha1.OutcomePending, ""
 	meanwhile := waiting(v1alpha1.ReasonProgressing, safety, fmt.Errorf("revision %d, %s:%s, is being deployed again", to.Revision, to.Component, to.Version))
 	source := *to
-	return r.act(d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
+	return r.act(ctx, d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
 		j := &job{d: d, dep: dep, rev: rev}
-		k, err := unpack(ctx, dep, d, &source)
+		k, err := r.unpack(ctx, d, &source)
 		if err != nil {
 			return &done{err: lost(fmt.Errorf("rollback to revision %d: %w", source.Revision, err))}
 		}
 		j.kept = *k
-		if err := dep.cluster.Check(ctx, r.set(j)); err != nil {
+		if err := dep.cluster.Check(ctx, r.set(ctx, j)); err != nil {
 			return &done{err: r.refused(j, err)}
 		}
 		j.rev.Stored, j.rev.StoredDigest, j.rev.Message = r.store(ctx, j)
