@@ -25,8 +25,9 @@ const (
 	vaultOf       = `{"type":"credentials.config.ocm.software","repositories":[{"repository":{"type":"HashiCorpVault/v1alpha1","serverURL":"https://vault.example.org","path":"team"},"credentials":[{"type":"Credentials","properties":{%}}]}]}`
 )
 
-// TestConfined is the list of all ways by which a configuration may name what belongs to the process.
-func TestConfined(t *testing.T) {
+// The list of all ways by which a configuration of a tenant may name what belongs to the process: its programs, as in that advisory, its
+// files, its variables, its service account.
+func TestCVE_2021_41254_NothingOfTheProcess(t *testing.T) {
 	t.Parallel()
 	in := func(frame, what string) string { return strings.Replace(frame, "%", what, 1) }
 	property := func(typ, name string) string {

@@ -15,9 +15,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"ocm"
 	"ocm/internal/fixture"
+	"ocm/session"
 )
 
 func TestRead(t *testing.T) {
@@ -166,6 +168,32 @@ func TestSessionsAreBounded(t *testing.T) {
 	if len(r.sessions) != MaxSessions || r.order.Len() != MaxSessions {
 		t.Errorf("%d sessions", len(r.sessions))
 	}
+}
+
+func TestSessionsAreRenewed(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	r := newResolver(t, Options{Env: &ocm.Env{Now: func() time.Time { return now }}})
+	first := fixture.Must[*session.Session](t)(r.session(nil))
+	if again := fixture.Must[*session.Session](t)(r.session(&Config{})); again != first {
+		t.Error("equal configurations share a session")
+	}
+	for i := range maxOpened + 1 {
+		fixture.Must[ocm.Repository](t)(first.Share(ocm.NewJob(1)).Open(t.Context(), specOf(t, `{"type":"OCIRegistry","baseUrl":"h.example.org","subPath":"p%d"}`, i)))
+	}
+	second := fixture.Must[*session.Session](t)(r.session(nil))
+	now = now.Add(sessionTime + 1)
+	if third := fixture.Must[*session.Session](t)(r.session(nil)); second == first || third == second || len(r.sessions) != 1 {
+		t.Error("what a session remembers grows without end")
+	}
+}
+
+func TestGraphIsBounded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	v := b.version("acme.org/app", "1.0.0").commit()
+	m := &memory{session: fixture.Must[*session.Session](t)(b.session(nil)), versions: map[string]located{}, bytes: MaxGraph}
+	fixture.WantErr(t, m.add(b.repo, v), ocm.ErrLimit)
 }
 
 func TestPlacesThatAreNotAllowed(t *testing.T) {
