@@ -57,7 +57,7 @@ func (r *replications) steps(ctx context.Context, obj *v1alpha1.Replication) err
 	if done, err := r.guard(ctx, obj, v1alpha1.FinalizerReplication, r.children(obj)); done || err != nil {
 		return err
 	}
-	j, err := r.job(ctx, obj)
+	j, err := r.consignment(ctx, obj)
 	if err != nil {
 		return err
 	}
@@ -79,8 +79,8 @@ func (r *replications) steps(ctx context.Context, obj *v1alpha1.Replication) err
 	return nil
 }
 
-// job is what is to be copied.
-type job struct {
+// consignment is what is to be copied.
+type consignment struct {
 	source *v1alpha1.ComponentInfo
 	target string // in words
 	copy   resolve.Copy
@@ -88,7 +88,7 @@ type job struct {
 }
 
 // isDone reports whether just that was copied before.
-func (j *job) isDone(obj *v1alpha1.Replication) bool {
+func (j *consignment) isDone(obj *v1alpha1.Replication) bool {
 	s := obj.Status
 	return s.LastTransferredDigest != "" && s.LastTransferredDigest == digestValue(j.source) && s.LastTransferredVersion == j.source.Version && s.LastTarget == j.target
 }
@@ -101,8 +101,8 @@ func digestValue(info *v1alpha1.ComponentInfo) string {
 	return info.Digest.Value
 }
 
-// job finds out what is to be copied where to.
-func (r *replications) job(ctx context.Context, obj *v1alpha1.Replication) (*job, error) {
+// consignment finds out what is to be copied where to.
+func (r *replications) consignment(ctx context.Context, obj *v1alpha1.Replication) (*consignment, error) {
 	beside := func(name string) types.NamespacedName {
 		return types.NamespacedName{Namespace: obj.Namespace, Name: name}
 	}
@@ -125,7 +125,7 @@ func (r *replications) job(ctx context.Context, obj *v1alpha1.Replication) (*job
 	if err != nil {
 		return nil, waiting(v1alpha1.ReasonResourceIsNotAvailable, safety, fmt.Errorf("spec.repositorySpec of %s: %w", nameOf(&to), err))
 	}
-	j := &job{source: from.Status.Component.DeepCopy(), target: clip(string(target.Repository.Raw), MaxNote), copy: resolve.Copy{Target: target}}
+	j := &consignment{source: from.Status.Component.DeepCopy(), target: clip(string(target.Repository.Raw), MaxNote), copy: resolve.Copy{Target: target}}
 	spec, err := repositorySpec(j.source.RepositorySpec.Raw)
 	if err != nil {
 		return nil, failed(v1alpha1.ReasonReplicationFailed, fmt.Errorf("status.component.repositorySpec of %s: %w", nameOf(&from), err))
@@ -152,7 +152,7 @@ type copied struct {
 }
 
 // copy has it copied.
-func (r *replications) copy(obj *v1alpha1.Replication, j *job) (copied, error) {
+func (r *replications) copy(obj *v1alpha1.Replication, j *consignment) (copied, error) {
 	return work.Ask(r.copies, work.Task[copied]{
 		Key: j.key, Lane: j.copy.Target.Lane(), Timeout: transferTimeout, MaxAge: copiedAge,
 		Kind: work.Kind{Component: j.source.Component, Version: j.source.Version},
@@ -168,7 +168,7 @@ func (r *replications) copy(obj *v1alpha1.Replication, j *job) (copied, error) {
 }
 
 // unfinished says that a transfer is under way, or why it failed.
-func (r *replications) unfinished(obj *v1alpha1.Replication, j *job, err error) error {
+func (r *replications) unfinished(obj *v1alpha1.Replication, j *consignment, err error) error {
 	what := j.source.Component + ":" + j.source.Version
 	if errors.Is(err, work.ErrInProgress) || errors.Is(err, work.ErrFull) {
 		r.transfers.show(j.key, &obj.Status, r.now())
