@@ -29,7 +29,6 @@ func TestCVE_2025_55198_TemplatesEndNobodyElse(t *testing.T) {
 		"indent":              {`{{ indent 2000000000 "x" }}`, ocm.ErrLimit},
 		"width":               {`{{ printf "%0999999d%0999999d" 1 1 | repeat 1000000 }}`, ocm.ErrLimit},
 		"an object in itself": {`{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`, ocm.ErrLimit},
-		"tpl of itself":       {`{{ $_ := set . "t" "{{ tpl .t . }}{{ tpl .t . }}" }}{{ tpl .t . }}`, ocm.ErrLimit},
 		"include of itself":   {`{{ define "a" }}{{ include "a" . }}{{ include "a" . }}{{ end }}{{ include "a" . }}`, ocm.ErrInvalid},
 		"template of itself":  {`{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, ocm.ErrInvalid},
 		"a panic":             {`{{ mustToDuration "x" }}`, ocm.ErrInvalid},
@@ -57,22 +56,19 @@ func TestTemplatesWithoutEnd(t *testing.T) {
 		"loops in loops": `{{ range $i := until 100000 }}{{ range $j := until 100000 }}{{ end }}{{ end }}`,
 		"a loop":         `{{ range $i := 1000000000000 }}{{ end }}`,
 		"2^60 includes":  `{{ define "a" }}{{ if lt (int .) 60 }}{{ include "a" (add1 .) }}{{ include "a" (add1 .) }}{{ end }}{{ end }}{{ include "a" 0 }}`,
+		"tpl of itself":  `{{ $_ := set . "t" "{{ tpl .t . }}{{ tpl .t . }}" }}{{ tpl .t . }}`,
 		"deep copies":    `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ deepCopy $d }}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			start := time.Now()
 			_, err := runWithin(t.Context(), time.Second, bombTask(bomb), nil)
 			want(t, err, ocm.ErrLimit)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			_, err = runWithin(ctx, time.Hour, bombTask(bomb), nil)
-			want(t, err, context.DeadlineExceeded)
-			if d := time.Since(start); d > 20*time.Second {
-				t.Errorf("it took %v", d)
-			}
 		})
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := runWithin(ctx, time.Hour, bombTask(`{{ range $i := 1000000000000 }}{{ end }}`), nil)
+	want(t, err, context.DeadlineExceeded)
 }
 
 // A process that was ended by somebody else is an error, and a program that does not serve is found out.
