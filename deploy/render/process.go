@@ -269,6 +269,9 @@ func converse(ctx context.Context, t task, w io.Writer, r io.Reader, tell teller
 		if m.Lookup == nil {
 			return finished(m.Answer, cause)
 		}
+		if tell == nil {
+			return nil, fmt.Errorf("a question that nobody answers: %w", ocm.ErrInvalid)
+		}
 		object, err := tell(ctx, *m.Lookup)
 		f := found{Object: object}
 		if err != nil {
