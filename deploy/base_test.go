@@ -4,8 +4,11 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,9 +22,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"ocm"
+	"ocm/deploy/resolve"
 	"ocm/deploy/v1alpha1"
 	"ocm/deploy/work"
 )
@@ -29,7 +34,10 @@ import (
 // testbed is a base over a fake API server, which counts what it is asked.
 type testbed struct {
 	*base
-	clock *testClock
+	clock  *testClock
+	canned *canned
+	misses atomic.Int64 // questions that the pool had no answer to
+	woken  chan asker
 
 	mu     sync.Mutex
 	events []string       // "reason: note"
@@ -84,7 +92,10 @@ func newTestbed(t *testing.T, objs ...client.Object) *testbed {
 	if err := corev1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	bed := &testbed{counts: map[string]int{}, clock: &testClock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+	if _, err := resolve.Read(nil); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("configurations cannot be read yet")
+	}
+	bed := &testbed{counts: map[string]int{}, canned: &canned{}, woken: make(chan asker, 100), clock: &testClock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).WithInterceptorFuncs(bed.counting()).
 		WithStatusSubresource(&v1alpha1.Repository{}, &v1alpha1.Component{}, &v1alpha1.Resource{}, &v1alpha1.Deployer{}, &v1alpha1.Replication{})
 	for _, r := range references() {
@@ -92,12 +103,13 @@ func newTestbed(t *testing.T, objs ...client.Object) *testbed {
 	}
 	bed.base = &base{Manager: &testManager{client: builder.Build(), bed: bed}, wakers: &wakers{},
 		options: Options{Env: &ocm.Env{Now: bed.clock.time}}}
+	bed.resolver = bed.canned
 	bed.pool, bed.copies = bed.newPool(t), bed.newPool(t)
 	return bed
 }
 
 func (bed *testbed) newPool(t *testing.T) *work.Pool {
-	pool := work.New(work.Options{Wake: func(a work.Asker) { bed.wakers.wake(a.(asker)) }, Now: bed.clock.time})
+	pool := work.New(work.Options{Wake: func(a work.Asker) { bed.woken <- a.(asker) }, Now: bed.clock.time, Observe: missing{bed}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -108,10 +120,112 @@ func (bed *testbed) newPool(t *testing.T) *work.Pool {
 	return pool
 }
 
+// missing counts the questions that the pool has to find an answer to.
+type missing struct{ bed *testbed }
+
+func (m missing) Miss()                              { m.bed.misses.Add(1) }
+func (missing) Hit()                                 {}
+func (missing) Queued(int)                           {}
+func (missing) Running(int)                          {}
+func (missing) Done(work.Kind, time.Duration, error) {}
+
+// drive reconciles the only object that asks the pool until it has all answers, and reads it again.
+func (bed *testbed) drive(t *testing.T, r reconcile.Reconciler, obj object) ctrl.Result {
+	t.Helper()
+	for range 20 {
+		before := bed.misses.Load()
+		result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(obj)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bed.misses.Load() == before {
+			if err := bed.GetClient().Get(t.Context(), client.ObjectKeyFromObject(obj), obj); client.IgnoreNotFound(err) != nil {
+				t.Fatal(err)
+			}
+			return result
+		}
+		select {
+		case <-bed.woken:
+		case <-time.After(20 * time.Second):
+			t.Fatal("nobody was woken")
+		}
+	}
+	t.Fatal("it asks for ever")
+	return ctrl.Result{}
+}
+
+// canned are answers about component versions.
+type canned struct {
+	mu       sync.Mutex
+	ping     error
+	selected string
+	refused  error                      // of Select
+	versions map[string]*resolve.Answer // by version
+	errs     map[string]error
+	copied   func(context.Context, resolve.Copy) (*resolve.Copied, error)
+
+	asked  []resolve.Question
+	wishes []resolve.Wish
+}
+
+func (c *canned) Ping(context.Context, resolve.Place) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ping
+}
+
+func (c *canned) Select(_ context.Context, _ resolve.Place, w resolve.Wish) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wishes = append(c.wishes, w)
+	return c.selected, c.refused
+}
+
+func (c *canned) Version(_ context.Context, _ resolve.Place, q resolve.Question) (*resolve.Answer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, q)
+	if err := c.errs[q.Version]; err != nil {
+		return nil, err
+	}
+	if a := c.versions[q.Version]; a != nil {
+		return a, nil
+	}
+	return nil, fmt.Errorf("%s:%s: %w", q.Component, q.Version, ocm.ErrNotFound)
+}
+
+func (c *canned) Copy(ctx context.Context, copied resolve.Copy) (*resolve.Copied, error) {
+	return c.copied(ctx, copied)
+}
+
+// answers makes a version known, with a digest; signed or not.
+func (c *canned) answers(version, digest string, signers ...resolve.Signer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.versions == nil {
+		c.versions = map[string]*resolve.Answer{}
+	}
+	c.versions[version] = &resolve.Answer{Component: "acme.org/app", Version: version, Verified: len(signers) > 0, Signers: signers,
+		Digest: ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: "jsonNormalisation/v4alpha1", Value: digest}, Time: time.Now()}
+	c.selected, c.refused = version, nil
+	delete(c.errs, version)
+}
+
+// refuses makes an error the answer for a version.
+func (c *canned) refuses(version string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.errs == nil {
+		c.errs = map[string]error{}
+	}
+	c.errs[version] = err
+}
+
 func (bed *testbed) count(what string, obj runtime.Object) {
 	bed.mu.Lock()
 	defer bed.mu.Unlock()
-	bed.counts[what+" "+fmt.Sprintf("%T", obj)[len("*v1alpha1."):]]++
+	_, kind, _ := strings.Cut(fmt.Sprintf("%T", obj), ".")
+	bed.counts[what+" "+kind]++
 }
 
 func (bed *testbed) counting() interceptor.Funcs {

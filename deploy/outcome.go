@@ -4,6 +4,7 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -66,6 +67,9 @@ func asked(err error, otherwise func(error) error) error {
 	if errors.Is(err, work.ErrInProgress) {
 		return waiting(v1alpha1.ReasonResolutionInProgress, safety, err)
 	}
+	if errors.Is(err, work.ErrFull) {
+		return waiting(v1alpha1.ReasonResolutionInProgress, jitter(patience), err)
+	}
 	return otherwise(err)
 }
 
@@ -121,7 +125,7 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 		return ctrl.Result{}, nil
 	}
 	result := b.judge(obj, after, o)
-	if sameStatus(before, obj) {
+	if sameStatus(before, obj) || !writes(before, obj) {
 		return result, nil
 	}
 	// The status is computed from the one that was read: if that was not the last one, it is done again.
@@ -135,6 +139,16 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 	}
 	b.tell(ctx, before, obj)
 	return result, nil
+}
+
+// writes reports whether a patch would change the status. That is a matter of what JSON says, not of how it is written: the API server sorts
+// the members of specifications.
+func writes(before, after object) bool {
+	data, err := client.MergeFrom(before).Data(after)
+	var patch struct {
+		Status json.RawMessage `json:"status"`
+	}
+	return err != nil || json.Unmarshal(data, &patch) != nil || patch.Status != nil
 }
 
 // overtaken reports whether a write to an object failed because it is not as it was read, and what follows.

@@ -58,7 +58,7 @@ type base struct {
 	options  Options
 	pool     *work.Pool
 	copies   *work.Pool // transfers, so that they never take the place of what is quick
-	resolver *resolve.Resolver
+	resolver answerer
 	wakers   *wakers
 	attempts attempts
 	memo     memo

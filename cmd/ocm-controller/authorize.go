@@ -30,21 +30,25 @@ func onlyAuthorized(config *rest.Config, _ *http.Client) (server.Filter, error) 
 		return nil, err
 	}
 	return func(log logr.Logger, next http.Handler) (http.Handler, error) {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			allowed, known, err := review(cluster, r)
-			switch {
-			case err != nil:
-				log.Error(err, "asking the cluster who may see metrics")
-				http.Error(w, "the cluster does not answer who may see this", http.StatusInternalServerError)
-			case !known:
-				http.Error(w, "a token of the cluster is needed", http.StatusUnauthorized)
-			case !allowed:
-				http.Error(w, "not allowed: get on the nonResourceURL "+r.URL.Path+" is needed", http.StatusForbidden)
-			default:
-				next.ServeHTTP(w, r)
-			}
-		}), nil
+		return authorized(cluster, log, next), nil
 	}, nil
+}
+
+func authorized(cluster kubernetes.Interface, log logr.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		allowed, known, err := review(cluster, r)
+		switch {
+		case err != nil:
+			log.Error(err, "asking the cluster who may see metrics")
+			http.Error(w, "the cluster does not answer who may see this", http.StatusInternalServerError)
+		case !known:
+			http.Error(w, "a token of the cluster is needed", http.StatusUnauthorized)
+		case !allowed:
+			http.Error(w, "not allowed: get on this path, a nonResourceURL, is needed", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // review asks the cluster about the bearer of a request.

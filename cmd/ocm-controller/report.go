@@ -30,6 +30,9 @@ func newReport(to *connection) *cobra.Command {
 			if format != "table" && format != "json" {
 				return usagef("-o %q: expected table or json", format)
 			}
+			if _, err := to.client(); err != nil {
+				return err
+			}
 			return errors.ErrUnsupported
 		},
 	}

@@ -62,6 +62,7 @@ func newRoot(a *app) *cobra.Command {
 		newGroup("add", "Pack component versions", newAddCV(a)),
 		newGroup("auth", "Look at credentials", newAuthExplain(a)),
 		newGroup("check", "Find out whether component versions are complete", newCheckCV(a)),
+		newGroup("controller", "Bring the Kubernetes controllers into a cluster", newControllerInstall(a)),
 		newGroup("create", "Make keys for signing", newCreateKeyPair(a), newCreateRSAKeyPair(a)),
 		newGroup("describe", "Show what component versions consist of, and what types there are", newDescribeCV(a), newTypes(a)),
 		newGroup("download", "Fetch the content of resources", newDownloadResource(a)),

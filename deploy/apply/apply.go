@@ -126,7 +126,7 @@ func distinct(list []string) []string {
 
 // applyBatch applies objects that do not need each other. All of them are tried.
 func (c *Cluster) applyBatch(ctx context.Context, p Parent, batch []*item, done *Applied) error {
-	refs, changed := make([]Ref, len(batch)), make([]bool, len(batch))
+	refs, applied, changed := make([]Ref, len(batch)), make([]bool, len(batch)), make([]bool, len(batch))
 	definitions := make([]*unstructured.Unstructured, len(batch))
 	errs := parallel(ctx, len(batch), func(i int) error {
 		live, now, err := c.applyOne(ctx, p, batch[i])
@@ -134,7 +134,7 @@ func (c *Cluster) applyBatch(ctx context.Context, p Parent, batch []*item, done 
 			return refusal(batch[i].ref, "apply", err)
 		}
 		refs[i] = batch[i].ref
-		refs[i].UID = now.GetUID()
+		refs[i].UID, applied[i] = now.GetUID(), true
 		changed[i] = live.GetResourceVersion() != now.GetResourceVersion()
 		if batch[i].key.GroupKind == definition {
 			definitions[i] = now
@@ -142,7 +142,7 @@ func (c *Cluster) applyBatch(ctx context.Context, p Parent, batch []*item, done 
 		return nil
 	})
 	for i, r := range refs {
-		if r.UID == "" || p.isParent(batch[i].key) {
+		if !applied[i] || p.isParent(batch[i].key) {
 			continue
 		}
 		done.Members = append(done.Members, r)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -43,6 +44,27 @@ type Parent struct {
 func (p Parent) ID() string {
 	sum := sha256.Sum256([]byte(p.Name + ".." + p.Kind + "." + schema.FromAPIVersionAndKind(p.APIVersion, p.Kind).Group))
 	return "applyset-" + base64.RawURLEncoding.EncodeToString(sum[:]) + "-v1"
+}
+
+// Labels are what the parent is told apart by.
+func (p Parent) Labels() map[string]string { return map[string]string{LabelID: p.ID()} }
+
+// Annotations are what the parent records: by whom it is handled, and where its members are. They are to be written before anything is
+// applied, with what [Set.Contains] tells beside what was recorded before, and after that with what is in [Applied].
+func (p Parent) Annotations(groupKinds, namespaces []string) map[string]string {
+	return map[string]string{
+		AnnotationTooling:    p.Tooling,
+		AnnotationGroupKinds: strings.Join(distinct(slices.Clone(groupKinds)), ","),
+		AnnotationNamespaces: strings.Join(distinct(slices.Clone(namespaces)), ","),
+	}
+}
+
+// Recorded reads back what [Parent.Annotations] recorded.
+func Recorded(annotations map[string]string) (groupKinds, namespaces []string) {
+	list := func(s string) []string {
+		return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	return list(annotations[AnnotationGroupKinds]), list(annotations[AnnotationNamespaces])
 }
 
 // isParent reports whether an object is the parent.

@@ -84,11 +84,14 @@ func (b bringing) explains(it *item, err error) bool {
 	if name := missing(err, "namespaces"); name != "" {
 		return name == it.ref.Namespace && b[key{schema.GroupKind{Kind: "Namespace"}, "", name}]
 	}
-	if name := missing(err, "roles"); name != "" { // a binding of it
-		return b[key{schema.GroupKind{Group: rbacGroup, Kind: "Role"}, it.ref.Namespace, name}]
-	}
-	if name := missing(err, "clusterroles"); name != "" {
-		return b[key{schema.GroupKind{Group: rbacGroup, Kind: "ClusterRole"}, "", name}]
+	if it.key.Group == rbacGroup && apierrors.IsNotFound(err) { // the role of a binding; servers say that it is the binding that is missing
+		kind, _, _ := unstructured.NestedString(it.obj.Object, "roleRef", "kind")
+		name, _, _ := unstructured.NestedString(it.obj.Object, "roleRef", "name")
+		namespace := it.ref.Namespace
+		if kind == "ClusterRole" {
+			namespace = ""
+		}
+		return b[key{schema.GroupKind{Group: rbacGroup, Kind: kind}, namespace, name}]
 	}
 	if it.key.GroupKind.String() != "Pod" || !apierrors.IsForbidden(err) {
 		return false

@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -51,8 +52,10 @@ func New(cfg *rest.Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration of the cluster: %w: %w", ocm.ErrInvalid, err)
 	}
+	scheme := runtime.NewScheme()
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"}) // Status, in which servers tell errors
 	c := &Cluster{connect: func() (client.Client, error) {
-		return client.New(cfg, client.Options{HTTPClient: web, Scheme: runtime.NewScheme()})
+		return client.New(cfg, client.Options{HTTPClient: web, Scheme: scheme})
 	}}
 	_, err = c.connection()
 	return c, err

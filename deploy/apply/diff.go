@@ -8,7 +8,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -24,6 +26,7 @@ func (c *Cluster) Diff(ctx context.Context, s Set, max int) (string, error) {
 		return "", err
 	}
 	max = min(max, maxDiff)
+	var used atomic.Int64 // bytes of texts
 	texts := make([]string, len(items))
 	there := newBringing(items)
 	errs := parallel(ctx, len(items), func(i int) (err error) {
@@ -37,9 +40,14 @@ func (c *Cluster) Diff(ctx context.Context, s Set, max int) (string, error) {
 			merged = items[i].obj
 		}
 		if live == nil || !same(live, merged) {
-			texts[i], err = difference(items[i].ref, live, merged, max)
+			if used.Load() > int64(max) {
+				texts[i] = fmt.Sprintf("--- %s\n+++ %[1]s\n# left out\n", items[i].ref)
+			} else if texts[i], err = difference(items[i].ref, live, merged, max); err != nil {
+				return refusal(items[i].ref, "compare", err)
+			}
+			used.Add(int64(len(texts[i])))
 		}
-		return err
+		return nil
 	})
 	pruned, more := c.wouldPrune(ctx, s, items)
 	for _, r := range pruned {
@@ -100,7 +108,7 @@ func fit(texts []string, max int) string {
 func difference(ref Ref, live, merged *unstructured.Unstructured, max int) (string, error) {
 	before, after := shown(live), shown(merged)
 	if isSecret(live) || isSecret(merged) {
-		before, after = veiled(live, merged), veiled(merged, live)
+		before, after = veiled(live, nil), veiled(merged, live)
 	}
 	a, err := lines(before)
 	if err != nil {
@@ -119,7 +127,7 @@ func difference(ref Ref, live, merged *unstructured.Unstructured, max int) (stri
 		return "", nil
 	}
 	text := fmt.Sprintf("--- %s\n+++ %s\n%s", from, ref, body)
-	if len(text) > max/2 && len(text) > 1<<10 { // one object must not take the place of all others
+	if len(text) > max/2 && max > 2*maxMessage { // one object must not take the place of all others
 		cut := strings.LastIndexByte(text[:max/2], '\n') + 1
 		text = fmt.Sprintf("%s# %d more lines of %s\n", text[:cut], strings.Count(text[cut:], "\n"), ref)
 	}
@@ -145,8 +153,8 @@ func shown(o *unstructured.Unstructured) map[string]any {
 // isSecret reports whether an object is a Secret, in any group.
 func isSecret(o *unstructured.Unstructured) bool { return o != nil && o.GetKind() == "Secret" }
 
-// veiled is what of a Secret is shown. It names what is shown, not what is hidden.
-func veiled(o, other *unstructured.Unstructured) map[string]any {
+// veiled is what of a Secret is shown, after what it was before. It names what is shown, not what is hidden.
+func veiled(o, before *unstructured.Unstructured) map[string]any {
 	if o == nil {
 		return nil
 	}
@@ -154,7 +162,7 @@ func veiled(o, other *unstructured.Unstructured) map[string]any {
 	if labels, ok, _ := unstructured.NestedMap(o.Object, "metadata", "labels"); ok {
 		metadata["labels"] = labels
 	}
-	if a := veil(o, other, "metadata", "annotations"); a != nil {
+	if a := veil(o, before, "metadata", "annotations"); a != nil {
 		metadata["annotations"] = a
 	}
 	out := map[string]any{"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(), "metadata": metadata}
@@ -164,38 +172,39 @@ func veiled(o, other *unstructured.Unstructured) map[string]any {
 		}
 	}
 	for _, field := range []string{"data", "stringData"} {
-		if v := veil(o, other, field); v != nil {
+		if v := veil(o, before, field); v != nil {
 			out[field] = v
 		}
 	}
 	return out
 }
 
-// veil has the keys of a map, and for each value only whether the other object has the same.
-func veil(o, other *unstructured.Unstructured, path ...string) map[string]any {
-	values, _, _ := unstructured.NestedFieldNoCopy(o.Object, path...)
-	m, _ := values.(map[string]any)
-	var theirs map[string]any
-	if other != nil {
-		v, _, _ := unstructured.NestedFieldNoCopy(other.Object, path...)
-		theirs, _ = v.(map[string]any)
-	}
+// veil has the keys of a map, and of the values only which of them are others than before.
+func veil(o, before *unstructured.Unstructured, path ...string) map[string]any {
+	now, was := mapAt(o, path), mapAt(before, path)
 	var out map[string]any
-	for k, v := range m {
+	for k, v := range now {
 		if k == annotationLastApply {
 			continue
 		}
 		if out == nil {
 			out = map[string]any{}
 		}
-		text, plain := v.(string)
-		their, there := theirs[k].(string)
 		out[k] = "(hidden)"
-		if there && (!plain || text != their) {
-			out[k] = "(hidden, differs)"
+		if old, there := was[k]; there && !apiequality.Semantic.DeepEqual(old, v) {
+			out[k] = "(hidden, changed)"
 		}
 	}
 	return out
+}
+
+func mapAt(o *unstructured.Unstructured, path []string) map[string]any {
+	if o == nil {
+		return nil
+	}
+	v, _, _ := unstructured.NestedFieldNoCopy(o.Object, path...)
+	m, _ := v.(map[string]any)
+	return m
 }
 
 // lines are an object as YAML.
@@ -207,9 +216,5 @@ func lines(o map[string]any) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write YAML: %w", err)
 	}
-	list := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	for i := range list {
-		list[i] = bounded(list[i], 4*maxMessage)
-	}
-	return list, nil
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"), nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -50,29 +51,49 @@ var cannot = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`User "[^"]{0,300}" cannot [a-z]+ resource "[^"]{0,300}" in API group "[^"]{0,300}"(?: in the namespace "[^"]{0,300}"| at the cluster scope)?`)
 })
 
-// refusal turns what the server, or the way to it, says about an object into an error of this project.
-func refusal(ref Ref, doing string, err error) error {
-	kind := sentinel(err)
-	text := bounded(err.Error(), maxMessage)
-	if ref.Kind == "Secret" {
-		text = secretless(err)
-	}
-	if kind != nil {
-		return fmt.Errorf("%s: %s: %w: %s", ref, doing, kind, text)
-	}
-	if ref.Kind == "Secret" {
-		return fmt.Errorf("%s: %s: %s", ref, doing, text)
-	}
-	return fmt.Errorf("%s: %s: %w", ref, doing, err)
+// told is an error whose text is made here, and which is found as what it was.
+type told struct {
+	text string
+	errs []error
 }
 
-// sentinel is the kind of an error of a server, or nil.
-func sentinel(err error) error {
+func (e *told) Error() string   { return e.text }
+func (e *told) Unwrap() []error { return e.errs }
+
+// refusal turns what the server, or the way to it, says about an object into an error of this project.
+func refusal(ref Ref, doing string, err error) error {
+	if wrapped(err) != nil {
+		return fmt.Errorf("%s: %s: %w", ref, doing, err)
+	}
+	kind, text := sentinel(err), err.Error()
+	var way *url.Error
+	switch {
+	case errors.As(err, &way):
+		text = way.Err.Error() // without the address, which has a query
+	case ref.Kind == "Secret":
+		text, err = secretless(err), nil
+	}
+	if strings.HasSuffix(text, "field is immutable") {
+		text += "; delete the object first, or give the new one another name"
+	}
+	if kind != nil {
+		text = kind.Error() + ": " + bounded(text, maxMessage)
+	}
+	return &told{text: fmt.Sprintf("%s: %s: %s", ref, doing, bounded(text, 2*maxMessage)), errs: present([]error{kind, err})}
+}
+
+// wrapped is the error of this project that an error wraps, or nil.
+func wrapped(err error) error {
 	for _, known := range []error{ocm.ErrConflict, ocm.ErrDenied, ocm.ErrInvalid, ocm.ErrLimit, ocm.ErrNotFound} {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
+	return nil
+}
+
+// sentinel is the kind of an error of a server, or nil.
+func sentinel(err error) error {
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return ocm.ErrConflict // it is being deleted, and can be made again after that
@@ -97,9 +118,6 @@ func secretless(err error) string {
 	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			return "no answer in time"
-		}
 		return "the request failed (what it says is not told of a Secret)"
 	}
 	text := string(status.Status().Reason)
@@ -134,7 +152,7 @@ func (e several) Error() string {
 
 // join makes one error of those that are not nil.
 func join(errs []error) error {
-	list := slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
+	list := present(errs)
 	if len(list) == 0 {
 		return nil
 	}
@@ -151,6 +169,10 @@ func join(errs []error) error {
 		return list[0]
 	}
 	return several(list)
+}
+
+func present(errs []error) []error {
+	return slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
 }
 
 // isMissing reports whether an object is not there, or its kind is not.

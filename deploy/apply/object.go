@@ -58,6 +58,9 @@ func (c *Cluster) prepare(ctx context.Context, s Set) ([]*item, error) {
 	if len(s.Objects) > maxObjects {
 		return nil, fmt.Errorf("%w: %d objects, at most %d are applied together", ocm.ErrLimit, len(s.Objects), maxObjects)
 	}
+	if p := s.Parent; p.Kind == "" || p.Name == "" || p.UID == "" {
+		return nil, fmt.Errorf("%w: the parent of the set needs a kind, a name and a UID", ocm.ErrInvalid)
+	}
 	items := make([]*item, len(s.Objects))
 	errs := make([]error, len(s.Objects))
 	for i, o := range s.Objects {
@@ -200,7 +203,7 @@ func copyOf(v any, depth int) (any, error) {
 		}
 		n, err := v.Float64()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q is not a number", ocm.ErrInvalid, printable(v.String()))
+			return nil, fmt.Errorf("%w: a number is out of range", ocm.ErrInvalid)
 		}
 		return n, nil
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	context3 = 3   // lines around a change
-	maxEdits = 400 // lines that differ; with more, everything between the first and the last is told as replaced
+	maxLine  = 4000 // bytes of a line
+	context3 = 3    // lines around a change
+	maxEdits = 400  // lines that differ; with more, everything between the first and the last is told as replaced
 )
 
 // edit is a line that both have (' '), the first has ('-'), or the second has ('+').
@@ -71,7 +72,7 @@ func hunk(out *strings.Builder, edits []edit, atA, atB int) {
 	fmt.Fprintf(out, "@@ -%d,%d +%d,%d @@\n", atA, inA, atB, inB)
 	for _, e := range edits {
 		out.WriteByte(e.op)
-		out.WriteString(e.line)
+		out.WriteString(bounded(e.line, maxLine))
 		out.WriteByte('\n')
 	}
 }

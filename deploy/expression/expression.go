@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
@@ -88,7 +89,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, field string, expressions []by
 
 // Variable makes a variable of something that has a JSON form.
 func Variable(v any) (any, error) {
-	raw, err := json.Marshal(v)
+	raw, err := jsonv2.Marshal(v) // it writes members that are not known, too
 	if err != nil {
 		return nil, fmt.Errorf("variable: %w", err)
 	}

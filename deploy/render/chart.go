@@ -40,7 +40,9 @@ func renderChart(ctx context.Context, all files, dir string, o Options) (*Result
 	}
 	t := &chartTask{Files: chartFiles, Name: o.ReleaseName, Namespace: o.Namespace, Values: o.Values,
 		Revision: max(o.Revision, 1), Install: o.Install, Lookup: o.Cluster != nil}
-	tell := func(context.Context, lookup) (map[string]any, error) { return nil, fmt.Errorf("there is no cluster: %w", ocm.ErrInvalid) }
+	tell := func(context.Context, lookup) (map[string]any, error) {
+		return nil, fmt.Errorf("there is no cluster: %w", ocm.ErrInvalid)
+	}
 	if o.Cluster != nil {
 		c, err := newCluster(o.Cluster)
 		if err != nil {
@@ -73,7 +75,7 @@ func chartResult(a *answer, t *chartTask) (*Result, error) {
 	}
 	r := &Result{Format: v1alpha1.FormatHelm, Objects: objects.objects, CRDs: crds.objects}
 	rel := &Release{Name: t.Name, Namespace: t.Namespace, Chart: a.Chart.Name, ChartVersion: a.Chart.Version, AppVersion: a.Chart.AppVersion,
-		Notes: a.Notes, release: &record{revision: t.Revision, json: a.Release, objects: objects.objects, sources: objects.sources}}
+		Notes: a.Notes, release: &record{revision: t.Revision, install: t.Install, json: a.Release, objects: objects.objects, sources: objects.sources}}
 	for _, h := range a.Hooks {
 		if len(h.Delete) == 0 {
 			h.Delete = []string{beforeCreation} // as helm does

@@ -27,14 +27,14 @@ const (
 	maxListed = 1000     // objects of a lookup
 )
 
-// bounded is a configuration whose answers have an end.
-func bounded(cfg *rest.Config) *rest.Config {
+// boundedTo is a configuration whose answers have an end.
+func boundedTo(cfg *rest.Config, limit int64) *rest.Config {
 	cfg = rest.CopyConfig(cfg)
 	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			resp, err := rt.RoundTrip(r)
 			if err == nil {
-				resp.Body = &boundedBody{resp.Body, maxAnswer}
+				resp.Body = &boundedBody{resp.Body, limit, limit}
 			}
 			return resp, err
 		})
@@ -48,13 +48,13 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 type boundedBody struct {
 	io.ReadCloser
-	left int64
+	left, limit int64
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("an answer of the API server of more than %d bytes: %w", maxAnswer, ocm.ErrLimit)
+		return 0, fmt.Errorf("an answer of the API server of more than %d bytes: %w", b.limit, ocm.ErrLimit)
 	}
 	return n, err
 }
@@ -66,7 +66,7 @@ type cluster struct {
 }
 
 func newCluster(cfg *rest.Config) (*cluster, error) {
-	cfg = bounded(cfg)
+	cfg = boundedTo(cfg, maxAnswer)
 	d, err := discovery.NewDiscoveryClientForConfig(cfg)
 	if err != nil {
 		return nil, err

@@ -23,9 +23,9 @@ import (
 
 // Limits of a process that renders.
 const (
-	MaxTime    = time.Minute // from its start to its end, also of the processor
-	MaxMemory  = 256 << 20   // bytes, beyond what the program has when it starts
-	maxStack   = 64 << 20    // bytes
+	MaxTime    = 30 * time.Second // from its start to its end, also of the processor
+	MaxMemory  = 256 << 20        // bytes, beyond what the program has when it starts
+	maxStack   = 64 << 20         // bytes
 	maxMessage = 4 * MaxOutput
 	maxLookups = 1000
 )
@@ -194,9 +194,16 @@ type told struct {
 func (t *told) Error() string { return t.text }
 func (t *told) Unwrap() error { return t.kind }
 
-// run does a task in a process of its own. tell answers its questions.
-func run(ctx context.Context, t task, tell func(context.Context, lookup) (map[string]any, error)) (*answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, MaxTime)
+// teller answers questions about the cluster.
+type teller func(context.Context, lookup) (map[string]any, error)
+
+// run does a task in a process of its own.
+func run(ctx context.Context, t task, tell teller) (*answer, error) {
+	return runWithin(ctx, MaxTime, t, tell)
+}
+
+func runWithin(outer context.Context, limit time.Duration, t task, tell teller) (*answer, error) {
+	ctx, cancel := context.WithTimeout(outer, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	if runtime.GOOS != "linux" {
@@ -223,16 +230,23 @@ func run(ctx context.Context, t task, tell func(context.Context, lookup) (map[st
 		return nil, fmt.Errorf("a process that renders cannot be started: %w", err)
 	}
 	a, err := converse(ctx, t, stdin, stdout, tell)
+	late := ctx.Err() != nil
+	stdin.Close()
 	cancel() // it has nothing more to say
-	waited := cmd.Wait()
-	if err == nil {
+	_ = cmd.Wait()
+	switch {
+	case err == nil:
 		return a, a.err()
+	case outer.Err() != nil:
+		return nil, fmt.Errorf("it was being rendered: %w", outer.Err())
+	case late:
+		return nil, fmt.Errorf("it takes more than %v to be rendered: %w", limit, ocm.ErrLimit)
 	}
-	return nil, judge(ctx, err, waited, complaints.String())
+	return nil, judge(err, complaints.String())
 }
 
 // converse gives the process its task, answers its questions and returns its answer.
-func converse(ctx context.Context, t task, w io.Writer, r io.Reader, tell func(context.Context, lookup) (map[string]any, error)) (*answer, error) {
+func converse(ctx context.Context, t task, w io.Writer, r io.Reader, tell teller) (*answer, error) {
 	limited := &io.LimitedReader{R: r, N: maxMessage}
 	said := bufio.NewReader(limited)
 	hello := make([]byte, len(childHello))
@@ -283,22 +297,16 @@ func finished(a *answer, denied error) (*answer, error) {
 var errNoMain = errors.New("this program cannot render charts and kustomizations: it must call render.Main when it starts")
 
 // judge says why a process did not answer.
-func judge(ctx context.Context, err, waited error, complaints string) error {
-	var exit *exec.ExitError
-	ended := errors.As(waited, &exit)
+func judge(err error, complaints string) error {
 	switch {
-	case errors.Is(err, errNoMain) && !strings.Contains(complaints, "fatal error"):
-		return errNoMain
-	case errors.Is(err, ocm.ErrDenied), errors.Is(err, ocm.ErrLimit):
-		return err
-	case context.Cause(ctx) == context.DeadlineExceeded && ended:
-		return fmt.Errorf("it takes more than %v to be rendered: %w", MaxTime, ocm.ErrLimit)
 	case strings.Contains(complaints, "stack exceeds"):
 		return fmt.Errorf("it contains itself, or calls itself without an end: %w", ocm.ErrLimit)
 	case strings.Contains(complaints, "memory"):
 		return fmt.Errorf("it takes more than %d bytes of memory to be rendered: %w", MaxMemory, ocm.ErrLimit)
-	case ctx.Err() != nil && !ended:
-		return ctx.Err()
+	case errors.Is(err, errNoMain), errors.Is(err, ocm.ErrDenied), errors.Is(err, ocm.ErrLimit):
+		return err
+	case complaints == "": // it was killed: it always says something otherwise
+		return fmt.Errorf("it takes more time or memory to be rendered than there is: %w", ocm.ErrLimit)
 	}
 	return fmt.Errorf("it cannot be rendered: %w: %w", err, ocm.ErrInvalid)
 }

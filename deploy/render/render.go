@@ -164,4 +164,3 @@ func findChart(all files, dir string) (string, bool) {
 	_, ok := all[path.Join(dir, chartFile)]
 	return dir, ok
 }
-

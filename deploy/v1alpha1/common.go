@@ -92,7 +92,7 @@ const (
 
 // OCMConfiguration names a source of configuration: a Secret (keys .ocmconfig or .dockerconfigjson), a ConfigMap (key .ocmconfig),
 // or an object of this API whose effective configuration is taken over as far as it is propagated.
-// +kubebuilder:validation:XValidation:rule="((!has(self.apiVersion) || self.apiVersion == ” || self.apiVersion == 'v1') && (self.kind == 'Secret' || self.kind == 'ConfigMap')) || (has(self.apiVersion) && self.apiVersion == 'delivery.ocm.software/v1alpha1' && (self.kind == 'Repository' || self.kind == 'Component' || self.kind == 'Resource' || self.kind == 'Replication'))",message="kind must be Secret or ConfigMap of apiVersion v1, or Repository, Component, Resource or Replication of apiVersion delivery.ocm.software/v1alpha1"
+// +kubebuilder:validation:XValidation:rule="((!has(self.apiVersion) || size(self.apiVersion) == 0 || self.apiVersion == 'v1') && (self.kind == 'Secret' || self.kind == 'ConfigMap')) || (has(self.apiVersion) && self.apiVersion == 'delivery.ocm.software/v1alpha1' && (self.kind == 'Repository' || self.kind == 'Component' || self.kind == 'Resource' || self.kind == 'Replication'))",message="kind must be Secret or ConfigMap of apiVersion v1, or Repository, Component, Resource or Replication of apiVersion delivery.ocm.software/v1alpha1"
 type OCMConfiguration struct {
 	// +optional
 	APIVersion string `json:"apiVersion,omitempty"`
