@@ -156,7 +156,7 @@ type deployerBed struct {
 const configMap = `{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}, data: {a: %q}}
 `
 
-func testResource() *v1alpha1.Resource {
+func shopResource() *v1alpha1.Resource {
 	res := &v1alpha1.Resource{ObjectMeta: inNamespace("app")}
 	res.Spec = v1alpha1.ResourceSpec{ComponentRef: corev1.LocalObjectReference{Name: "app"},
 		Resource: v1alpha1.ResourceID{ByReference: v1alpha1.ResourceReference{Resource: v1alpha1.Identity{"name": "manifests"}}}}
@@ -166,7 +166,7 @@ func testResource() *v1alpha1.Resource {
 	return beReady(res)
 }
 
-func testComponent() *v1alpha1.Component {
+func shopComponent() *v1alpha1.Component {
 	c := &v1alpha1.Component{ObjectMeta: inNamespace("app")}
 	c.Spec.RepositoryRef.Name = "repo"
 	c.Status.Component = &v1alpha1.ComponentInfo{RepositorySpec: rawJSON(`{"type":"OCIRegistry","baseUrl":"registry.example.org"}`), Component: "acme.org/app", Version: "1.0.0"}
@@ -190,7 +190,9 @@ func newDeployerBed(t *testing.T, objs ...client.Object) *deployerBed {
 		t.Fatal(err)
 	}
 	r.acts = bed.newPool(t)
-	r.settings = func(context.Context, object, string, ...object) (*resolve.Config, error) { return &resolve.Config{}, nil }
+	r.settings = func(context.Context, object, string, ...object) (*resolve.Config, error) {
+		return &resolve.Config{}, nil
+	}
 	r.deputies.connect = func(i identity) (*deputy, error) {
 		bed.mu.Lock()
 		defer bed.mu.Unlock()
@@ -247,7 +249,7 @@ func (bed *deployerBed) to(t *testing.T, version, manifests string) {
 	bed.mu.Lock()
 	bed.contents["manifests"] = manifests
 	bed.mu.Unlock()
-	c, res := testComponent(), testResource()
+	c, res := shopComponent(), shopResource()
 	bed.read(t, c)
 	bed.read(t, res)
 	c.Status.Component.Version = version
@@ -300,7 +302,7 @@ func (bed *deployerBed) step(t *testing.T) {
 }
 
 func standard() []client.Object {
-	return []client.Object{testResource(), testComponent(), testDeployer()}
+	return []client.Object{shopResource(), shopComponent(), testDeployer()}
 }
 
 func TestDeployerDeploysManifests(t *testing.T) {
@@ -386,23 +388,23 @@ func TestDeployerUpgradesAndPrunes(t *testing.T) {
 
 func TestDeployerWaitsForResource(t *testing.T) {
 	t.Parallel()
-	notReady, refused, stale := testResource(), testResource(), testResource()
+	notReady, refused, stale := shopResource(), shopResource(), shopResource()
 	set(notReady, v1alpha1.ConditionReady, metav1.ConditionFalse, "GetResourceFailed", "no")
 	refused.Status.Verification = &v1alpha1.VerificationStatus{Verdict: v1alpha1.Refused, Message: "bad signature"}
 	stale.Generation = 2
-	refusedComponent := testComponent()
+	refusedComponent := shopComponent()
 	refusedComponent.Status.Verification = &v1alpha1.VerificationStatus{Verdict: v1alpha1.Refused, Message: "revoked"}
 	for name, c := range map[string]struct {
 		res  *v1alpha1.Resource
 		comp *v1alpha1.Component
 		want string
 	}{
-		"missing":           {nil, testComponent(), "spec.resourceRef: Resource team/app: not found"},
-		"not ready":         {notReady, testComponent(), "is not ready"},
-		"not observed":      {stale, testComponent(), "is not ready"},
-		"refused":           {refused, testComponent(), "bad signature"},
-		"component missing": {testResource(), nil, "Component app"},
-		"component refused": {testResource(), refusedComponent, "revoked"},
+		"missing":           {nil, shopComponent(), "spec.resourceRef: Resource team/app: not found"},
+		"not ready":         {notReady, shopComponent(), "is not ready"},
+		"not observed":      {stale, shopComponent(), "is not ready"},
+		"refused":           {refused, shopComponent(), "bad signature"},
+		"component missing": {shopResource(), nil, "Component app"},
+		"component refused": {shopResource(), refusedComponent, "revoked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objs := []client.Object{testDeployer()}
@@ -428,11 +430,13 @@ func TestDeployerKeepsWhatRunsWhenTheResourceIsRefused(t *testing.T) {
 	t.Parallel()
 	bed := newDeployerBed(t, standard()...)
 	bed.settle(t, "True Succeeded")
-	res := testResource()
+	res := shopResource()
 	bed.read(t, res)
 	res.Status.Verification = &v1alpha1.VerificationStatus{Verdict: v1alpha1.Refused, Message: "revoked"}
 	bed.write(t, res)
-	bed.cluster.with(func() { bed.cluster.drift = []apply.Ref{{APIVersion: "v1", Kind: "ConfigMap", Namespace: "team", Name: "one"}} })
+	bed.cluster.with(func() {
+		bed.cluster.drift = []apply.Ref{{APIVersion: "v1", Kind: "ConfigMap", Namespace: "team", Name: "one"}}
+	})
 	bed.r.acts.Forget(lookKey("uid-app"))
 	n := bed.cluster.applied()
 	bed.settle(t, "False ResourceIsNotAvailable")
@@ -453,7 +457,7 @@ func TestDeployerDependsOn(t *testing.T) {
 	other.Name, other.UID = "base", "uid-base"
 	d := testDeployer()
 	d.Spec.DependsOn = []v1alpha1.DeployerReference{{Name: "base"}}
-	bed := newDeployerBed(t, testResource(), testComponent(), d)
+	bed := newDeployerBed(t, shopResource(), shopComponent(), d)
 	bed.settle(t, "False DependencyNotReady: spec.dependsOn[0]: Deployer base is not there")
 	if err := bed.GetClient().Create(t.Context(), other); err != nil {
 		t.Fatal(err)
@@ -470,12 +474,12 @@ func TestDeployerNamesCycle(t *testing.T) {
 		d.Name, d.UID, d.Spec.DependsOn = name, types.UID("uid-"+name), []v1alpha1.DeployerReference{{Name: on}}
 		return d
 	}
-	bed := newDeployerBed(t, testResource(), testComponent(), deployer("app", "b"), deployer("b", "c"), deployer("c", "app"))
+	bed := newDeployerBed(t, shopResource(), shopComponent(), deployer("app", "b"), deployer("b", "c"), deployer("c", "app"))
 	d := bed.settle(t, "False InvalidSpec")
 	if want := "app -> b -> c -> app"; !strings.Contains(ready(d), want) || !meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionStalled) {
 		t.Errorf("expected %q in %q", want, ready(d))
 	}
-	self := newDeployerBed(t, testResource(), testComponent(), deployer("app", "app"))
+	self := newDeployerBed(t, shopResource(), shopComponent(), deployer("app", "app"))
 	if d := self.settle(t, "False InvalidSpec"); !strings.Contains(ready(d), "app -> app") {
 		t.Error(ready(d))
 	}
@@ -495,7 +499,7 @@ func TestDeployerSaysWhyNot(t *testing.T) {
 		"denied": {func(b *deployerBed, _ *v1alpha1.Deployer) {
 			b.cluster.fail["Check"] = fmt.Errorf("%w: may not create configmaps", ocm.ErrDenied)
 		}, []string{"False Forbidden", "system:serviceaccount:team:deployer", "may not create configmaps"}},
-		"not accepted": {func(b *deployerBed, _ *v1alpha1.Deployer) { b.cluster.fail["Check"] = ocm.ErrInvalid }, []string{"False ApplyFailed"}},
+		"not accepted":  {func(b *deployerBed, _ *v1alpha1.Deployer) { b.cluster.fail["Check"] = ocm.ErrInvalid }, []string{"False ApplyFailed"}},
 		"registry away": {func(b *deployerBed, _ *v1alpha1.Deployer) { b.failing = errors.New("no route to host") }, []string{"False GetComponentVersionFailed", "no route"}},
 		"bad signature": {func(b *deployerBed, _ *v1alpha1.Deployer) { b.failing = ocm.ErrDigest }, []string{"False VerificationFailed"}},
 		"image missing": {func(_ *deployerBed, d *v1alpha1.Deployer) {
@@ -518,7 +522,7 @@ func TestDeployerSaysWhyNot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := testDeployer()
-			bed := newDeployerBed(t, testResource(), testComponent())
+			bed := newDeployerBed(t, shopResource(), shopComponent())
 			c.prepare(bed, d)
 			if err := bed.GetClient().Create(t.Context(), d); err != nil {
 				t.Fatal(err)
@@ -540,7 +544,7 @@ func TestDeployerDryRun(t *testing.T) {
 	t.Parallel()
 	d := testDeployer()
 	d.Spec.DryRun = true
-	bed := newDeployerBed(t, testResource(), testComponent(), d)
+	bed := newDeployerBed(t, shopResource(), shopComponent(), d)
 	got := bed.settle(t, "False DryRun")
 	if got.Status.Diff != "1 objects" || bed.cluster.applied() != 0 || len(got.Status.History) != 0 {
 		t.Errorf("%+v", got.Status)
@@ -555,7 +559,7 @@ func TestDeployerSuspended(t *testing.T) {
 	t.Parallel()
 	d := testDeployer()
 	d.Spec.Suspend = true
-	bed := newDeployerBed(t, testResource(), testComponent(), d)
+	bed := newDeployerBed(t, shopResource(), shopComponent(), d)
 	for range 5 {
 		bed.step(t)
 	}
@@ -569,7 +573,7 @@ func TestDeployerDeletesWithoutResource(t *testing.T) {
 	t.Parallel()
 	bed := newDeployerBed(t, standard()...)
 	bed.settle(t, "True Succeeded")
-	for _, obj := range []client.Object{testResource(), testComponent(), testDeployer()} {
+	for _, obj := range []client.Object{shopResource(), shopComponent(), testDeployer()} {
 		if err := bed.GetClient().Delete(t.Context(), obj); err != nil {
 			t.Fatal(err)
 		}
@@ -593,7 +597,7 @@ func TestDeployerLetsGoWithoutPrune(t *testing.T) {
 	no := false
 	d := testDeployer()
 	d.Spec.Prune = &no
-	bed := newDeployerBed(t, testResource(), testComponent(), d)
+	bed := newDeployerBed(t, shopResource(), shopComponent(), d)
 	bed.settle(t, "True Succeeded")
 	bed.to(t, "1.1.0", fmt.Sprintf(configMap, "two", "2"))
 	bed.settle(t, "True Succeeded: revision 2")

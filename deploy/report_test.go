@@ -20,7 +20,7 @@ func TestReport(t *testing.T) {
 			Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: image}}},
 			Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "main", ImageID: id}}}}
 	}
-	res := testResource()
+	res := shopResource()
 	res.Status.Resource.Digest = &v1alpha1.Digest{HashAlgorithm: "SHA-256", NormalisationAlgorithm: "ociArtifactDigest/v1", Value: strings.Repeat("a", 64)}
 	d := testDeployer()
 	d.Status.Revision = 1
