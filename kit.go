@@ -101,6 +101,7 @@ type Env struct {
 	Cache       string            // folder for what may help the next run, such as unfinished uploads; empty: none is kept
 	Timeout     time.Duration     // longest time without progress of a connection; 0: the default of its kind
 	Durable     bool              // what is written to an archive waits for the disk
+	Confined    bool              // what belongs to the user of this process is not used: files of the home folder, agents, variables
 	Now         func() time.Time  // nil: time.Now
 	Log         *slog.Logger      // nil: discarded
 	Job         *Job              // nil: no bound, nothing shared

@@ -81,6 +81,7 @@ type Options struct {
 	Log      *slog.Logger        // nil: discarded
 	NoDocker bool                // do not consult Docker's file without being told to
 	HTTP     http.RoundTripper   // for repositories on servers; nil: that of package web
+	Confined bool                // refuse what is in files, variables and programs of this process, see [Options.refuse]
 	Places   []string            // for messages: what a path in each entry is put behind, such as "FILE: "; may be shorter
 }
 

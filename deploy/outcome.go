@@ -4,11 +4,11 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -40,12 +40,18 @@ const (
 func (o *outcome) Error() string { return o.err.Error() }
 func (o *outcome) Unwrap() error { return o.err }
 
-// failed is tried again with growing pauses.
+// failed is tried again with growing pauses. It is for everything that can get well while the object stays as it is: nobody watches
+// registries, or Secrets.
 func failed(reason string, err error) error { return &outcome{kind: again, reason: reason, err: err} }
 
-// stalled is not tried again before the object, or what it refers to, changes.
+// stalled is not tried again before the object, or one that it refers to, changes.
 func stalled(reason string, err error) error {
 	return &outcome{kind: stalls, reason: reason, err: err}
+}
+
+// stalledFor is stalled, and looked at again after the given time: what is wrong is in a place that is looked at now and then.
+func stalledFor(reason string, after time.Duration, err error) error {
+	return &outcome{kind: stalls, reason: reason, after: after, err: err}
 }
 
 // waiting is continued when something else happens; it is looked at again after the given time even if not.
@@ -61,11 +67,23 @@ func asked(err error, otherwise func(error) error) error {
 	if errors.Is(err, work.ErrInProgress) {
 		return waiting(v1alpha1.ReasonResolutionInProgress, safety, err)
 	}
+	if errors.Is(err, work.ErrFull) {
+		return waiting(v1alpha1.ReasonResolutionInProgress, jitter(patience), err)
+	}
 	return otherwise(err)
 }
 
-// safety is when an object is looked at again that nobody woke.
-const safety = 5 * time.Minute
+const (
+	// safety is when an object is looked at again that nobody woke.
+	safety = 5 * time.Minute
+	// soon is when an object is looked at again that somebody else changed in the meantime.
+	soon = 500 * time.Millisecond
+	// patience is how long the pool has for an answer before the object says that it waits: most answers come sooner, and each word
+	// is a write.
+	patience = 2 * time.Second
+	// The first and the longest pause between two attempts.
+	firstPause, longestPause = time.Second, 2 * time.Minute
+)
 
 // object is what every kind is.
 type object interface {
@@ -73,68 +91,131 @@ type object interface {
 	v1alpha1.Object
 }
 
+// fetch reads the object of a request. What is gone is forgotten.
+func (b *base) fetch(ctx context.Context, req ctrl.Request, obj object) (found bool, err error) {
+	err = b.GetClient().Get(ctx, req.NamespacedName, obj)
+	if apierrors.IsNotFound(err) {
+		b.attempts.forget(asker{kind: kindOf(obj), key: req.NamespacedName})
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // settle runs the steps of an object and writes what came of them into its status, in one request, and only if it changed.
-// steps returns when to look again.
+// steps returns when to look again. What a step leaves unwrapped are errors of writes to the object itself: if it was changed or deleted
+// in the meantime, it is looked at again, without a word.
 func (b *base) settle(ctx context.Context, obj object, steps func(context.Context) (time.Duration, error)) (ctrl.Result, error) {
 	if obj.Suspended() && obj.GetDeletionTimestamp().IsZero() {
 		return ctrl.Result{}, nil
 	}
 	before := obj.DeepCopyObject().(object)
 	after, err := steps(ctx)
-	result, err := b.judge(obj, after, err)
-	if gone := !obj.GetDeletionTimestamp().IsZero() && len(obj.GetFinalizers()) == 0; gone || apiequality.Semantic.DeepEqual(before.Common(), obj.Common()) && sameStatus(before, obj) {
-		return result, err
+	var o *outcome
+	if err != nil && !errors.As(err, &o) {
+		if result, ok := overtaken(obj, err); ok {
+			return result, nil
+		}
+		o = &outcome{kind: again, reason: v1alpha1.ReasonProgressingWithRetry, err: err}
 	}
-	return result, errors.Join(err, client.IgnoreNotFound(b.GetClient().Status().Patch(ctx, obj, client.MergeFrom(before))))
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err() // the controller stops: that says nothing of the object
+	}
+	if !obj.GetDeletionTimestamp().IsZero() && len(obj.GetFinalizers()) == 0 {
+		b.attempts.forget(askerFor(obj))
+		return ctrl.Result{}, nil
+	}
+	result := b.judge(obj, after, o)
+	if sameStatus(before, obj) || !writes(before, obj) {
+		return result, nil
+	}
+	// The status is computed from the one that was read: if that was not the last one, it is done again.
+	before.SetResourceVersion(obj.GetResourceVersion())
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := b.GetClient().Status().Patch(ctx, obj, patch); err != nil {
+		if result, ok := overtaken(obj, err); ok {
+			return result, nil
+		}
+		return ctrl.Result{}, err
+	}
+	b.tell(ctx, before, obj)
+	return result, nil
 }
 
-// sameStatus compares all of the status.
-func sameStatus(a, b object) bool {
-	switch a := a.(type) {
-	case *v1alpha1.Repository:
-		return apiequality.Semantic.DeepEqual(a.Status, b.(*v1alpha1.Repository).Status)
-	case *v1alpha1.Component:
-		return apiequality.Semantic.DeepEqual(a.Status, b.(*v1alpha1.Component).Status)
-	case *v1alpha1.Resource:
-		return apiequality.Semantic.DeepEqual(a.Status, b.(*v1alpha1.Resource).Status)
-	case *v1alpha1.Deployer:
-		return apiequality.Semantic.DeepEqual(a.Status, b.(*v1alpha1.Deployer).Status)
-	case *v1alpha1.Replication:
-		return apiequality.Semantic.DeepEqual(a.Status, b.(*v1alpha1.Replication).Status)
+// writes reports whether a patch would change the status. That is a matter of what JSON says, not of how it is written: the API server sorts
+// the members of specifications.
+func writes(before, after object) bool {
+	data, err := client.MergeFrom(before).Data(after)
+	var patch struct {
+		Status json.RawMessage `json:"status"`
 	}
-	return false
+	return err != nil || json.Unmarshal(data, &patch) != nil || patch.Status != nil
 }
 
-// judge turns the error of the steps into conditions, and into what the controller does next.
-func (b *base) judge(obj object, after time.Duration, err error) (ctrl.Result, error) {
-	status := obj.Common()
-	if err == nil {
-		b.mark(obj, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "")
+// overtaken reports whether a write to an object failed because it is not as it was read, and what follows.
+func overtaken(obj object, err error) (ctrl.Result, bool) {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return ctrl.Result{}, false
+	}
+	if d := status.Status().Details; d == nil || d.Name != obj.GetName() || d.Group != v1alpha1.Group {
+		return ctrl.Result{}, false // it is about another object
+	}
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: soon}, true
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, true
+	}
+	return ctrl.Result{}, false
+}
+
+// judge turns the outcome of the steps, nil if they succeeded, into conditions, and into when the controller looks next.
+func (b *base) judge(obj object, after time.Duration, o *outcome) ctrl.Result {
+	status, who := obj.Common(), askerFor(obj)
+	if o == nil {
+		b.attempts.forget(who)
+		set(obj, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, summary(obj))
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
 		status.ObservedGeneration = obj.GetGeneration()
-		return ctrl.Result{RequeueAfter: after}, nil
+		return ctrl.Result{RequeueAfter: after}
 	}
-	var o *outcome
-	if !errors.As(err, &o) {
-		o = &outcome{kind: again, reason: v1alpha1.ReasonProgressingWithRetry, err: err}
+	if o.kind == waits && o.reason == v1alpha1.ReasonResolutionInProgress {
+		if holds(obj) {
+			return ctrl.Result{RequeueAfter: o.after}
+		}
+		if rest := patience - b.attempts.asking(who, b.now()); rest > 0 {
+			return ctrl.Result{RequeueAfter: rest}
+		}
 	}
-	if o.kind == waits && o.reason == v1alpha1.ReasonResolutionInProgress && b.isReady(obj) {
-		return ctrl.Result{RequeueAfter: o.after}, nil // it looks whether there is something new; what was, holds
-	}
-	b.mark(obj, metav1.ConditionFalse, o.reason, err.Error())
+	set(obj, v1alpha1.ConditionReady, metav1.ConditionFalse, o.reason, o.Error())
 	status.ObservedGeneration = obj.GetGeneration()
 	if o.kind == stalls {
-		set(obj, v1alpha1.ConditionStalled, metav1.ConditionTrue, o.reason, err.Error())
+		b.attempts.forget(who)
+		set(obj, v1alpha1.ConditionStalled, metav1.ConditionTrue, o.reason, o.Error())
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
-		return ctrl.Result{}, nil
+		return ctrl.Result{RequeueAfter: o.after}
 	}
-	set(obj, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressingWithRetry, err.Error())
+	set(obj, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressingWithRetry, o.Error())
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
-	if o.kind == waits || o.after > 0 {
-		return ctrl.Result{RequeueAfter: o.after}, nil
+	if o.kind == again && o.after == 0 {
+		return ctrl.Result{RequeueAfter: b.attempts.pause(who, obj.GetGeneration())}
 	}
-	return ctrl.Result{}, err
+	return ctrl.Result{RequeueAfter: o.after}
+}
+
+// holds reports whether what the conditions say about the object as it is specified now stands until there is an answer: looking whether
+// there is something new is no news, neither for what is ready nor for what failed.
+func holds(obj object) bool {
+	ready := meta.FindStatusCondition(obj.Common().Conditions, v1alpha1.ConditionReady)
+	if ready == nil || obj.Common().ObservedGeneration != obj.GetGeneration() {
+		return false
+	}
+	switch ready.Reason {
+	case v1alpha1.ReasonResolutionInProgress, v1alpha1.ReasonResourceIsNotAvailable, v1alpha1.ReasonComponentDriftResolutionInProgress:
+		return false // it waited for something that is there now
+	}
+	return true
 }
 
 // isReady reports whether an object is ready as it is specified now.
@@ -142,31 +223,10 @@ func (b *base) isReady(obj object) bool {
 	return obj.Common().ObservedGeneration == obj.GetGeneration() && meta.IsStatusConditionTrue(obj.Common().Conditions, v1alpha1.ConditionReady)
 }
 
-// mark sets the Ready condition, and tells an event if that is news.
-func (b *base) mark(obj object, status metav1.ConditionStatus, reason, message string) {
-	if !set(obj, v1alpha1.ConditionReady, status, reason, message) || reason == v1alpha1.ReasonResolutionInProgress {
-		return
-	}
-	severity := corev1.EventTypeNormal
-	if status != metav1.ConditionTrue {
-		severity = corev1.EventTypeWarning
-	}
-	b.event(obj, severity, reason, message)
-}
-
-// event tells something to those who look at the object.
-func (b *base) event(obj object, severity, reason, message string) {
-	b.GetEventRecorder("ocm-controller").Eventf(obj, nil, severity, reason, "Reconcile", "%s", message)
-}
-
-// MaxMessage bounds the message of a condition, in bytes.
-const MaxMessage = 4096
-
 // set sets a condition and reports whether it changed.
 func set(obj object, typ string, status metav1.ConditionStatus, reason, message string) bool {
-	if len(message) > MaxMessage {
-		message = message[:MaxMessage] + " …"
-	}
 	return meta.SetStatusCondition(&obj.Common().Conditions, metav1.Condition{
-		Type: typ, Status: status, Reason: reason, Message: message, ObservedGeneration: obj.GetGeneration()})
+		Type: typ, Status: status, Reason: reason, Message: clip(message, MaxMessage), ObservedGeneration: obj.GetGeneration()})
 }
+
+func (b *base) now() time.Time { return b.options.Env.Time() }

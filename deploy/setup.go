@@ -3,17 +3,26 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"ocm"
 	"ocm/deploy/resolve"
+	"ocm/deploy/v1alpha1"
 	"ocm/deploy/work"
 )
 
@@ -48,8 +57,11 @@ type base struct {
 	ctrl.Manager
 	options  Options
 	pool     *work.Pool
-	resolver *resolve.Resolver
+	copies   *work.Pool // transfers, so that they never take the place of what is quick
+	resolver answerer
 	wakers   *wakers
+	attempts attempts
+	memo     memo
 }
 
 // asker is an object that waits for an answer of the pool.
@@ -60,35 +72,82 @@ type asker struct {
 
 // Setup registers all controllers with a manager. The scheme must know the types of [ocm/deploy/v1alpha1].
 func Setup(mgr ctrl.Manager, o Options) error {
-	b := &base{Manager: mgr, options: o, wakers: &wakers{queues: map[string]queue{}}}
-	b.pool = work.New(work.Options{Workers: o.Workers, Queue: o.Queue, Bytes: o.CacheBytes, TTL: o.CacheTTL,
-		Wake: func(a work.Asker) { b.wakers.wake(a.(asker)) }})
+	b := &base{Manager: mgr, options: o, wakers: &wakers{}}
+	observer, err := observe(metrics.Registry)
+	if err != nil {
+		return err
+	}
+	wake := func(a work.Asker) { b.wakers.wake(a.(asker)) }
+	b.pool = work.New(work.Options{Workers: o.Workers, Queue: o.Queue, Bytes: o.CacheBytes, TTL: o.CacheTTL, Wake: wake, Observe: observer})
+	b.copies = work.New(work.Options{Workers: cmp.Or(o.ReplicationConcurrency, defaultConcurrency), Timeout: transferTimeout, Wake: wake})
 	b.resolver = resolve.New(resolve.Options{Env: o.Env, Archives: o.Archives})
+	if err := index(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	for _, add := range []func() error{b.addRepository, b.addComponent, b.addResource, b.addDeployer, b.addReplication} {
 		if err := add(); err != nil {
 			return err
 		}
 	}
-	return mgr.Add(b.pool)
+	return errors.Join(mgr.Add(b.pool), mgr.Add(b.copies))
+}
+
+// defaultConcurrency is how many objects of a kind are looked at at a time. They only wait for the API server.
+const defaultConcurrency = 4
+
+// controller begins the controller of a kind: it is woken by its objects, and by the pool.
+func (b *base) controller(obj object, concurrency int) *builder.Builder {
+	return ctrl.NewControllerManagedBy(b).
+		For(obj, builder.WithPredicates(changed())).
+		WatchesRawSource(b.wakers.source(kindOf(obj))).
+		WithOptions(controller.Options{MaxConcurrentReconciles: cmp.Or(concurrency, defaultConcurrency)})
+}
+
+// parent reads an object that another one names in a field of its spec. It must be ready: until then the other one waits, and is woken
+// by its watch.
+func (b *base) parent(ctx context.Context, field string, key types.NamespacedName, parent object) error {
+	err := b.GetClient().Get(ctx, key, parent)
+	what := fmt.Sprintf("%s: %s %s", field, kindOf(parent), key)
+	switch {
+	case apierrors.IsNotFound(err):
+		return waiting(v1alpha1.ReasonResourceIsNotAvailable, safety, fmt.Errorf("%s: %w", what, ocm.ErrNotFound))
+	case err != nil:
+		return failed(v1alpha1.ReasonResourceIsNotAvailable, fmt.Errorf("%s: %w", what, err))
+	case !parent.GetDeletionTimestamp().IsZero():
+		return waiting(v1alpha1.ReasonResourceIsNotAvailable, safety, fmt.Errorf("%s is being deleted", what))
+	case !b.isReady(parent):
+		return waiting(v1alpha1.ReasonResourceIsNotAvailable, safety, fmt.Errorf("%s is not ready", what))
+	}
+	return nil
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// wakers put objects into the queues of their controllers, which never blocks, and never loses one.
+// wakers put objects into the queues of their controllers, which never blocks, and never loses one: nobody asks the pool before its
+// controller has a queue.
 type wakers struct {
+	mu     sync.RWMutex
 	queues map[string]queue
 }
 
 // source is where the controller of a kind is woken.
 func (w *wakers) source(kind string) source.Source {
 	return source.Func(func(_ context.Context, q queue) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.queues == nil {
+			w.queues = map[string]queue{}
+		}
 		w.queues[kind] = q
 		return nil
 	})
 }
 
 func (w *wakers) wake(a asker) {
-	if q := w.queues[a.kind]; q != nil {
+	w.mu.RLock()
+	q := w.queues[a.kind]
+	w.mu.RUnlock()
+	if q != nil {
 		q.Add(reconcile.Request{NamespacedName: a.key})
 	}
 }

@@ -83,6 +83,16 @@ type Report struct {
 	Steps      []Step            `json:"steps"`
 
 	ended bool // the last step was reached
+	graph *Graph
+}
+
+// Graph is the closure that the report is about: what is used of it is what was verified. nil unless the report's Err is nil, and
+// references were followed.
+func (r *Report) Graph() *Graph {
+	if r.Err() != nil {
+		return nil
+	}
+	return r.graph
 }
 
 // Err joins the errors of all failed steps; nil only if nothing failed, a signature was good, and

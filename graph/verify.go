@@ -30,6 +30,9 @@ type VerifyOptions struct {
 	Demand func(selected []ocm.Signature) error
 	// Shallow checks signatures and the descriptor only: no content, no references.
 	Shallow bool
+	// NoContent compares no content: for those who compare it when they use it. References are checked, and so is that
+	// everything has a digest.
+	NoContent bool
 	// AllCovered makes a failure of everything that a signature could cover and does not.
 	AllCovered bool
 }
@@ -107,7 +110,7 @@ func (v *verification) run(ctx context.Context) (why string) {
 		return "a signature is not good"
 	}
 	if v.o.Shallow {
-		s.covered()
+		s.covered(v.root)
 		v.rep.ended = true
 		return "not asked for (shallow)"
 	}
@@ -115,8 +118,14 @@ func (v *verification) run(ctx context.Context) (why string) {
 	if !ok {
 		return "a reference is not good"
 	}
-	w.contents(ctx)
 	v.rep.ended = true
+	if v.o.NoContent {
+		for _, n := range v.nodes {
+			s.covered(n)
+		}
+		return "content is compared when it is used"
+	}
+	w.contents(ctx)
 	return ""
 }
 
@@ -215,7 +224,7 @@ func (v signed) walk(ctx context.Context) (walked, bool) {
 		return walked{}, false
 	}
 	g.Roots[0].matched = v.root.matched // by signatures
-	v.root, v.nodes = g.Roots[0], g.Nodes
+	v.root, v.nodes, v.rep.graph = g.Roots[0], g.Nodes, g
 	nodes := map[string]*Node{}
 	good := true
 	for _, n := range g.Nodes {

@@ -71,15 +71,15 @@ func (v *verification) skip(why string) {
 }
 
 // covered tells what can be told without reading anything: what lacks a digest.
-func (v signed) covered() {
-	c := &v.root.Descriptor().Component
+func (v signed) covered(n *Node) {
+	c := &n.Descriptor().Component
 	for i := range c.References {
 		if err := undigested(&c.References[i]); err != nil {
-			v.add(v.root, ofReferences+i, "reference "+c.References[i].Element.String(), stepReference, "", err)
+			v.add(n, ofReferences+i, "reference "+c.References[i].Element.String(), stepReference, "", err)
 		}
 	}
 	for i := range c.Resources {
-		v.undigestedResource(v.root, i)
+		v.undigestedResource(n, i)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // the target after the last version became visible there. A root without signature is an error
 // ([ocm.ErrSignature]), unless another root references it: then it is verified with that one.
 type Proof struct {
-	graph.VerifyOptions // Shallow is ignored: content is always checked
+	graph.VerifyOptions // Shallow and NoContent are ignored: content is always checked
 	// Find finds what is referenced and does not move; nil: nothing does.
 	Find graph.Find
 }
@@ -97,7 +97,7 @@ func (p *Plan) tops() []*graph.Node {
 
 func (p *Plan) prove(ctx context.Context, find graph.Find, v ocm.Version) error {
 	o := p.o.Proof.VerifyOptions
-	o.Shallow = false
+	o.Shallow, o.NoContent = false, false
 	report, err := graph.Verify(ctx, p.kit, p.env, find, v, o)
 	if err != nil {
 		return err

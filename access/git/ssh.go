@@ -39,7 +39,7 @@ func dialSSH(ctx context.Context, env *ocm.Env, at Address) (service, error) {
 	if err != nil {
 		return nil, err
 	}
-	methods, closeAgent, err := sshMethods(ctx, secret)
+	methods, closeAgent, err := sshMethods(ctx, secret, env != nil && env.Confined)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func quote(s string) string {
 }
 
 // sshMethods are the ways to log in: the private key of the credentials, or what the user's agent holds, then
-// the password.
-func sshMethods(ctx context.Context, secret ocm.Secret) (methods []ssh.AuthMethod, done func(), err error) {
+// the password. Those who are confined have no agent.
+func sshMethods(ctx context.Context, secret ocm.Secret, confined bool) (methods []ssh.AuthMethod, done func(), err error) {
 	done = func() {}
 	if pem := secret["privateKey"]; pem != "" {
 		signer, err := signer([]byte(pem), secret["passphrase"])
@@ -109,7 +109,7 @@ func sshMethods(ctx context.Context, secret ocm.Secret) (methods []ssh.AuthMetho
 			return nil, nil, err
 		}
 		methods = append(methods, ssh.PublicKeys(signer))
-	} else if socket := os.Getenv("SSH_AUTH_SOCK"); socket != "" {
+	} else if socket := os.Getenv("SSH_AUTH_SOCK"); socket != "" && !confined {
 		var d net.Dialer
 		if conn, err := d.DialContext(ctx, "unix", socket); err == nil { // an agent that is gone is none
 			methods, done = append(methods, ssh.PublicKeysCallback(agent.NewClient(conn).Signers)), func() { conn.Close() }
@@ -153,7 +153,7 @@ func knownKeys(env *ocm.Env, lines string) (ssh.HostKeyCallback, error) {
 		files = []string{f.Name()}
 	} else {
 		files = []string{"/etc/ssh/ssh_known_hosts"}
-		if home, err := os.UserHomeDir(); err == nil {
+		if home, err := os.UserHomeDir(); err == nil && (env == nil || !env.Confined) {
 			files = append(files, filepath.Join(home, ".ssh", "known_hosts"))
 		}
 		files = slices.DeleteFunc(files, func(name string) bool { _, err := os.Stat(name); return err != nil })

@@ -8,14 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"ocm"
 	"ocm/config"
-	"ocm/credentials"
+	shared "ocm/session"
 )
 
 // Bounds of --parallel.
@@ -103,17 +102,12 @@ func (a *app) logger() *slog.Logger {
 
 // session is one run of a command that works on repositories.
 type session struct {
-	app       *app
-	env       *ocm.Env
-	kit       *ocm.Kit
-	config    *config.Config
-	resolvers *config.Resolvers // nil: none
-	aliases   map[string]ocm.Spec
-	keys      *keyWatch // what env.Credentials is
-	secrets   *credentials.Store
-
-	mu    sync.Mutex
-	repos map[string]ocm.Repository // opened so far, by specification
+	*shared.Session
+	app    *app
+	env    *ocm.Env
+	kit    *ocm.Kit
+	config *config.Config
+	keys   *keyWatch // what env.Credentials is
 }
 
 // session reads the configuration and prepares the environment of a command.
@@ -131,19 +125,12 @@ func (a *app) session() (*session, error) {
 		a.err.terminal = a.err.terminal && a.global.progress != "lines"
 		env.Report = a.err.showProgress(time.Now)
 	}
-	s := &session{app: a, env: env, kit: a.kit(), repos: map[string]ocm.Repository{}}
-	a.atExit = append(a.atExit, s.close)
+	s := &session{app: a, env: env, kit: a.kit()}
 	return s, s.configure()
 }
 
-// close closes the repositories that were opened.
-func (s *session) close() {
-	for _, r := range s.repos {
-		if err := r.Close(); err != nil {
-			s.env.Log.Warn("closing", "repository", r.String(), "error", err)
-		}
-	}
-}
+// close closes what was opened; what fails is told in the log.
+func (s *session) close() { _ = s.Close() }
 
 // open opens a repository, each once; the session closes it.
 func (s *session) open(ctx context.Context, typ, location string) (ocm.Repository, error) {
@@ -151,7 +138,7 @@ func (s *session) open(ctx context.Context, typ, location string) (ocm.Repositor
 	if err != nil {
 		return nil, err
 	}
-	return s.openSpec(ctx, spec)
+	return s.Open(ctx, spec)
 }
 
 // openSource opens a repository that is read.
@@ -163,17 +150,7 @@ func (s *session) openSource(ctx context.Context, typ, location string) (ocm.Rep
 	if err != nil {
 		return nil, err
 	}
-	return s.openExisting(ctx, spec)
-}
-
-func (s *session) openSpec(ctx context.Context, spec ocm.Spec) (ocm.Repository, error) {
-	return s.openOnce(string(spec.Raw), func() (ocm.Repository, error) {
-		opener, err := s.kit.Repositories.For(spec.Type)
-		if err != nil {
-			return nil, err
-		}
-		return opener(ctx, s.env, spec)
-	})
+	return s.Existing(ctx, spec)
 }
 
 // openVersion opens the version that a reference names; by its digest, where there is one.

@@ -102,7 +102,7 @@ func runAuthExplain(ctx context.Context, a *app, o authExplainOptions, place str
 // explain answers a question. Keys of the older kind of configuration have no entries that could be compared.
 func (s *session) explain(ctx context.Context, q *explained) error {
 	var err error
-	if q.Explanation, err = s.secrets.Explain(ctx, q.Consumer); err != nil || q.Source != "" {
+	if q.Explanation, err = s.Secrets.Explain(ctx, q.Consumer); err != nil || q.Source != "" {
 		return err
 	}
 	secret, err := s.env.Resolve(ctx, q.Consumer)

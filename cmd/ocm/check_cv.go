@@ -137,7 +137,7 @@ func (s *session) check(ctx context.Context, r checkRequest) (*inspect.CheckRepo
 			roots[0].Version = v
 		}
 	}
-	return inspect.Check(ctx, s.kit, s.env, s.locator(sharedBy(list), r.at.Component, r.lookup), roots,
+	return inspect.Check(ctx, s.kit, s.env, s.Locator(sharedBy(list), r.at.Component, s.beside(r.lookup)), roots,
 		inspect.CheckOptions{Recursive: r.recursive, Remote: r.remote})
 }
 

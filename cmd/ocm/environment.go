@@ -15,7 +15,7 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/credentials"
-	"ocm/web"
+	shared "ocm/session"
 )
 
 // configure reads the configuration files and completes the environment.
@@ -36,86 +36,19 @@ func (s *session) configure() error {
 			return usagef("--config-set: %w", err)
 		}
 	}
-	if err := s.connect(); err != nil {
+	if folder, err := os.UserCacheDir(); err == nil && s.env.Cache == "" {
+		s.env.Cache = filepath.Join(folder, "ocm")
+	}
+	if s.Session, err = shared.New(shared.Options{Kit: s.kit, Env: s.env, Config: s.config, Getenv: s.app.getenv}); err != nil {
 		return err
 	}
-	if err := s.folders(); err != nil {
-		return err
-	}
-	if _, err := s.config.Plugins(); err != nil {
-		return err
-	}
-	if s.resolvers, err = s.config.Resolvers(); err != nil {
-		return err
-	}
-	if s.aliases, err = s.config.Aliases(); err != nil {
-		return err
-	}
-	s.secrets, err = s.readSecrets()
-	if err != nil {
-		return err
-	}
+	s.app.atExit = append(s.app.atExit, s.close)
 	older, err := s.config.Keys()
 	if err != nil {
 		return err
 	}
-	s.keys = &keyWatch{Credentials: credentials.Overlay(s.secrets, olderKeys(older))}
+	s.keys = &keyWatch{Credentials: credentials.Overlay(s.Secrets, olderKeys(older))}
 	s.env.Credentials = s.keys
-	return nil
-}
-
-// readSecrets reads the credentials of the configuration.
-func (s *session) readSecrets() (*credentials.Store, error) {
-	return config.Explained(s.config, config.CredentialsType, func(c *config.Config) (*credentials.Store, error) {
-		entries, places := c.CredentialPlaces()
-		return credentials.New(entries, credentials.Options{Getenv: s.app.getenv, Log: s.env.Log, HTTP: s.env.HTTP, Places: places})
-	})
-}
-
-// folders takes from the configuration what no flag says.
-func (s *session) folders() error {
-	f, err := s.config.Filesystem()
-	if err != nil {
-		return err
-	}
-	for _, d := range [...]struct {
-		name, configured string
-		folder           *string
-	}{{"workingDirectory", f.WorkingDirectory, &s.env.Dir}, {"tempFolder", f.TempFolder, &s.env.Temp}} {
-		if *d.folder != "" || d.configured == "" {
-			continue
-		}
-		if info, err := os.Stat(d.configured); err != nil {
-			return fmt.Errorf("configuration: %s: %s: %v: %w", config.FilesystemType, d.name, err, ocm.ErrInvalid)
-		} else if !info.IsDir() {
-			return fmt.Errorf("configuration: %s: %s %s: not a folder: %w", config.FilesystemType, d.name, d.configured, ocm.ErrInvalid)
-		}
-		*d.folder = d.configured
-	}
-	return nil
-}
-
-// connect makes the one HTTP transport of the run, by the configuration, and names the folder that
-// helps to continue what was interrupted.
-func (s *session) connect() error {
-	settings, err := config.Explained(s.config, config.HTTPType, (*config.Config).HTTP)
-	if err != nil {
-		return err
-	}
-	transport := web.NewTransport(settings)
-	s.env.HTTP = transport
-	s.app.atExit = append(s.app.atExit, transport.CloseIdleConnections)
-	for host, o := range settings.Hosts {
-		if o.InsecureSkipVerify {
-			s.env.Log.Warn("certificates are not verified, as configured", "host", host)
-		}
-	}
-	if settings.Default.InsecureSkipVerify {
-		s.env.Log.Warn("certificates are not verified, as configured", "host", "every other")
-	}
-	if folder, err := os.UserCacheDir(); err == nil && s.env.Cache == "" {
-		s.env.Cache = filepath.Join(folder, "ocm")
-	}
 	return nil
 }
 

@@ -103,7 +103,7 @@ func runGetCV(ctx context.Context, a *app, o getOptions, reference string) error
 // parseSelection reads a reference whose version, and even component, may be missing.
 func parseSelection(reference, constraint string, latest bool) (ocm.Coordinates, error) {
 	if constraint != "" {
-		if _, err := parseConstraint(constraint); err != nil {
+		if err := checkConstraint(constraint); err != nil {
 			return ocm.Coordinates{}, err
 		}
 	}

@@ -161,7 +161,7 @@ func (s *session) closure(ctx context.Context, c ocm.Coordinates, o elementsOpti
 			own = nil
 		}
 	}
-	return graph.Walk(ctx, s.env.Job, s.finder(own, c.Component, nil), versions, graph.Options{Recursive: o.recursive != 0})
+	return graph.Walk(ctx, s.env.Job, s.Finder(own, c.Component, nil), versions, graph.Options{Recursive: o.recursive != 0})
 }
 
 // elementList is what the tables show.

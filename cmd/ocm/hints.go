@@ -6,15 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"ocm"
 	"ocm/componentarchive"
+	shared "ocm/session"
 )
 
 // maxListed is how many versions a hint lists.
@@ -28,7 +27,7 @@ func (s *session) findHint(ctx context.Context, err error, c ocm.Coordinates) st
 	if c.Repository == "" {
 		return "write // between repository and component, as in ghcr.io/acme//acme.org/app:1.0.0, or configure a resolver (docs/configuration.md)"
 	}
-	if c.Type == ocm.CTFType && isAbsent(c.Repository) {
+	if c.Type == ocm.CTFType && shared.IsAbsent(c.Repository) {
 		return slashHint(reference(c))
 	}
 	if c.Component == "" {
@@ -100,15 +99,6 @@ func isArchive(path string) bool {
 		_, err = os.Stat(filepath.Join(path, "artifact-index.json"))
 	}
 	return err == nil
-}
-
-// isAbsent reports whether there is nothing at a path; a pipe is always there.
-func isAbsent(path string) bool {
-	if path == pipeLocation {
-		return false
-	}
-	_, err := os.Stat(path)
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // guessHint helps where an archive was taken for a registry because its name looks like

@@ -23,7 +23,7 @@ func isPipe(typ, location string) bool { return typ == ocm.CTFType && location =
 // openTarget opens a repository that is written.
 func (s *session) openTarget(ctx context.Context, typ, location string) (ocm.Repository, error) {
 	if isPipe(typ, location) {
-		return s.openOnce("stdout", func() (ocm.Repository, error) {
+		return s.OpenOnce("stdout", func() (ocm.Repository, error) {
 			return oci.NewRepository(ctf.Write(s.app.out, s.env.TempDir()), s.env), nil
 		})
 	}
@@ -35,7 +35,7 @@ func (s *session) openTarget(ctx context.Context, typ, location string) (ocm.Rep
 
 // openStdin opens the archive that comes through standard input.
 func (s *session) openStdin() (ocm.Repository, error) {
-	return s.openOnce("stdin", func() (ocm.Repository, error) {
+	return s.OpenOnce("stdin", func() (ocm.Repository, error) {
 		if f, ok := s.app.in.(*os.File); ok && isDevice(f) {
 			return nil, usagef("ctf::- reads an archive from standard input, which is a terminal: pipe one into it, as from \"ocm transfer cv ... ctf::-\"")
 		}
@@ -94,18 +94,4 @@ func finish(ctx context.Context, repo ocm.Repository) error {
 		return f.Finish(ctx)
 	}
 	return nil
-}
-
-// openOnce opens a repository that was not opened under this name.
-func (s *session) openOnce(name string, open func() (ocm.Repository, error)) (ocm.Repository, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r := s.repos[name]; r != nil {
-		return r, nil
-	}
-	r, err := open()
-	if err == nil {
-		s.repos[name] = r
-	}
-	return r, err
 }

@@ -199,7 +199,7 @@ func (s *session) export(ctx context.Context, r signRequest) error {
 	if err != nil {
 		return err
 	}
-	request, err := graph.NewRequest(ctx, s.kit, s.env, graph.Locate(s.locator(repo, r.at.Component, nil)), repo, v, o)
+	request, err := graph.NewRequest(ctx, s.kit, s.env, graph.Locate(s.Locator(repo, r.at.Component, nil)), repo, v, o)
 	if err != nil {
 		return err
 	}

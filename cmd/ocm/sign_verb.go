@@ -33,7 +33,7 @@ func (s *session) sign(ctx context.Context, r signRequest) ([]graph.Signed, erro
 			s.env.Log.Warn("existing tools will not agree on this signature: " + q)
 		}
 	}
-	list, err := graph.SignVersion(ctx, s.kit, s.env, graph.Locate(s.locator(repo, r.at.Component, nil)), repo, v, o)
+	list, err := graph.SignVersion(ctx, s.kit, s.env, graph.Locate(s.Locator(repo, r.at.Component, nil)), repo, v, o)
 	return list, errors.Join(s.keyError(err), finishAll(ctx, list))
 }
 
@@ -56,7 +56,7 @@ func (s *session) attach(ctx context.Context, r signRequest) ([]graph.Signed, er
 	if err != nil {
 		return nil, err
 	}
-	stored, judged, err := graph.Attach(ctx, s.kit, s.env, graph.Locate(s.locator(repo, r.at.Component, nil)), repo, v, sig, o)
+	stored, judged, err := graph.Attach(ctx, s.kit, s.env, graph.Locate(s.Locator(repo, r.at.Component, nil)), repo, v, sig, o)
 	if err != nil {
 		return nil, s.keyError(fmt.Errorf("%s: %w", r.attach, err))
 	}

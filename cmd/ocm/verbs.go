@@ -52,7 +52,7 @@ func (s *session) add(ctx context.Context, r addRequest) ([]*ocm.Descriptor, err
 	if err != nil {
 		return nil, err
 	}
-	find := helpful(s.finder(nil, "", r.lookup), "a referenced version is in the same constructor, in the target, where a configured resolver says, or in a repository that --lookup names")
+	find := helpful(s.Finder(nil, "", s.beside(r.lookup)), "a referenced version is in the same constructor, in the target, where a configured resolver says, or in a repository that --lookup names")
 	o := construct.Options{Conflict: construct.Conflict(r.conflict), SkipDigest: r.skipReferences, Find: find}
 	if r.copyExternal {
 		o.CopyExternal = func(ctx context.Context, v ocm.Version) error {
@@ -101,7 +101,7 @@ func (s *session) load(ctx context.Context, c ocm.Coordinates) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := graph.Walk(ctx, s.env.Job, s.finder(repo, c.Component, nil), []ocm.Version{v}, graph.Options{Recursive: true, Trust: true})
+	g, err := graph.Walk(ctx, s.env.Job, s.Finder(repo, c.Component, nil), []ocm.Version{v}, graph.Options{Recursive: true, Trust: true})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, e
 	if err := judges.demand(v.Descriptor().Signatures, r.signatures); err != nil {
 		return nil, err
 	}
-	find := helpful(s.finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
+	find := helpful(s.Finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
 	report, err := graph.Verify(ctx, s.kit, s.env, find, v,
 		graph.VerifyOptions{Signatures: r.signatures, Spec: judges.specOf, Shallow: r.shallow, AllCovered: r.allCovered})
 	if err != nil {
@@ -165,7 +165,7 @@ func (s *session) transfer(ctx context.Context, r transferRequest) (transferred,
 	if err != nil {
 		return out, err
 	}
-	find := helpful(s.finder(source, r.from.Component, r.lookup), "--lookup names another repository to look in; without --recursive references are not followed")
+	find := helpful(s.Finder(source, r.from.Component, s.beside(r.lookup)), "--lookup names another repository to look in; without --recursive references are not followed")
 	proof, err := s.proof(r, find, roots)
 	if err != nil {
 		return out, err
@@ -288,7 +288,7 @@ func (s *session) hash(ctx context.Context, r hashRequest) ([]hashed, error) {
 	if err != nil {
 		return nil, err
 	}
-	find := s.finder(repo, r.at.Component, nil)
+	find := s.Finder(repo, r.at.Component, nil)
 	if !r.recursive {
 		d, err := graph.Complete(ctx, s.kit, s.env, find, v, true)
 		if err != nil {

@@ -4,12 +4,16 @@ package render
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
+	"path"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
+	"ocm"
 	"ocm/deploy/v1alpha1"
 )
 
@@ -71,44 +75,92 @@ type Release struct {
 	release             any
 }
 
-// Render makes objects. [ocm.ErrInvalid] tells what cannot be read, [ocm.ErrLimit] what is too much. It does not touch the cluster
+// Render makes objects. [ocm.ErrInvalid] tells what cannot be read, [ocm.ErrLimit] what is too much, [ocm.ErrNotFound] that there is
+// nothing at the path, [ocm.ErrDenied] what the identity behind Options.Cluster must not read. It does not touch the cluster
 // but for reading, and never opens a connection of its own.
+//
+// Charts and kustomizations are rendered in a process of its own, which can be ended and has next to no rights: see [Main].
 func Render(ctx context.Context, src Source, o Options) (*Result, error) {
-	return nil, errors.ErrUnsupported
+	r, err := render(ctx, src, o)
+	if err != nil && src.Name != "" {
+		err = fmt.Errorf("%s: %w", src.Name, err)
+	}
+	return r, err
 }
 
-// States of a release.
-const (
-	StatePending    = "pending"
-	StateDeployed   = "deployed"
-	StateFailed     = "failed"
-	StateSuperseded = "superseded"
-)
-
-// Record stores a release where "helm list" looks for it, as the identity behind cluster: the states of earlier ones are
-// changed with it.
-func Record(ctx context.Context, cluster *rest.Config, r *Release, state, description string) error {
-	return errors.ErrUnsupported
+func render(ctx context.Context, src Source, o Options) (*Result, error) {
+	dir, err := cleanPath(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	all, err := unpack(ctx, src.Content)
+	if err != nil {
+		return nil, err
+	}
+	format, dir, err := detect(src, o.Format, all, dir)
+	if err != nil {
+		return nil, err
+	}
+	switch format {
+	case v1alpha1.FormatHelm:
+		return renderChart(ctx, all, dir, o)
+	case v1alpha1.FormatKustomize:
+		return renderKustomization(ctx, all, dir)
+	}
+	objects, err := manifests(all, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Format: v1alpha1.FormatManifests, Objects: objects}, nil
 }
 
-// Forget removes all records of a release.
-func Forget(ctx context.Context, cluster *rest.Config, namespace, name string) error {
-	return errors.ErrUnsupported
+// detect decides what content is: by what was asked for, by the type of the resource, by what is in it. For a chart it also says in
+// which directory that is: archives of charts have one at their top.
+func detect(src Source, format v1alpha1.Format, all files, dir string) (v1alpha1.Format, string, error) {
+	chartDir, isChart := findChart(all, dir)
+	switch format {
+	case "", v1alpha1.FormatAuto:
+		if isChart || isChartType(src) {
+			format = v1alpha1.FormatHelm
+		} else if kustomization(all, dir) != "" {
+			format = v1alpha1.FormatKustomize
+		} else {
+			format = v1alpha1.FormatManifests
+		}
+	case v1alpha1.FormatHelm, v1alpha1.FormatKustomize, v1alpha1.FormatManifests:
+	default:
+		return "", "", fmt.Errorf("spec.format %.50q: expected Auto, Manifests, Helm or Kustomize: %w", format, ocm.ErrInvalid)
+	}
+	if format == v1alpha1.FormatHelm && !isChart {
+		return "", "", fmt.Errorf("expected a chart at spec.path %q, found no Chart.yaml: there is %s: %w", dir, all.top(), ocm.ErrInvalid)
+	}
+	if format == v1alpha1.FormatHelm {
+		dir = chartDir
+	}
+	return format, dir, nil
 }
 
-// Image is the coordinates of an image where it is now.
-type Image struct{ Registry, Path, Tag, Digest string }
-
-// Part returns a part of the coordinates.
-func (i Image) Part(p v1alpha1.Part) string { return "" }
-
-// SetValues puts images into the values of a chart: [v1alpha1.Localization.Values]. [ocm.ErrInvalid] names the path.
-func SetValues(values map[string]any, images map[string]Image, l []v1alpha1.Localization) error {
-	return errors.ErrUnsupported
+// isChartType reports whether a descriptor says that a resource is a chart.
+func isChartType(src Source) bool {
+	return slices.Contains([]string{"helmChart", "helm.io/chart", "helm.chart"}, src.ResourceType) ||
+		strings.HasPrefix(src.MediaType, "application/vnd.cncf.helm.chart.content.")
 }
 
-// Localize puts images into objects: [v1alpha1.Localization.Fields] and Replaces. [ocm.ErrNotFound] if an entry that names fields
-// fits no object, [ocm.ErrInvalid] names the path.
-func Localize(objects []*unstructured.Unstructured, images map[string]Image, l []v1alpha1.Localization) error {
-	return errors.ErrUnsupported
+// findChart finds the directory of a chart: the given one, or the only one at the top of an archive.
+func findChart(all files, dir string) (string, bool) {
+	if _, ok := all[path.Join(dir, chartFile)]; ok {
+		return dir, true
+	}
+	if dir != "" {
+		return "", false
+	}
+	for name := range all {
+		first, _, isBelow := strings.Cut(name, "/")
+		if !isBelow || dir != "" && first != dir {
+			return "", false
+		}
+		dir = first
+	}
+	_, ok := all[path.Join(dir, chartFile)]
+	return dir, ok
 }

@@ -243,6 +243,9 @@ type DeployerStatus struct {
 	// HandledRollback is the value of the annotation that was followed.
 	// +optional
 	HandledRollback string `json:"handledRollback,omitempty"`
+	// Images are those that were put in by localization, where they are now; at most 256.
+	// +optional
+	Images []DeployedImage `json:"images,omitempty"`
 	// Held is the input that is not deployed, because it was rolled back: a digest over content and configuration. It is tried again
 	// when any of it changes.
 	// +optional
@@ -258,6 +261,17 @@ type DeployedObject struct {
 	Namespace string `json:"namespace,omitempty"`
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
+}
+
+// DeployedImage is an image of a component version as it is pulled here.
+type DeployedImage struct {
+	// Name of the entry of localization.
+	Name string `json:"name"`
+	// Image is registry/path@digest.
+	Image     string `json:"image"`
+	Component string `json:"component"`
+	Version   string `json:"version"`
+	Resource  string `json:"resource"`
 }
 
 // Outcome of a revision.
@@ -295,6 +309,9 @@ type Revision struct {
 	RollbackOf int64 `json:"rollbackOf,omitempty"`
 	// Stored says that the objects are kept, so that the revision can be deployed again.
 	Stored bool `json:"stored"`
+	// StoredDigest is that of what is kept; what has another one is not deployed.
+	// +optional
+	StoredDigest string `json:"storedDigest,omitempty"`
 }
 
 // Deployer brings the content of a Resource into the cluster.

@@ -7,9 +7,15 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	"ocm"
 )
+
+// ErrFull says that so many tasks wait already that no more are taken; nobody is woken. It is an [ocm.ErrLimit].
+var ErrFull = fmt.Errorf("%w: too many tasks wait", ocm.ErrLimit)
 
 // ErrInProgress says that there is no answer yet; who asked is woken when there is one.
 var ErrInProgress = errors.New("in progress")

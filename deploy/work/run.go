@@ -29,7 +29,7 @@ func (p *Pool) dispatch() {
 
 func (p *Pool) enqueue(r *run) error {
 	if waiting := p.waiting.of(r.lane); waiting >= p.o.Queue || p.waiting.n >= 2*p.o.Queue {
-		return fmt.Errorf("%d tasks wait, %d of them for %q: %w; it is tried again later", p.waiting.n, waiting, r.lane, ocm.ErrLimit)
+		return fmt.Errorf("%w: %d, %d of them for %q; it is tried again later", ErrFull, p.waiting.n, waiting, r.lane)
 	}
 	p.waiting.add(r)
 	return nil
