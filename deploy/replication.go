@@ -73,7 +73,7 @@ func (r *replications) steps(ctx context.Context, obj *v1alpha1.Replication) err
 	status.LastTransferredVersion, status.LastTransferredDigest, status.LastTarget = done.Version, digestValue(j.source), j.target
 	status.LastFailedTransferEvents = nil
 	status.Progress = &v1alpha1.TransferProgress{Versions: done.Versions, VersionsDone: done.Versions, Bytes: done.Moved + done.Found, BytesDone: done.Moved + done.Found,
-		StartTime: stored(done.begin), UpdateTime: stored(done.end)}
+		StartTime: stamp(done.begin), UpdateTime: stamp(done.end)}
 	set(obj, v1alpha1.ConditionTransferInProgress, metav1.ConditionFalse, v1alpha1.ReasonTransferComplete,
 		fmt.Sprintf("%s:%s is at the target", j.source.Component, done.Version))
 	return nil

@@ -64,7 +64,7 @@ func (t *transfers) show(key question, status *v1alpha1.ReplicationStatus, now t
 	if was := status.Progress; was != nil && was.Bytes == p.Bytes && was.BytesDone == p.BytesDone && p.StartTime.Equal(was.StartTime) {
 		return
 	}
-	p.UpdateTime = stored(now)
+	p.UpdateTime = stamp(now)
 	status.Progress = &p
 }
 
@@ -86,7 +86,7 @@ func (t *transfer) count(e ocm.Event) {
 func (t *transfer) progress() v1alpha1.TransferProgress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := v1alpha1.TransferProgress{Bytes: t.total, BytesDone: t.done, StartTime: stored(t.start)}
+	p := v1alpha1.TransferProgress{Bytes: t.total, BytesDone: t.done, StartTime: stamp(t.start)}
 	for _, n := range t.items {
 		p.BytesDone += n
 	}
@@ -94,8 +94,8 @@ func (t *transfer) progress() v1alpha1.TransferProgress {
 	return p
 }
 
-// stored is a time as it is when it is read again.
-func stored(t time.Time) *metav1.Time {
+// stamp is a time as it is when it is read again.
+func stamp(t time.Time) *metav1.Time {
 	at := metav1.NewTime(t.Truncate(time.Second))
 	return &at
 }
