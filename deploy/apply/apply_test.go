@@ -59,7 +59,7 @@ func fakeCluster(t testing.TB, f interceptor.Funcs, there ...client.Object) *Clu
 	if err := scheme.AddToScheme(kinds); err != nil {
 		t.Fatal(err)
 	}
-	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Version: "v1"}})
 	for gvk := range kinds.AllKnownTypes() {
 		scope := meta.RESTScopeNamespace
 		if slices.Contains([]string{"Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "ValidatingWebhookConfiguration"}, gvk.Kind) {
