@@ -58,7 +58,10 @@ type Signer struct{ Signature, Algorithm, Name string }
 
 // Size is about how many bytes the answer takes.
 func (a *Answer) Size() int64 {
-	size := a.found.bytes
+	size := int64(0)
+	if a.found != nil {
+		size = a.found.bytes
+	}
 	if a.Report != nil {
 		size += stepCost * int64(len(a.Report.Steps))
 	}
