@@ -153,7 +153,7 @@ func (r *deployers) compose(ctx context.Context, j *job, w *wanted, c *content, 
 	for _, h := range result.Hooks {
 		all = append(all, h.Object)
 	}
-	if err := render.Localize(all, w.images, s.Localization); err != nil && len(s.Localization) > 0 {
+	if err := render.Localize(all, w.images, s.Localization); err != nil {
 		return wrong(err)
 	}
 	j.kept = kept{Namespace: namespace, Objects: result.Objects, Hooks: result.Hooks, Images: w.pulled, release: result.Release}

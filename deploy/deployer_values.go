@@ -54,7 +54,7 @@ func (r *deployers) valued(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 	if err := r.expressed(ctx, d, w); err != nil {
 		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
-	if err := render.SetValues(w.values, w.images, d.Spec.Localization); err != nil && len(d.Spec.Localization) > 0 {
+	if err := render.SetValues(w.values, w.images, d.Spec.Localization); err != nil {
 		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
 	return w.sum(d, sources)

@@ -58,7 +58,10 @@ type Signer struct{ Signature, Algorithm, Name string }
 
 // Size is about how many bytes the answer takes.
 func (a *Answer) Size() int64 {
-	size := a.found.bytes
+	var size int64
+	if a.found != nil { // an answer that was made by hand has nothing
+		size = a.found.bytes
+	}
 	if a.Report != nil {
 		size += stepCost * int64(len(a.Report.Steps))
 	}
