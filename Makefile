@@ -8,7 +8,7 @@ GOLANGCI := $(BIN)/golangci-lint-2.8.0
 K8S      := $(BIN)/k8s
 FUZZTIME ?= 60s
 
-.PHONY: all generate controller-component demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
+.PHONY: all generate controller-component demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s bench-k8s
 all: build
 
 build: ## the commands ocm and ocm-controller, in bin/
@@ -111,3 +111,6 @@ mutate: ## takes each check of the verify path out, and demands that a test noti
 
 bench: build $(BIN)/crane $(BIN)/regctl ## ocm beside public tools, as ratios; BENCH='-only a,c -runs 3', see docs/benchmarks.md
 	go run ./internal/bench -ocm $(BIN)/ocm $(BENCH)
+
+bench-k8s: build k8s-binaries ## ocm-controller beside a bare client in a real cluster, as ratios; BENCH='-sizes 100 -rounds 1', see docs/benchmarks.md
+	go run ./internal/k8sbench -controller $(BIN)/ocm-controller $(BENCH)

@@ -26,8 +26,11 @@ func (b *bench) tell(who string, c cost) {
 	for _, m := range slices.Sorted(maps.Keys(c.Requests)) {
 		methods = append(methods, fmt.Sprintf("%.0f %s", c.Requests[m], m))
 	}
-	b.say("  %-15s %7.2f s, CPU %6.2f s, peak %4d MiB, %s; answers known %.0f, found %.0f",
+	line := fmt.Sprintf("  %-15s %7.2f s, CPU %6.2f s, peak %4d MiB, %s; answers known %.0f, found %.0f",
 		who, c.Wall.Seconds(), c.CPU.Seconds(), c.Peak>>20, strings.Join(methods, ", "), c.Hits, c.Misses)
+	load, _ := os.ReadFile("/proc/loadavg") // others may be at work on the same machine
+	now, _, _ := strings.Cut(string(load), " ")
+	b.say("%s; load average %s", line, now)
 }
 
 // verdict is a value and what it should be at most; mark 0: it is only told.

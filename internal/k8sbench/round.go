@@ -19,11 +19,8 @@ import (
 	"ocm/internal/k8sbench/load"
 )
 
-// Limits of time: what takes longer does not work.
-const (
-	readyTimeout = 10 * time.Minute
-	quietTimeout = 2 * time.Minute
-)
+// readyTimeout is how long a round may take: what takes longer does not work.
+const readyTimeout = 15 * time.Minute
 
 // cost is what it took somebody to make all objects ready.
 type cost struct {
@@ -114,7 +111,7 @@ func (s *size) makeObjects() error {
 	}
 	defer os.RemoveAll(dir)
 	defer c.Stop()
-	definitions, err := filepath.Abs(filepath.Join("deploy", "install", "crds"))
+	definitions, err := filepath.Abs(filepath.Join("deploy", "install", "chart", "files", "crds"))
 	if err != nil {
 		return err
 	}
@@ -232,7 +229,7 @@ func (s *size) ours(quiet, outcomes bool) (took cost, still *idle, err error) {
 		if took.CPU, err = p.cpu(); err != nil {
 			return err
 		}
-		sample, err := s.calm(ctx, metrics)
+		sample, err := load.Calm(ctx, http.DefaultClient, "http://"+metrics+"/metrics")
 		if err != nil {
 			return err
 		}
@@ -249,27 +246,6 @@ func (s *size) ours(quiet, outcomes bool) (took cost, still *idle, err error) {
 		return err
 	})
 	return took, still, err
-}
-
-// calm waits until the last requests have been sent, such as those of events, and returns the sample of then.
-func (s *size) calm(ctx context.Context, metrics string) (load.Sample, error) {
-	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
-	defer cancel()
-	last, err := load.Scrape(ctx, http.DefaultClient, "http://"+metrics+"/metrics")
-	for calm := 0; err == nil && calm < 5; {
-		select {
-		case <-ctx.Done():
-			return last, fmt.Errorf("requests do not end: %v", last.Requests)
-		case <-time.After(time.Second):
-		}
-		var now load.Sample
-		now, err = load.Scrape(ctx, http.DefaultClient, "http://"+metrics+"/metrics")
-		if calm++; now.Total() != last.Total() {
-			calm = 0
-		}
-		last = now
-	}
-	return last, err
 }
 
 // quiet watches what is done when there is nothing to do.

@@ -5,6 +5,7 @@ package load
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
@@ -53,6 +54,25 @@ func Scrape(ctx context.Context, client *http.Client, url string) (Sample, error
 		}
 	}
 	return s, lines.Err()
+}
+
+// calm is for how long nothing must have been sent.
+const calm = 5 * time.Second
+
+// Calm waits until the last requests have been sent, such as those for events, and returns the sample of then.
+func Calm(ctx context.Context, client *http.Client, url string) (Sample, error) {
+	last, err := Scrape(ctx, client, url)
+	for since := time.Now(); err == nil && time.Since(since) < calm; {
+		if err = pause(ctx); err != nil {
+			return last, fmt.Errorf("requests do not end: %v: %w", last.Requests, err)
+		}
+		var now Sample
+		if now, err = Scrape(ctx, client, url); now.Total() != last.Total() {
+			since = time.Now()
+		}
+		last = now
+	}
+	return last, err
 }
 
 // Total is the number of requests of all methods.

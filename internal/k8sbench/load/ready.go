@@ -104,6 +104,9 @@ func (w *Watch) start(ctx context.Context, client *http.Client, kind, url string
 			at, err = w.follow(kind, at, body)
 			body.Close()
 			if err == nil {
+				err = pause(ctx)
+			}
+			if err == nil {
 				body, err = get(ctx, client, url+"watch=1&resourceVersion="+at)
 			}
 		}
@@ -130,11 +133,19 @@ func get(ctx context.Context, client *http.Client, url string) (io.ReadCloser, e
 		if resp.StatusCode != http.StatusTooManyRequests {
 			return nil, fmt.Errorf("%s: %s", req.URL.Path, resp.Status)
 		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %s: %w", req.URL.Path, resp.Status, context.Cause(ctx))
-		case <-time.After(100 * time.Millisecond):
+		if err := pause(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", req.URL.Path, resp.Status, err)
 		}
+	}
+}
+
+// pause is between two questions to somebody who had no answer.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(200 * time.Millisecond):
+		return nil
 	}
 }
 
