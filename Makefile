@@ -8,7 +8,7 @@ GOLANGCI := $(BIN)/golangci-lint-2.8.0
 K8S      := $(BIN)/k8s
 FUZZTIME ?= 60s
 
-.PHONY: all generate demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
+.PHONY: all generate controller-component demo test lint fuzz mutate bench build peers sigstore-servers k8s-binaries test-k8s
 all: build
 
 build: ## the commands ocm and ocm-controller, in bin/
@@ -53,6 +53,21 @@ $(BIN)/rekor-server: PACKAGE := github.com/sigstore/rekor-tiles/v2/cmd/rekor-ser
 $(BIN)/timestamp-server: PACKAGE := github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server
 $(BIN)/%-server: hack/sigstore/go.mod hack/sigstore/go.sum
 	cd hack/sigstore && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ $(PACKAGE)
+
+CONTROLLER := $(BIN)/controller
+VERSION    ?= 0.0.0-dev
+PLATFORMS  ?= amd64 arm64
+# CA_CERTIFICATES=file puts certificates into the image that it trusts in TLS; without it only those of the configuration are.
+controller-component: build ## image, chart and manifests of the controllers as a component version, in bin/controller/archive; VERSION=1.0.0
+	rm -rf $(CONTROLLER) && mkdir -p $(CONTROLLER)
+	for arch in $(PLATFORMS); do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false \
+	  -ldflags '-s -w -X main.release=$(VERSION)' -o $(CONTROLLER)/ocm-controller-$$arch ./cmd/ocm-controller; done
+	go run ./internal/image -out $(CONTROLLER)/image.tar -name ocm-controller -ca '$(CA_CERTIFICATES)' \
+	  $(foreach arch,$(PLATFORMS),linux/$(arch)=$(CONTROLLER)/ocm-controller-$(arch))
+	cp -r deploy/install/chart deploy/install/component-constructor.yaml $(CONTROLLER)
+	sed -i 's/^version: .*/version: $(VERSION)/; s/^appVersion: .*/appVersion: "$(VERSION)"/' $(CONTROLLER)/chart/Chart.yaml
+	$(BIN)/ocm controller install --image ocm.software/controller:$(VERSION) >$(CONTROLLER)/manifests.yaml
+	cd $(CONTROLLER) && VERSION=$(VERSION) $(BIN)/ocm add cv --repository ./archive
 
 generate: ## deepcopy and CRDs of the Kubernetes API types, and the manifests that the chart gives
 	printf '// SPDX-License-Identifier: Apache-2.0\n' >$(BIN)/.header

@@ -81,7 +81,7 @@ type Options struct {
 	Log      *slog.Logger        // nil: discarded
 	NoDocker bool                // do not consult Docker's file without being told to
 	HTTP     http.RoundTripper   // for repositories on servers; nil: that of package web
-	Confined bool                // refuse what is in files, variables and programs of this process, see [Options.refuse]
+	Confined bool                // [ocm.ErrInvalid] for what is in files, variables and programs of this process; no Docker file is consulted
 	Places   []string            // for messages: what a path in each entry is put behind, such as "FILE: "; may be shorter
 }
 
@@ -146,13 +146,19 @@ func New(entries []ocm.Spec, o Options) (*Store, error) {
 			return nil, fmt.Errorf("%s%w", place, err)
 		}
 	}
-	if len(entries) == 0 && !o.NoDocker && !disabled(o.getenv("OCM_DISABLE_AUTO_CONFIG")) {
+	if len(entries) == 0 && !o.NoDocker && !o.Confined && !disabled(o.getenv("OCM_DISABLE_AUTO_CONFIG")) {
 		s.repositories = append(s.repositories, usualDocker(o, true))
 	}
 	if err := s.checkSets(); err != nil {
 		return nil, err
 	}
-	return s, s.checkCycles()
+	if err := s.checkCycles(); err != nil {
+		return nil, err
+	}
+	if o.Confined {
+		return s, s.confinedVaults()
+	}
+	return s, nil
 }
 
 // disabled reads a switch; what cannot be understood switches off, too.
@@ -277,7 +283,13 @@ func (s *Store) addSecret(id ocm.Identity, credentials []ocm.RawJSON, place stri
 // Resolve implements [ocm.Credentials].
 func (s *Store) Resolve(ctx context.Context, id ocm.Identity) (ocm.Secret, error) {
 	secret, _, err := s.resolve(ctx, id, nil)
-	return secret, err
+	if err != nil {
+		return nil, err
+	}
+	if err := s.confinedSecret(secret); err != nil {
+		return nil, fmt.Errorf("credentials for %s: %w", id, err)
+	}
+	return secret, nil
 }
 
 // resolve also tells which consumer has the secret.

@@ -101,6 +101,9 @@ func openDocker(s *Store, spec ocm.Spec) (source, error) {
 	default:
 		return nil, fmt.Errorf("dockerConfig is neither text nor object: %w", ocm.ErrInvalid)
 	}
+	if s.o.Confined {
+		return d, d.confined()
+	}
 	if d.file == "" && len(d.inline) == 0 {
 		return usualDocker(s.o, false), nil
 	}

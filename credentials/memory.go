@@ -68,6 +68,9 @@ func (s *Store) addSets(e ocm.Spec) error {
 		set := s.memory(memoryName{v.Repository, c.Name})
 		set.steps = nil
 		properties, err := texts("credentials", c.Properties)
+		if err == nil {
+			err = s.confinedSecret(properties)
+		}
 		if err != nil {
 			return fmt.Errorf("credentials[%d]: %w", i, err)
 		}

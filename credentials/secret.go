@@ -82,6 +82,9 @@ func (b *bundle) add(s *Store, raw ocm.RawJSON) error {
 		return b.addNamed(s, typ, raw)
 	}
 	properties, err := texts(typ, members)
+	if err == nil {
+		err = s.confinedSecret(properties)
+	}
 	b.steps = append(b.steps, step{properties: properties, replaces: typed})
 	return err
 }

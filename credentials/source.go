@@ -76,6 +76,9 @@ func (s *Store) source(raw ocm.RawJSON) (source, error) {
 	if !ok {
 		return nil, fmt.Errorf("repository type %q: %w", spec.Type, ocm.ErrUnknownType)
 	}
+	if err := s.confinedKind(spec.Type); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Type, err)
+	}
 	opened, err := k.open(s, spec)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Type, err)

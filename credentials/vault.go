@@ -103,7 +103,7 @@ func openVault(s *Store, spec ocm.Spec) (source, error) {
 		return nil, fmt.Errorf("secrets: more than %d: %w", MaxVaultSecrets, ocm.ErrLimit)
 	}
 	v.at = &url.URL{Scheme: at.Scheme, Host: at.Host, Path: strings.TrimRight(at.Path, "/")}
-	return v, nil
+	return v, s.confinedVault(at)
 }
 
 // checkVaultPath keeps names, some of which come from the server, below the folder they belong to.

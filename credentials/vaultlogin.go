@@ -27,19 +27,16 @@ func (v *vault) login(ctx context.Context) (fresh bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	method := own["authmeth"]
-	if method == "" {
-		method = "token"
-		if own["token"] == "" && own["tokenFile"] == "" && own["role"] != "" {
-			method = "kubernetes"
-		}
+	if err := v.store.confinedLogin(own); err != nil {
+		return false, fmt.Errorf("login: %w", err)
 	}
+	method := vaultMethod(own)
 	switch method {
 	case "token":
 		v.token, err = fromFile(own, "token", "")
 	case "approle":
 		v.token, err = v.exchange(ctx, own, method, map[string]string{"role_id": own["roleid"], "secret_id": own["secretid"]})
-	case "kubernetes":
+	case vaultKubernetes:
 		var jwt string
 		if jwt, err = fromFile(own, "jwt", v.store.tokenFile(own)); err == nil {
 			v.token, err = v.exchange(ctx, own, method, map[string]string{"role": own["role"], "jwt": jwt})
@@ -54,6 +51,20 @@ func (v *vault) login(ctx context.Context) (fresh bool, err error) {
 		return false, fmt.Errorf("login: %w", err)
 	}
 	return true, nil
+}
+
+// vaultKubernetes is the way to log in with the token of a service account.
+const vaultKubernetes = "kubernetes"
+
+// vaultMethod is the way to log in.
+func vaultMethod(own ocm.Secret) string {
+	switch {
+	case own["authmeth"] != "":
+		return own["authmeth"]
+	case own["token"] == "" && own["tokenFile"] == "" && own["role"] != "":
+		return vaultKubernetes
+	}
+	return "token"
 }
 
 // ownSecret is how to log in: what the repository says, or a consumer, or variables. Vaults are not asked for each other

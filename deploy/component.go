@@ -48,7 +48,7 @@ func (c *components) steps(ctx context.Context, obj *v1alpha1.Component) (time.D
 	if err != nil {
 		return 0, err
 	}
-	l := &inquiry{obj: obj, interval: interval}
+	l := &visit{obj: obj, interval: interval}
 	if l.place, err = c.place(ctx, obj, &l.repository); err != nil {
 		return 0, err
 	}
@@ -66,8 +66,8 @@ func (c *components) steps(ctx context.Context, obj *v1alpha1.Component) (time.D
 	return jitter(interval), nil
 }
 
-// inquiry is one look at a component: what its questions have in common.
-type inquiry struct {
+// visit is one look at a component: what its questions have in common.
+type visit struct {
 	obj        *v1alpha1.Component
 	interval   time.Duration
 	repository v1alpha1.Repository
@@ -99,7 +99,7 @@ type choice struct {
 }
 
 // choose selects the version. With [resolve.ErrDowngrade] comes the version that must not be taken.
-func (c *components) choose(l *inquiry) (string, error) {
+func (c *components) choose(l *visit) (string, error) {
 	spec := l.obj.Spec
 	wish := resolve.Wish{Component: spec.Component, Semver: spec.Semver, Filter: spec.SemverFilter, Current: currentVersion(l.obj),
 		Downgrade: spec.DowngradePolicy == v1alpha1.DowngradeAllow}
@@ -125,7 +125,7 @@ func (c *components) choose(l *inquiry) (string, error) {
 	})
 }
 
-// currentVersion is the version that counts now; empty: none.
+// currentVersion is the one that counts now; empty: none.
 func currentVersion(obj *v1alpha1.Component) string {
 	if is := obj.Status.Component; is != nil && is.Component == obj.Spec.Component {
 		return is.Version
@@ -134,7 +134,7 @@ func currentVersion(obj *v1alpha1.Component) string {
 }
 
 // version loads a version with all that it references, and verifies it. Errors that are not outcomes refuse it.
-func (c *components) version(l *inquiry, version string) (*resolve.Answer, error) {
+func (c *components) version(l *visit, version string) (*resolve.Answer, error) {
 	q := resolve.Question{Component: l.obj.Spec.Component, Version: version, Demands: l.demands, Content: l.obj.Spec.VerifyContent}
 	kind := work.Kind{Component: q.Component, Version: q.Version, Verification: "unverified"}
 	if len(q.Demands) > 0 {
@@ -163,7 +163,7 @@ func (c *components) version(l *inquiry, version string) (*resolve.Answer, error
 }
 
 // take makes a version the one that counts.
-func (c *components) take(l *inquiry, version string) error {
+func (c *components) take(l *visit, version string) error {
 	answer, err := c.version(l, version)
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func (c *components) take(l *inquiry, version string) error {
 
 // refused says why a version is not taken. What counts now keeps counting, unless it is the one that is refused; if it is another one, it is
 // judged, too, or a version that nobody accepts would hide that the one before it is no longer good.
-func (c *components) refused(l *inquiry, version string, err error) error {
+func (c *components) refused(l *visit, version string, err error) error {
 	var o *outcome
 	if errors.As(err, &o) {
 		return err // it says nothing of the version

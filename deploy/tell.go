@@ -5,6 +5,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -38,12 +39,18 @@ func (b *base) tell(ctx context.Context, before, after object) {
 	if was != nil && was.Status == is.Status && was.Reason == is.Reason && (!ready || was.Message == is.Message) {
 		return
 	}
-	severity := corev1.EventTypeNormal
-	if !ready {
-		severity = corev1.EventTypeWarning
+	severity := corev1.EventTypeWarning
+	if ready || slices.Contains(ordinary(), is.Reason) {
+		severity = corev1.EventTypeNormal
 	}
 	ctrl.LoggerFrom(ctx).Info("settled", "ready", ready, "reason", is.Reason, "message", is.Message)
 	b.event(after, severity, is.Reason, is.Message)
+}
+
+// ordinary are the reasons for not being ready that nobody needs to worry about.
+func ordinary() []string {
+	return []string{v1alpha1.ReasonTransferInProgress, v1alpha1.ReasonProgressing, v1alpha1.ReasonResourceIsNotAvailable, v1alpha1.ReasonDependencyNotReady,
+		v1alpha1.ReasonComponentDriftResolutionInProgress, v1alpha1.ReasonDryRun}
 }
 
 // event tells something to those who look at the object.

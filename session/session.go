@@ -145,8 +145,8 @@ func (s *Session) Fork(job *ocm.Job, report func(ocm.Event)) *Session {
 		allow: s.allow, transport: s.transport, repos: map[string]opened{}}
 }
 
-// Share is a fork that takes over the repositories in registries, with what they know, such as tokens. What is in files is opened anew:
-// somebody else may write there.
+// Share is a fork that takes over the repositories in registries, with what they know, such as tokens; these are not its own to close. What
+// is in files is opened anew: somebody else may write there.
 func (s *Session) Share(job *ocm.Job) *Session {
 	f := s.Fork(job, nil)
 	f.shared = s
@@ -172,7 +172,7 @@ func (s *Session) Close() error {
 // Open opens a repository, each once; the session closes it.
 func (s *Session) Open(ctx context.Context, spec ocm.Spec) (ocm.Repository, error) {
 	if s.shared != nil && s.Kit.Repositories.Same(spec.Type, ocm.OCIRepositoryType) {
-		return s.shared.Open(ctx, spec)
+		return s.once(string(spec.Raw), spec, func() (ocm.Repository, error) { return s.shared.Open(ctx, spec) })
 	}
 	return s.once(string(spec.Raw), spec, func() (ocm.Repository, error) {
 		allowed, err := s.allow(spec)
@@ -205,18 +205,21 @@ func (s *Session) once(name string, spec ocm.Spec, open func() (ocm.Repository, 
 	return r, err
 }
 
+// Opened is how many repositories are open.
+func (s *Session) Opened() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.repos)
+}
+
 // SpecOf is the specification that a repository was opened by; the zero Spec if it was not opened here.
 func (s *Session) SpecOf(repo ocm.Repository) ocm.Spec {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, r := range s.repos {
 		if r.Repository == repo {
-			s.mu.Unlock()
 			return r.spec
 		}
-	}
-	s.mu.Unlock()
-	if s.shared != nil {
-		return s.shared.SpecOf(repo)
 	}
 	return ocm.Spec{}
 }

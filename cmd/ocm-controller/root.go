@@ -63,8 +63,14 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the linker recorded, or (devel).
+// release is the version of a build of a release; the linker sets it.
+var release string
+
+// version is that of the release, else what the toolchain recorded, or (devel).
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

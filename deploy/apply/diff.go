@@ -4,6 +4,7 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"ocm"
 )
 
 const maxDiff = 4 << 20 // bytes of a diff, whatever is asked for
@@ -207,14 +210,16 @@ func mapAt(o *unstructured.Unstructured, path []string) map[string]any {
 	return m
 }
 
-// lines are an object as YAML.
+// lines are an object as YAML, or JSON.
 func lines(o map[string]any) ([]string, error) {
 	if o == nil {
 		return nil, nil
 	}
 	text, err := yaml.Marshal(o)
-	if err != nil {
-		return nil, fmt.Errorf("write YAML: %w", err)
+	if err != nil { // of characters that YAML does not know
+		if text, err = json.MarshalIndent(o, "", "  "); err != nil {
+			return nil, fmt.Errorf("%w: %w", ocm.ErrInvalid, err)
+		}
 	}
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"), nil
 }

@@ -3,6 +3,8 @@
 package render
 
 import (
+	"context"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -10,56 +12,82 @@ import (
 	"ocm"
 )
 
-// bombs are templates that would take all memory or time of the process that they are rendered in, or end it.
-var bombs = map[string]string{
-	"list of a billion":       `{{ range until 1000000000 }}x{{ end }}`,
-	"untilStep":               `{{ len (untilStep 0 1000000000 1) }}`,
-	"repeat":                  `{{ repeat 2000000000 "x" }}`,
-	"repeat of much":          `{{ $x := repeat 1000000 "x" }}{{ $y := repeat 100000 $x }}{{ $y }}`,
-	"doubling":                `{{ $x := "xxxxxxxx" }}{{ range until 60 }}{{ $x = printf "%s%s" $x $x }}{{ end }}{{ $x }}`,
-	"much output":             `{{ $x := repeat 1000000 "x" }}{{ range until 100000 }}{{ $x }}{{ end }}`,
-	"include of itself":       `{{ define "a" }}{{ include "a" . }}{{ include "a" . }}{{ end }}{{ include "a" . }}`,
-	"template of itself":      `{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`,
-	"tpl of itself":           `{{ $_ := set . "t" "{{ tpl .t . }}{{ tpl .t . }}" }}{{ tpl .t . }}`,
-	"an object in itself":     `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ toYaml $d }}`,
-	"an object in itself, Go": `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`,
-	"copy of itself":          `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ deepCopy $d }}`,
-	"indent":                  `{{ indent 2000000000 "x" }}`,
-	"width":                   `{{ printf "%0999999d%0999999d" 1 1 | repeat 1000000 }}`,
-}
-
-// slow are templates that take time only: each takes MaxTime to be ended.
-var slow = map[string]string{
-	"loops in loops":  `{{ range $i := until 100000 }}{{ range $j := until 100000 }}{{ end }}{{ end }}`,
-	"a loop":          `{{ range $i := 1000000000000 }}{{ end }}`,
-	"include to 2^30": `{{ define "a" }}{{ if lt (int .) 60 }}{{ include "a" (add1 .) }}{{ include "a" (add1 .) }}{{ end }}{{ end }}{{ include "a" 0 }}`,
-}
-
-// A template bomb ends the process that renders it and nothing else.
-func TestTemplateBombs(t *testing.T) {
+// TestCVE_2025_55198_TemplatesEndNobodyElse: templates that take all memory, or the stack, of the process that they are rendered in. Some
+// end it in a way that nothing in it can catch, and that process must not be this one.
+func TestCVE_2025_55198_TemplatesEndNobodyElse(t *testing.T) {
 	t.Parallel()
-	for name, bomb := range bombs {
+	for name, bomb := range map[string]struct {
+		template string
+		kind     error
+	}{
+		"list of a billion":   {`{{ range until 1000000000 }}x{{ end }}`, ocm.ErrLimit},
+		"steps":               {`{{ len (untilStep 0 1000000000 1) }}`, ocm.ErrLimit},
+		"repeat":              {`{{ repeat 2000000000 "x" }}`, ocm.ErrLimit},
+		"repeat of much":      {`{{ $x := repeat 1000000 "x" }}{{ $y := repeat 100000 $x }}{{ $y }}`, ocm.ErrLimit},
+		"doubling":            {`{{ $x := "xxxxxxxx" }}{{ range until 60 }}{{ $x = printf "%s%s" $x $x }}{{ end }}{{ $x }}`, ocm.ErrLimit},
+		"much output":         {`{{ $x := repeat 1000000 "x" }}{{ range until 100000 }}{{ $x }}{{ end }}`, ocm.ErrLimit},
+		"indent":              {`{{ indent 2000000000 "x" }}`, ocm.ErrLimit},
+		"width":               {`{{ printf "%0999999d%0999999d" 1 1 | repeat 1000000 }}`, ocm.ErrLimit},
+		"an object in itself": {`{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`, ocm.ErrLimit},
+		"include of itself":   {`{{ define "a" }}{{ include "a" . }}{{ include "a" . }}{{ end }}{{ include "a" . }}`, ocm.ErrInvalid},
+		"template of itself":  {`{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, ocm.ErrInvalid},
+		"a panic":             {`{{ mustToDuration "x" }}`, ocm.ErrInvalid},
+		"a panic of strings":  {`{{ repeat -1 "x" }}`, ocm.ErrInvalid},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			start := time.Now()
-			_, err := renderBytes(t, chartArchive(t, map[string]string{"templates/a.yaml": bomb}), Options{})
-			t.Logf("%v: %.300v", time.Since(start), err)
-			if err == nil {
-				t.Fatal("no error")
+			_, err := renderBytes(t, chartArchive(t, map[string]string{"templates/a.yaml": bomb.template}), Options{})
+			want(t, err, bomb.kind)
+			if len(err.Error()) > maxText+200 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
 			}
 		})
 	}
 }
 
-func TestBrokenBase64OfManyBytes(t *testing.T) {
-	if testing.Short() {
-		t.Skip()
+func bombTask(template string) task {
+	return task{Chart: &chartTask{Files: files{chartFile: []byte("apiVersion: v2\nname: web\nversion: 1.0.0\n"), "templates/a.yaml": []byte(template)}, Name: "rel"}}
+}
+
+// Templates that take nothing but time are ended when theirs is over, or when nobody waits for them any more.
+func TestTemplatesWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for name, bomb := range map[string]string{
+		"loops in loops": `{{ range $i := until 100000 }}{{ range $j := until 100000 }}{{ end }}{{ end }}`,
+		"a loop":         `{{ range $i := 1000000000000 }}{{ end }}`,
+		"2^60 includes":  `{{ define "a" }}{{ if lt (int .) 60 }}{{ include "a" (add1 .) }}{{ include "a" (add1 .) }}{{ end }}{{ end }}{{ include "a" 0 }}`,
+		"tpl of itself":  `{{ $_ := set . "t" "{{ tpl .t . }}{{ tpl .t . }}" }}{{ tpl .t . }}`,
+		"deep copies":    `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ deepCopy $d }}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := runWithin(t.Context(), time.Second, bombTask(bomb), nil)
+			want(t, err, ocm.ErrLimit)
+		})
 	}
-	for name, bomb := range slow {
-		start := time.Now()
-		_, err := renderBytes(t, chartArchive(t, map[string]string{"templates/a.yaml": bomb}), Options{})
-		t.Logf("%s %v: %.300v", name, time.Since(start), err)
-		want(t, err, ocm.ErrLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := runWithin(ctx, time.Hour, bombTask(`{{ range $i := 1000000000000 }}{{ end }}`), nil)
+	want(t, err, context.DeadlineExceeded)
+}
+
+// A process that was ended by somebody else is an error, and a program that does not serve is found out.
+func TestProcessesThatDoNotAnswer(t *testing.T) {
+	t.Parallel()
+	want(t, judge(errNoMain, "flag provided but not defined"), errNoMain)
+	want(t, judge(context.Canceled, ""), ocm.ErrLimit)
+	want(t, judge(context.Canceled, "fatal error: something"), ocm.ErrInvalid)
+	_, err := converse(t.Context(), task{}, nil, strings.NewReader("PASS\n"), nil)
+	want(t, err, errNoMain)
+}
+
+// The process can do nothing but render: its environment is empty, and it opens no files and no sockets.
+func TestProcessHasNoRights(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Args, cmd.Env = []string{confinedName}, []string{}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
-	_ = strings.ToUpper
 }

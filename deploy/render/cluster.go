@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -30,6 +31,9 @@ const (
 // boundedTo is a configuration whose answers have an end.
 func boundedTo(cfg *rest.Config, limit int64) *rest.Config {
 	cfg = rest.CopyConfig(cfg)
+	if cfg.QPS == 0 && cfg.RateLimiter == nil {
+		cfg.QPS = -1 // what a chart asks is bounded; the default would make it wait for most of its time
+	}
 	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			resp, err := rt.RoundTrip(r)
@@ -59,10 +63,11 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cluster answers what charts ask, as one identity.
+// cluster answers what one chart asks, as one identity, one question at a time.
 type cluster struct {
 	discovery *discovery.DiscoveryClient
 	dynamic   dynamic.Interface
+	known     map[string]*metav1.APIResourceList // by group and version
 }
 
 func newCluster(cfg *rest.Config) (*cluster, error) {
@@ -72,7 +77,7 @@ func newCluster(cfg *rest.Config) (*cluster, error) {
 		return nil, err
 	}
 	c, err := dynamic.NewForConfig(cfg)
-	return &cluster{d, c}, err
+	return &cluster{d, c, map[string]*metav1.APIResourceList{}}, err
 }
 
 // capabilities are the version of the cluster and its APIs, in the form in which charts ask for them: apps/v1 and apps/v1/Deployment.
@@ -106,9 +111,17 @@ func (c *cluster) lookup(ctx context.Context, l lookup) (map[string]any, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", what, err, ocm.ErrInvalid)
 	}
-	list, err := c.discovery.ServerResourcesForGroupVersionWithContext(ctx, gv.String())
-	if err != nil {
-		return nil, explainAPI(what, err)
+	for _, part := range []string{l.Namespace, l.Name} {
+		if len(path.IsValidPathSegmentName(part)) > 0 {
+			return nil, fmt.Errorf("%s: not a name: %w", what, ocm.ErrInvalid)
+		}
+	}
+	list := c.known[gv.String()]
+	if list == nil {
+		if list, err = c.discovery.ServerResourcesForGroupVersionWithContext(ctx, gv.String()); err != nil {
+			return nil, explainAPI(what, err)
+		}
+		c.known[gv.String()] = list
 	}
 	i := slices.IndexFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == l.Kind && !strings.Contains(r.Name, "/") })
 	if i < 0 {

@@ -257,7 +257,7 @@ func converse(ctx context.Context, t task, w io.Writer, r io.Reader, tell teller
 	if err := enc.Encode(t); err != nil {
 		return nil, err
 	}
-	var denied error
+	var cause error
 	for {
 		var m message
 		if err := dec.Decode(&m); err != nil {
@@ -267,15 +267,18 @@ func converse(ctx context.Context, t task, w io.Writer, r io.Reader, tell teller
 			return nil, err
 		}
 		if m.Lookup == nil {
-			return finished(m.Answer, denied)
+			return finished(m.Answer, cause)
+		}
+		if tell == nil {
+			return nil, fmt.Errorf("a question that nobody answers: %w", ocm.ErrInvalid)
 		}
 		object, err := tell(ctx, *m.Lookup)
 		f := found{Object: object}
 		if err != nil {
 			f.Error = err.Error()
 		}
-		if errors.Is(err, ocm.ErrDenied) {
-			denied = err
+		if err != nil && cause == nil {
+			cause = err
 		}
 		if err := enc.Encode(f); err != nil {
 			return nil, err
@@ -283,27 +286,36 @@ func converse(ctx context.Context, t task, w io.Writer, r io.Reader, tell teller
 	}
 }
 
-// finished is the last word of the process. That the identity must not read something is why it failed, whatever the template says.
-func finished(a *answer, denied error) (*answer, error) {
+// finished is the last word of the process. What could not be looked up is why it failed, and is of another kind than what is wrong with a
+// template: it may be there the next time.
+func finished(a *answer, cause error) (*answer, error) {
 	if a == nil {
 		return nil, fmt.Errorf("an empty answer: %w", ocm.ErrInvalid)
 	}
-	if a.Error != "" && denied != nil {
-		return nil, denied
+	if a.Error != "" && cause != nil {
+		return nil, &unanswered{cause}
 	}
 	return a, nil
 }
+
+// unanswered is why something could not be looked up.
+type unanswered struct{ error }
+
+func (u *unanswered) Unwrap() error { return u.error }
 
 var errNoMain = errors.New("this program cannot render charts and kustomizations: it must call render.Main when it starts")
 
 // judge says why a process did not answer.
 func judge(err error, complaints string) error {
+	var u *unanswered
 	switch {
+	case errors.As(err, &u):
+		return u.error
 	case strings.Contains(complaints, "stack exceeds"):
 		return fmt.Errorf("it contains itself, or calls itself without an end: %w", ocm.ErrLimit)
 	case strings.Contains(complaints, "memory"):
 		return fmt.Errorf("it takes more than %d bytes of memory to be rendered: %w", MaxMemory, ocm.ErrLimit)
-	case errors.Is(err, errNoMain), errors.Is(err, ocm.ErrDenied), errors.Is(err, ocm.ErrLimit):
+	case errors.Is(err, errNoMain), errors.Is(err, ocm.ErrLimit):
 		return err
 	case complaints == "": // it was killed: it always says something otherwise
 		return fmt.Errorf("it takes more time or memory to be rendered than there is: %w", ocm.ErrLimit)

@@ -76,8 +76,9 @@ type Release struct {
 }
 
 // Render makes objects. [ocm.ErrInvalid] tells what cannot be read, [ocm.ErrLimit] what is too much, [ocm.ErrNotFound] that there is
-// nothing at the path, [ocm.ErrDenied] what the identity behind Options.Cluster must not read. It does not touch the cluster
-// but for reading, and never opens a connection of its own.
+// nothing at the path, or not the API that a chart looks into, [ocm.ErrDenied] what the identity behind Options.Cluster must not read. It does not touch the cluster
+// but for reading, and never opens a connection of its own. An error of the API server is returned as it is: it may be another one the
+// next time.
 //
 // Charts and kustomizations are rendered in a process of its own, which can be ended and has next to no rights: see [Main].
 func Render(ctx context.Context, src Source, o Options) (*Result, error) {

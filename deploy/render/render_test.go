@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +18,6 @@ import (
 	"ocm"
 	"ocm/deploy/v1alpha1"
 )
-
-func TestMain(m *testing.M) {
-	Main()
-	os.Exit(m.Run())
-}
 
 // archived is a tar archive of files.
 func archived(t testing.TB, contents map[string]string) []byte {

@@ -3,12 +3,16 @@
 package resolve
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/opencontainers/image-spec/specs-go"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/blob"
@@ -177,4 +181,15 @@ func by(key pair) []Demand { return []Demand{{Signature: "release", Key: key.pub
 
 func app(demands []Demand) Question {
 	return Question{Component: "acme.org/app", Version: "1.0.0", Demands: demands}
+}
+
+// chartArtifact is a chart as an OCI artifact.
+func chartArtifact(t testing.TB, packed []byte) ocm.Content {
+	t.Helper()
+	heap := fixture.Heap{}
+	config := heap.Put("application/vnd.cncf.helm.config.v1+json", []byte(`{"name":"web","version":"1.2.3","apiVersion":"v2"}`))
+	layer := heap.Put("application/vnd.cncf.helm.chart.content.v1.tar+gzip", packed)
+	manifest := ociv1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest, Config: config, Layers: []ociv1.Descriptor{layer}}
+	raw := fixture.Must[[]byte](t)(json.Marshal(manifest))
+	return ocm.Content{Root: heap.Put(ociv1.MediaTypeImageManifest, raw), From: heap}
 }

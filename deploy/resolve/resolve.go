@@ -17,8 +17,10 @@ import (
 const (
 	// MaxSessions bounds the configurations whose connections and tokens are kept; the least recently used go first.
 	MaxSessions = 256
-	// sessionTime is how long those are kept that nobody uses.
+	// sessionTime is how long one is kept, and maxOpened how many repositories it may have open: then it is made anew, so that what it
+	// remembers does not grow.
 	sessionTime = time.Hour
+	maxOpened   = 1000
 
 	defaultParallel = 4
 )
@@ -45,8 +47,12 @@ type Resolver struct {
 
 type kept struct {
 	digest string
-	used   time.Time
+	made   time.Time
 	*session.Session
+}
+
+func (k *kept) old(now time.Time) bool {
+	return now.Sub(k.made) > sessionTime || k.Opened() > maxOpened
 }
 
 // New returns a resolver.
@@ -82,10 +88,11 @@ func (r *Resolver) session(c *Config) (*session.Session, error) {
 	defer r.mu.Unlock()
 	now := r.env.Time()
 	if at := r.sessions[c.digest]; at != nil {
-		r.order.MoveToFront(at)
-		k := at.Value.(*kept)
-		k.used = now
-		return k.Session, nil
+		if k := at.Value.(*kept); !k.old(now) {
+			r.order.MoveToFront(at)
+			return k.Session, nil
+		}
+		_ = r.drop(at) // what cannot be closed is told in the log
 	}
 	env := r.env
 	env.Job = ocm.NewJob(r.o.Parallel)
@@ -96,8 +103,8 @@ func (r *Resolver) session(c *Config) (*session.Session, error) {
 	if err := r.checkResolvers(s); err != nil {
 		return nil, err
 	}
-	for at := r.order.Back(); at != nil && (r.order.Len() >= MaxSessions || now.Sub(at.Value.(*kept).used) > sessionTime); at = r.order.Back() {
-		_ = r.drop(at) // what cannot be closed is told in the log
+	for at := r.order.Back(); at != nil && (r.order.Len() >= MaxSessions || at.Value.(*kept).old(now)); at = r.order.Back() {
+		_ = r.drop(at)
 	}
 	r.sessions[c.digest] = r.order.PushFront(&kept{c.digest, now, s})
 	return s, nil

@@ -35,7 +35,8 @@ type Wish struct {
 // ErrDowngrade says that the version that is wanted is older than the one that counts.
 var ErrDowngrade = errors.New("downgrade is not allowed")
 
-// Select chooses a version. [ocm.ErrNotFound] lists what there is, [ocm.ErrInvalid] names the field of the wish; [ErrDowngrade].
+// Select chooses a version. [ocm.ErrNotFound] lists what there is, [ocm.ErrInvalid] names the field of the wish; [ErrDowngrade] comes
+// with the version that would be one.
 //
 // A version, loosely written ones such as v1 included, is not looked for: whether it is there turns out when it is loaded. Of those that
 // meet a constraint and pass the filter the newest is chosen; pre-releases meet constraints only that name one.
@@ -58,7 +59,7 @@ func (r *Resolver) Select(ctx context.Context, p Place, w Wish) (string, error) 
 		return "", fmt.Errorf("semver: %w", err)
 	}
 	if older {
-		return "", fmt.Errorf("%s: %s is older than %s: %w (downgradePolicy)", w.Component, chosen, w.Current, ErrDowngrade)
+		return chosen, fmt.Errorf("%s: %s is older than %s: %w (downgradePolicy)", w.Component, chosen, w.Current, ErrDowngrade)
 	}
 	return chosen, nil
 }

@@ -58,8 +58,8 @@ type Signer struct{ Signature, Algorithm, Name string }
 
 // Size is about how many bytes the answer takes.
 func (a *Answer) Size() int64 {
-	size := int64(0)
-	if a.found != nil {
+	var size int64
+	if a.found != nil { // an answer that was made by hand has nothing
 		size = a.found.bytes
 	}
 	if a.Report != nil {

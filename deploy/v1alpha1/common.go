@@ -263,6 +263,8 @@ type SignatureStatus struct {
 
 // Status is what all kinds have in common.
 type Status struct {
+	// ObservedGeneration is the generation of the spec that the conditions are about. It begins with -1, so that nobody takes an object that
+	// no controller has seen yet for one that is settled.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// +optional

@@ -71,7 +71,8 @@ type Component struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ComponentSpec   `json:"spec"`
+	Spec ComponentSpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status ComponentStatus `json:"status,omitempty"`
 }
 

@@ -326,7 +326,8 @@ type Deployer struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   DeployerSpec   `json:"spec"`
+	Spec DeployerSpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status DeployerStatus `json:"status,omitempty"`
 }
 

@@ -29,6 +29,9 @@ type ReplicationStatus struct {
 	LastTransferredVersion string `json:"lastTransferredVersion,omitempty"`
 	// +optional
 	LastTransferredDigest string `json:"lastTransferredDigest,omitempty"`
+	// LastTarget is where it was copied to. New here.
+	// +optional
+	LastTarget string `json:"lastTarget,omitempty"`
 	// +optional
 	LastFailedTransferEvents []FailedTransferEvent `json:"lastFailedTransferEvents,omitempty"`
 	// Progress of the transfer that is running, or was the last. New here.
@@ -67,7 +70,8 @@ type Replication struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ReplicationSpec   `json:"spec"`
+	Spec ReplicationSpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status ReplicationStatus `json:"status,omitempty"`
 }
 

@@ -35,7 +35,8 @@ type Repository struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   RepositorySpec   `json:"spec"`
+	Spec RepositorySpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status RepositoryStatus `json:"status,omitempty"`
 }
 

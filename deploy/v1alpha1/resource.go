@@ -65,7 +65,8 @@ type Resource struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ResourceSpec   `json:"spec"`
+	Spec ResourceSpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status ResourceStatus `json:"status,omitempty"`
 }
 

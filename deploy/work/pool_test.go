@@ -367,8 +367,8 @@ func TestALaneTakesNoMoreThanHalf(t *testing.T) {
 	}
 }
 
-// TestSeveralLanesThatHang is about many registries that do not answer: of ten workers three of them leave at least one.
-func TestSeveralLanesThatHang(t *testing.T) {
+// Several registries that do not answer leave workers for others: one bad object does not stall all.
+func TestCVE_2022_39272_LanesThatHangStallNoOthers(t *testing.T) {
 	t.Parallel()
 	p, woken := begin(t, Options{})
 	var started, runs atomic.Int64

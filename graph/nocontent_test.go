@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package graph_test
+
+import (
+	"errors"
+	"testing"
+
+	"ocm"
+	"ocm/graph"
+)
+
+// TestNoContent: contents are left to those who use them, and nothing else is.
+func TestNoContent(t *testing.T) {
+	verify := func(l *lab) *graph.Report {
+		t.Helper()
+		rep, err := graph.Verify(t.Context(), l.kit, l.env, l.repo.Open, l.open("root"), graph.VerifyOptions{NoContent: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rep
+	}
+	rep := verify(newLab(t))
+	if err := rep.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if g := rep.Graph(); g == nil || len(g.Nodes) != 2 || g.Roots[0].Key() != "acme.org/root:1.0.0" {
+		t.Error("the graph is not what was verified")
+	}
+	skipped := 0
+	for _, s := range rep.Steps {
+		if s.Verdict == graph.Skipped && s.Check == "content digest" && s.Detail == "content is compared when it is used" {
+			skipped++
+		}
+	}
+	if skipped != 4 {
+		t.Errorf("%d contents were left out, of 4: %v", skipped, rep.Steps)
+	}
+	for name, c := range map[string]struct {
+		change func(l *lab)
+		kind   error
+	}{
+		"a reference without digest": {func(l *lab) {
+			l.tamper("root", func(d *ocm.Descriptor) { d.Component.References[0].Digest = nil })
+		}, ocm.ErrSignature},
+		"a resource below it without digest": {func(l *lab) {
+			l.tamper("leaf", func(d *ocm.Descriptor) { d.Component.Resources[0].Digest = nil })
+		}, ocm.ErrDigest},
+		"another version below it": {func(l *lab) {
+			l.tamper("leaf", func(d *ocm.Descriptor) { d.Component.Provider = "evil.org" })
+		}, ocm.ErrDigest},
+	} {
+		l := newLab(t)
+		c.change(l)
+		rep := verify(l)
+		if err := rep.Err(); !errors.Is(err, ocm.ErrSignature) || !errors.Is(err, c.kind) || rep.Graph() != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
