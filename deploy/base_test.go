@@ -162,6 +162,7 @@ type canned struct {
 	refused  error                      // of Select
 	versions map[string]*resolve.Answer // by version
 	errs     map[string]error
+	trap     func(context.Context, string) // for a component
 	copied   func(context.Context, resolve.Copy) (*resolve.Copied, error)
 
 	asked  []resolve.Question
@@ -174,7 +175,10 @@ func (c *canned) Ping(context.Context, resolve.Place) error {
 	return c.ping
 }
 
-func (c *canned) Select(_ context.Context, _ resolve.Place, w resolve.Wish) (string, error) {
+func (c *canned) Select(ctx context.Context, _ resolve.Place, w resolve.Wish) (string, error) {
+	if c.trap != nil {
+		c.trap(ctx, w.Component)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wishes = append(c.wishes, w)

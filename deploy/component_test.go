@@ -3,6 +3,7 @@
 package deploy
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"ocm"
@@ -394,5 +396,35 @@ func TestDeletionInEveryOrder(t *testing.T) {
 	bed.drive(t, comps, testComponent())
 	if len(bed.attempts.all) != 0 {
 		t.Errorf("%v is remembered", bed.attempts.all)
+	}
+}
+
+// Flux CVE-2022-39272: one bad object stalled all. Here it is one whose registry never answers, and one whose answer is a panic.
+func TestCVE_2022_39272_OneBadObjectDoesNotStallOthers(t *testing.T) {
+	t.Parallel()
+	hangs, panics, good := testComponent(), testComponent(), testComponent()
+	hangs.Name, hangs.Spec.Component = "hangs", "acme.org/hangs"
+	panics.Name, panics.Spec.Component = "panics", "acme.org/panics"
+	bed := newTestbed(t, hangs, panics, good, beReady(testRepository()))
+	bed.canned.answers("1.0.0", "aa")
+	bed.canned.trap = func(ctx context.Context, component string) {
+		switch component {
+		case "acme.org/hangs":
+			<-ctx.Done()
+		case "acme.org/panics":
+			panic("bad input")
+		}
+	}
+	c := &components{bed.base}
+	if _, err := c.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(hangs)}); err != nil {
+		t.Fatal(err)
+	}
+	bed.drive(t, c, panics)
+	if got := ready(panics); !strings.HasPrefix(got, "False CheckVersionFailed: ") {
+		t.Errorf("the one that panics says %q", got)
+	}
+	bed.drive(t, c, good)
+	if got := ready(good); !strings.HasPrefix(got, "True") {
+		t.Errorf("the good one says %q", got)
 	}
 }

@@ -95,19 +95,19 @@ func TestConfigurationThatCannotBe(t *testing.T) {
 		want string
 		kind kind
 	}{
-		// A tenant that names the Secret of another one must not be given it, whoever may read it.
-		"another namespace":    {own(v1alpha1.OCMConfiguration{Kind: "Secret", Name: "a", Namespace: "other"}), `spec.ocmConfig[1].namespace: "other" is not the namespace of the object`, stalls},
-		"object of another":    {own(v1alpha1.OCMConfiguration{APIVersion: v1alpha1.GroupVersion().String(), Kind: "Repository", Name: "repo", Namespace: "other"}), `spec.ocmConfig[1].namespace: "other"`, stalls},
-		"passed on of another": {own(from("evil", "")), "spec.ocmConfig[1]: status.effectiveOCMConfig of Repository team/evil names Secret other/a: access denied", again},
-		"Replication":          {own(replication), `spec.ocmConfig[1]: unsupported reference kind "Replication"`, stalls},
-		"another kind":         {own(v1alpha1.OCMConfiguration{Kind: "Pod", Name: "a"}), `spec.ocmConfig[1]: unsupported reference kind "Pod"`, stalls},
-		"another group":        {own(v1alpha1.OCMConfiguration{APIVersion: "apps/v1", Kind: "Secret", Name: "a"}), `spec.ocmConfig[1]: unsupported reference kind "Secret" of apiVersion "apps/v1"`, stalls},
-		"no name":              {own(secret("")), "spec.ocmConfig[1].name: it must be set", stalls},
-		"another policy":       {own(secret("a", "Maybe")), `spec.ocmConfig[1].policy: "Maybe" is neither`, stalls},
-		"no Secret":            {own(secret("none")), "spec.ocmConfig[1]: Secret team/none: not found", again},
-		"no key":               {own(secret("empty")), "spec.ocmConfig[1]: Secret team/empty: not found: it has no key .dockerconfigjson or .ocmconfig", again},
-		"no ConfigMap":         {own(v1alpha1.OCMConfiguration{Kind: "ConfigMap", Name: "none"}), "spec.ocmConfig[1]: ConfigMap team/none: not found", again},
-		"no object":            {own(from("none", "")), "spec.ocmConfig[1]: Repository team/none: not found", again},
+		// A tenant that names the Secret of another one must not be given it: the controller may read it, and is not to be confused.
+		"CVE-2021-41254, CVE-2025-48710: another namespace":                {own(v1alpha1.OCMConfiguration{Kind: "Secret", Name: "a", Namespace: "other"}), `spec.ocmConfig[1].namespace: "other" is not the namespace of the object`, stalls},
+		"CVE-2022-24768: an object of another namespace":                   {own(v1alpha1.OCMConfiguration{APIVersion: v1alpha1.GroupVersion().String(), Kind: "Repository", Name: "repo", Namespace: "other"}), `spec.ocmConfig[1].namespace: "other"`, stalls},
+		"CVE-2022-24768, CVE-2023-22736: passed on from another namespace": {own(from("evil", "")), "spec.ocmConfig[1]: status.effectiveOCMConfig of Repository team/evil names Secret other/a: access denied", again},
+		"Replication":    {own(replication), `spec.ocmConfig[1]: unsupported reference kind "Replication"`, stalls},
+		"another kind":   {own(v1alpha1.OCMConfiguration{Kind: "Pod", Name: "a"}), `spec.ocmConfig[1]: unsupported reference kind "Pod"`, stalls},
+		"another group":  {own(v1alpha1.OCMConfiguration{APIVersion: "apps/v1", Kind: "Secret", Name: "a"}), `spec.ocmConfig[1]: unsupported reference kind "Secret" of apiVersion "apps/v1"`, stalls},
+		"no name":        {own(secret("")), "spec.ocmConfig[1].name: it must be set", stalls},
+		"another policy": {own(secret("a", "Maybe")), `spec.ocmConfig[1].policy: "Maybe" is neither`, stalls},
+		"no Secret":      {own(secret("none")), "spec.ocmConfig[1]: Secret team/none: not found", again},
+		"no key":         {own(secret("empty")), "spec.ocmConfig[1]: Secret team/empty: not found: it has no key .dockerconfigjson or .ocmconfig", again},
+		"no ConfigMap":   {own(v1alpha1.OCMConfiguration{Kind: "ConfigMap", Name: "none"}), "spec.ocmConfig[1]: ConfigMap team/none: not found", again},
+		"no object":      {own(from("none", "")), "spec.ocmConfig[1]: Repository team/none: not found", again},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -46,13 +46,12 @@ type deployers struct {
 	repairs  repairs
 	queue    queue
 
-	settings func(context.Context, object, string, ...object) (*resolve.Config, error)
-	version  func(context.Context, resolve.Place, resolve.Question) (*resolve.Answer, error)
-	locate   func(context.Context, *resolve.Answer, v1alpha1.ResourceReference) (*resolve.Resource, error)
-	load     func(context.Context, *resolve.Resource, int64) (*content, error)
-	render   func(context.Context, render.Source, render.Options) (*render.Result, error)
-	record   func(context.Context, *deputy, *render.Release, string, string) error
-	forget   func(context.Context, *deputy, string, string) error
+	version func(context.Context, resolve.Place, resolve.Question) (*resolve.Answer, error)
+	locate  func(context.Context, *resolve.Answer, v1alpha1.ResourceReference) (*resolve.Resource, error)
+	load    func(context.Context, *resolve.Resource, int64) (*content, error)
+	render  func(context.Context, render.Source, render.Options) (*render.Result, error)
+	record  func(context.Context, *deputy, *render.Release, string, string) error
+	forget  func(context.Context, *deputy, string, string) error
 
 	expressions *expression.Evaluator
 }

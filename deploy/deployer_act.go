@@ -130,9 +130,9 @@ func (r *deployers) learn(d *v1alpha1.Deployer) (*done, error) {
 		last = &done{generation: d.Generation, err: failed(v1alpha1.ReasonApplyFailed, fmt.Errorf("%w: %w", meanwhile, err))}
 	}
 	r.acts.Forget(actKey(d.UID))
-	r.acts.Forget(lookKey(d.UID)) // it saw what was before
 	r.acting.ended(d.UID, last)
 	last.write(d)
+	r.acts.Forget(lookOf(d)) // it saw what was before
 	return last, nil
 }
 

@@ -46,7 +46,7 @@ func newDeployers(b *base) (*deployers, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &deployers{base: b, settings: b.configure, locate: locate, load: load, render: render.Render, expressions: e}
+	r := &deployers{base: b, locate: locate, load: load, render: render.Render, expressions: e}
 	r.version = func(ctx context.Context, p resolve.Place, q resolve.Question) (*resolve.Answer, error) {
 		return b.resolver.Version(ctx, p, q)
 	}
@@ -65,8 +65,8 @@ func newDeployers(b *base) (*deployers, error) {
 	r.deputies = &deputies{connect: b.connect, known: map[identity]*deputy{}}
 	r.watches = &watches{ctx: context.Background(), all: map[target]*watching{}, now: b.now,
 		connect: func(dep *deputy) (metadata.Interface, error) { return metadata.NewForConfig(dep.config) },
-		changed: func(name string, id types.UID) {
-			r.acts.Forget(lookKey(id))
+		changed: func(name string, look lookKey) {
+			r.acts.Forget(look)
 			r.later(&v1alpha1.Deployer{ObjectMeta: metav1.ObjectMeta{Name: name}}, settling)
 		}}
 	return r, nil

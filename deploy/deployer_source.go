@@ -138,7 +138,7 @@ func cycle(all map[string]*v1alpha1.Deployer, start string) []string {
 
 // configured says where the component version is looked for.
 func (r *deployers) configured(ctx context.Context, d *v1alpha1.Deployer, w *wanted) error {
-	config, err := r.settings(ctx, d, d.Spec.ResourceRef.Namespace, w.deployed)
+	config, err := r.configure(ctx, d, d.Spec.ResourceRef.Namespace, w.deployed)
 	if err != nil {
 		return err
 	}

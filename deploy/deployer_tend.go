@@ -39,7 +39,13 @@ type look struct {
 	unwatched string // why nothing is known of drift
 }
 
-type lookKey types.UID
+// lookKey has the revision: a look that began before a revision was deployed says nothing about it.
+type lookKey struct {
+	deployer types.UID
+	revision int64
+}
+
+func lookOf(d *v1alpha1.Deployer) lookKey { return lookKey{d.UID, d.Status.Revision} }
 
 // tend looks after what runs: its health, and that it stays as it was deployed. problem is why something else is not deployed; it counts
 // more than what is found here.
@@ -50,7 +56,7 @@ func (r *deployers) tend(ctx context.Context, d *v1alpha1.Deployer, dep *deputy,
 	watched := r.watches.watch(d, dep)
 	every := r.period(d, watched)
 	r.later(d, every)
-	seen, err := work.Ask(r.acts, work.Task[*look]{Key: lookKey(d.UID), Lane: "look/" + d.Spec.ResourceRef.Namespace, MaxAge: every * 4 / 5,
+	seen, err := work.Ask(r.acts, work.Task[*look]{Key: lookOf(d), Lane: "look/" + d.Spec.ResourceRef.Namespace, MaxAge: every * 4 / 5,
 		Run: r.looking(d.DeepCopy(), dep)}, askerFor(d))
 	if err != nil {
 		err = r.unseen(d, err)

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 	metadatafake "k8s.io/client-go/metadata/fake"
@@ -30,7 +31,6 @@ import (
 	"ocm/deploy/apply"
 	"ocm/deploy/resolve"
 	"ocm/deploy/v1alpha1"
-	"ocm/deploy/work"
 )
 
 // testCluster remembers what was applied. Its functions are called by the pool.
@@ -153,6 +153,25 @@ type deployerBed struct {
 	mu       sync.Mutex
 }
 
+// mappedClient knows the kinds that tests deploy.
+type mappedClient struct{ client.Client }
+
+func (mappedClient) RESTMapper() meta.RESTMapper {
+	m := meta.NewDefaultRESTMapper(nil)
+	m.Add(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, meta.RESTScopeNamespace)
+	m.Add(schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}, meta.RESTScopeNamespace)
+	m.Add(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}, meta.RESTScopeRoot)
+	return m
+}
+
+func (c mappedClient) IsObjectNamespaced(o runtime.Object) (bool, error) {
+	kind := o.GetObjectKind().GroupVersionKind().Kind
+	if kind == "Nope" {
+		return false, errors.New("no matches for kind")
+	}
+	return kind != "CustomResourceDefinition", nil
+}
+
 const configMap = `{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}, data: {a: %q}}
 `
 
@@ -190,14 +209,11 @@ func newDeployerBed(t *testing.T, objs ...client.Object) *deployerBed {
 		t.Fatal(err)
 	}
 	r.acts = bed.newPool(t)
-	r.settings = func(context.Context, object, string, ...object) (*resolve.Config, error) {
-		return &resolve.Config{}, nil
-	}
 	r.deputies.connect = func(i identity) (*deputy, error) {
 		bed.mu.Lock()
 		defer bed.mu.Unlock()
 		bed.as = append(bed.as, i)
-		return &deputy{cluster: bed.cluster, Client: bed.GetClient(), as: i, config: &rest.Config{}}, nil
+		return &deputy{cluster: bed.cluster, Client: mappedClient{bed.GetClient()}, as: i, config: &rest.Config{}}, nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -437,7 +453,7 @@ func TestDeployerKeepsWhatRunsWhenTheResourceIsRefused(t *testing.T) {
 	bed.cluster.with(func() {
 		bed.cluster.drift = []apply.Ref{{APIVersion: "v1", Kind: "ConfigMap", Namespace: "team", Name: "one"}}
 	})
-	bed.r.acts.Forget(lookKey("uid-app"))
+	bed.r.acts.Forget(lookKey{"uid-app", 1})
 	n := bed.cluster.applied()
 	bed.settle(t, "False ResourceIsNotAvailable")
 	eventually(t, func() bool {
@@ -658,5 +674,3 @@ func TestNoActOnAStaleState(t *testing.T) {
 		t.Error(meanwhile)
 	}
 }
-
-var _ = work.ErrInProgress

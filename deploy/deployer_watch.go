@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
@@ -44,7 +43,7 @@ type target struct {
 type watches struct {
 	ctx     context.Context // of the program
 	connect func(*deputy) (metadata.Interface, error)
-	changed func(name string, id types.UID)
+	changed func(name string, look lookKey)
 	now     func() time.Time
 
 	mu  sync.Mutex
@@ -60,8 +59,8 @@ type watching struct {
 
 // interest of a Deployer.
 type interest struct {
-	uid types.UID
-	set string // the value of the label of its members
+	look lookKey
+	set  string // the value of the label of its members
 }
 
 // watch begins to watch what a Deployer has deployed and where its values are, and ends what it watched otherwise. It reports whether all of it
@@ -75,7 +74,7 @@ func (w *watches) watch(d *v1alpha1.Deployer, dep *deputy) bool {
 			w.leave(t, at, d.Name)
 		}
 	}
-	mine := interest{uid: d.UID, set: setOf(d)}
+	mine := interest{look: lookOf(d), set: setOf(d)}
 	for t := range wanted {
 		at := w.all[t]
 		if at != nil && !at.refused.IsZero() && w.now().Sub(at.refused) > refusedFor {
@@ -191,7 +190,7 @@ func (w *watches) handler(t target, at *watching) cache.ResourceEventHandler {
 		w.mu.Unlock()
 		for name, i := range who {
 			if t.name != "" || i.set == m.GetLabels()[apply.LabelPartOf] {
-				w.changed(name, i.uid)
+				w.changed(name, i.look)
 			}
 		}
 	}

@@ -28,7 +28,6 @@ const (
 
 // Keys of tasks. In each is the place, with the digest of the configuration: nobody learns what only the credentials of somebody else open.
 type (
-	answerKey   struct{ place, question string }
 	locationKey struct{ place, question, reference string }
 	checkedKey  struct{ place, content string }
 )
@@ -37,7 +36,7 @@ type (
 func (r *resources) find(_ context.Context, obj *v1alpha1.Resource, s *resourceSearch) error {
 	place, question := s.at, s.question
 	answer, err := work.Ask(r.pool, work.Task[*resolve.Answer]{
-		Key: answerKey{place.Key(), question.Key()}, Lane: place.Lane(), Kind: work.Kind{Component: question.Component, Version: question.Version},
+		Key: versionKey{place.Key(), question.Key()}, Lane: place.Lane(), Kind: work.Kind{Component: question.Component, Version: question.Version},
 		Run: func(ctx context.Context) (*resolve.Answer, int64, error) {
 			a, err := r.resolver.Version(ctx, place, question)
 			if err != nil {

@@ -428,3 +428,8 @@ func TestResourceManifests(t *testing.T) {
 		}
 	}
 }
+
+func decoded(raw []byte) (v any, err error) {
+	err = json.Unmarshal(raw, &v)
+	return v, err
+}

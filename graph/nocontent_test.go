@@ -4,6 +4,7 @@ package graph_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"ocm"
@@ -35,6 +36,15 @@ func TestNoContent(t *testing.T) {
 	}
 	if skipped != 4 {
 		t.Errorf("%d contents were left out, of 4: %v", skipped, rep.Steps)
+	}
+	bad := newLab(t)
+	bad.put("bad", func(d *ocm.Descriptor) { d.Component.Resources[0].Digest.Value = strings.Repeat("0", 64) })
+	bad.sign("bad", graph.SignOptions{Shallow: true})
+	for _, left := range []bool{false, true} {
+		rep, err := graph.Verify(t.Context(), bad.kit, bad.env, bad.repo.Open, bad.open("bad"), graph.VerifyOptions{NoContent: left})
+		if err != nil || (rep.Err() == nil) != left || (rep.Graph() != nil) != left {
+			t.Errorf("content left to others: %v: %v, %v", left, err, rep.Err())
+		}
 	}
 	for name, c := range map[string]struct {
 		change func(l *lab)

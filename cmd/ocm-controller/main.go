@@ -18,9 +18,11 @@ import (
 	"syscall"
 
 	"ocm"
+	"ocm/deploy/render"
 )
 
 func main() {
+	render.Main() // charts are rendered by this program in a process of its own
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

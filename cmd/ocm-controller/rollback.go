@@ -4,11 +4,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"ocm"
+	"ocm/deploy"
+	"ocm/deploy/v1alpha1"
 )
 
 const rollbackLong = `Deploy an earlier revision of a Deployer again: exactly what was applied then, which is kept
@@ -39,10 +42,11 @@ func newRollback(to *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := rollback(cmd.Context(), c, args[0], revision); err != nil {
+			chosen, err := rollback(cmd.Context(), c, args[0], revision)
+			if err != nil {
 				return fmt.Errorf("deployer %s: %w", args[0], explain(err))
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "deployer %s is asked to roll back; kubectl wait --for=condition=Ready deployer/%s tells when it is done\n", args[0], args[0])
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "deployer %s is asked to deploy revision %d again; its conditions tell what becomes of it: kubectl get deployer %s -o yaml\n", args[0], chosen, args[0])
 			return err
 		},
 	}
@@ -63,7 +67,31 @@ func needsObject(object string) cobra.PositionalArgs {
 	}
 }
 
-// rollback asks for a revision; 0 is the last good one before that which is deployed.
-func rollback(ctx context.Context, c client.Client, name string, revision int64) error {
-	return errors.ErrUnsupported
+// rollback asks for a revision, 0 for the last good one before that which is deployed, and returns which it is.
+func rollback(ctx context.Context, c client.Client, name string, revision int64) (int64, error) {
+	if revision == 0 {
+		d := &v1alpha1.Deployer{}
+		if err := c.Get(ctx, client.ObjectKey{Name: name}, d); err != nil {
+			return 0, err
+		}
+		if revision = lastGood(d); revision == 0 {
+			return 0, fmt.Errorf("there is no good revision before %d: %w", d.Status.Revision, ocm.ErrNotFound)
+		}
+	}
+	return revision, deploy.Rollback(ctx, c, name, revision)
+}
+
+// lastGood is the newest revision before the deployed one that was good and can be deployed again; 0: none. What only repeats the
+// deployed one is no way back.
+func lastGood(d *v1alpha1.Deployer) int64 {
+	now := d.Status.Revision
+	for _, r := range d.Status.History { // newest first
+		if r.Revision == now && r.RollbackOf != 0 {
+			now = r.RollbackOf
+		}
+		if r.Revision < now && r.RollbackOf == 0 && r.Outcome == v1alpha1.OutcomeGood && r.Stored {
+			return r.Revision
+		}
+	}
+	return 0
 }

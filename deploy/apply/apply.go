@@ -53,8 +53,11 @@ type Set struct {
 	Known []Ref
 	// GroupKinds and Namespaces are those that were recorded at the parent: there members are found by their label, too. See [Set.Contains].
 	GroupKinds, Namespaces []string
-	// Prune deletes what is no longer among the objects, and makes the parent the owner of all objects, so that they do not outlive it.
+	// Prune deletes what is no longer among the objects. Without it the objects may be some of the set only.
 	Prune bool
+	// Unowned objects do not have the parent as their owner, so that they stay whatever becomes of it: the garbage collector deletes what
+	// is owned, and a deletion in the foreground does not wait for finalizers.
+	Unowned bool
 }
 
 // Contains are the GroupKinds and Namespaces of the objects, sorted. KEP-3659 wants the parent to record them, joined with those of

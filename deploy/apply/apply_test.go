@@ -59,7 +59,7 @@ func fakeCluster(t testing.TB, f interceptor.Funcs, there ...client.Object) *Clu
 	if err := scheme.AddToScheme(kinds); err != nil {
 		t.Fatal(err)
 	}
-	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Version: "v1"}})
 	for gvk := range kinds.AllKnownTypes() {
 		scope := meta.RESTScopeNamespace
 		if slices.Contains([]string{"Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "ValidatingWebhookConfiguration"}, gvk.Kind) {
@@ -180,8 +180,12 @@ func TestObjectsGetTheirNamespaceLabelsAndOwner(t *testing.T) {
 		t.Error("what the parent needs would be collected with it")
 	}
 	set.Parent.Keep, set.Prune = nil, false
+	if n := len(find(set)["ConfigMap ns/plain"].GetOwnerReferences()); n != 1 {
+		t.Error("who applies a part of the set would take the owner from it")
+	}
+	set.Unowned = true
 	if n := len(find(set)["ConfigMap ns/plain"].GetOwnerReferences()); n != 0 {
-		t.Error("what is not to be pruned would be collected with the parent")
+		t.Error("what is not owned would be collected with the parent")
 	}
 	if fmt.Sprint(set.Objects[0].Object) != fmt.Sprint(input.Object) {
 		t.Error("the objects of the caller were changed")

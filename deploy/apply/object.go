@@ -300,7 +300,7 @@ func (it *item) mark(s Set) error {
 		it.obj.SetLabels(merged(labels, s.Labels, "", ""))
 		unstructured.RemoveNestedField(it.obj.Object, "metadata", "labels", LabelPartOf)
 	}
-	if !s.Prune || stays(it.obj.GetAnnotations()) || s.Parent.needs(it.key) || it.controller != "" {
+	if s.Unowned || stays(it.obj.GetAnnotations()) || s.Parent.needs(it.key) || it.controller != "" {
 		return nil // the garbage collector would delete it with the parent, or somebody else will
 	}
 	owners, _, _ := unstructured.NestedSlice(it.obj.Object, "metadata", "ownerReferences")

@@ -9,6 +9,7 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
@@ -27,7 +28,6 @@ func environment(variables []string) (*cel.Env, error) {
 	base, err := cel.NewEnv(
 		cel.OptionalTypes(), ext.Bindings(),
 		cel.ParserRecursionLimit(100), cel.ParserErrorRecoveryLimit(5), cel.ExpressionNodeLimit(10_000),
-		cel.RegexProgramSizeLimit(10_000),
 	)
 	if err != nil {
 		return nil, err
@@ -44,6 +44,7 @@ func environment(variables []string) (*cel.Env, error) {
 		}
 	}
 	opts = append(opts, macros(), toOCI(), equal(), within(), cel.Variable(resourceVariable, cel.DynType))
+	opts = append(opts, matches()...)
 	for _, name := range variables {
 		opts = append(opts, cel.Variable(name, cel.DynType))
 	}
@@ -63,6 +64,10 @@ func macros() cel.EnvOption {
 			return eh.NewCall(operators.LogicalNot, eh.NewCall("@equal", args...)), nil
 		}),
 		cel.GlobalMacro(operators.In, 2, call("@within")),
+		cel.GlobalMacro(overloads.Matches, 2, call("@matches")),
+		cel.ReceiverMacro(overloads.Matches, 1, func(eh cel.MacroExprFactory, target ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
+			return eh.NewCall("@matches", target, args[0]), nil
+		}),
 		cel.GlobalMacro("toOCI", 1, func(eh cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
 			return eh.NewCall("@toOCI", args[0], eh.NewIdent(resourceVariable)), nil
 		}),

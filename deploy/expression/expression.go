@@ -162,6 +162,9 @@ func (w *walk) evaluate(expression string) (result ref.Val, err error) {
 	if len(expression) > MaxLength {
 		return nil, fmt.Errorf("an expression of %d bytes, accepted are %d: %w", len(expression), MaxLength, ocm.ErrLimit)
 	}
+	if w.ctx.Err() != nil {
+		return nil, w.explain(w.ctx.Err())
+	}
 	program, err := w.program(expression)
 	if err != nil {
 		return nil, err
@@ -187,7 +190,7 @@ func (w *walk) explain(err error) error {
 
 // plain makes a message of CEL fit for a condition.
 func plain(message string) string {
-	message = strings.NewReplacer("@equal", "==", "@within", "in", "@toOCI", "toOCI", "\n", " ").Replace(strings.ToValidUTF8(message, ""))
+	message = strings.NewReplacer("@equal", "==", "@within", "in", "@toOCI", "toOCI", "@matches", "matches", "\n", " ").Replace(strings.ToValidUTF8(message, ""))
 	if r := []rune(message); len(r) > 512 {
 		message = string(r[:512]) + " …"
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -72,28 +73,29 @@ func TestEvaluate(t *testing.T) {
 		`{"b":"1+1","a":{"x":"2u"}}`: `{"a":{"x":2},"b":2}`,
 		`{"a":"resource.access.toOCI()"}`: `{"a":{"digest":"` + sum + `","host":"registry:5000","reference":"` + sum + `","registry":"registry:5000",` +
 			`"repository":"component-descriptors/acme.org/app","tag":""}}`,
-		`{"a":"toOCI(resource.access).registry"}`:                                   `{"a":"registry:5000"}`,
-		`{"a":"resource.digest.value"}`:                                             `{"a":"` + sum[7:] + `"}`,
-		`{"a":"resource.labels.filter(l, l.name == 'size')[0].value"}`:              `{"a":3}`,
-		`{"a":"resource.labels.filter(l, l.name == 'size')[0].value == 3"}`:         `{"a":true}`,
-		`{"a":"resource.labels[1].value"}`:                                          `{"a":{"zones":["a","b"]}}`,
-		`{"a":"resource.labels[1].value.zones.join('-')"}`:                          `{"a":"a-b"}`,
-		`{"a":"'a' in resource.labels[1].value.zones"}`:                             `{"a":true}`,
-		`{"a":"resource.labels[1].value != {'zones': ['a']}"}`:                      `{"a":true}`,
-		`{"a":"has(resource.access) ? 'yes' : 'no'"}`:                               `{"a":"yes"}`,
-		`{"a":"resource.?extraIdentity.?arch.orValue('amd64')"}`:                    `{"a":"amd64"}`,
-		`{"a":"resource.?extraIdentity","b":"1"}`:                                   `{"b":1}`,
-		`{"b":"resource.?name"}`:                                                    `{"b":"image"}`,
-		`{"a":"cel.bind(o, resource.access.toOCI(), o.registry+'/'+o.repository)"}`: `{"a":"registry:5000/component-descriptors/acme.org/app"}`,
-		`{"a":"math.greatest(1, 2)"}`:                                               `{"a":2}`,
-		`{"a":"sets.contains([1, 2], [2])"}`:                                        `{"a":true}`,
-		`{"a":"base64.encode(b'ab')"}`:                                              `{"a":"YWI="}`,
-		`{"a":"'%s:%d'.format([resource.name, 3])"}`:                                `{"a":"image:3"}`,
-		`{"a":"lists.range(3).map(i, i * 2)"}`:                                      `{"a":[0,2,4]}`,
-		`{"a":"'A-B'.lowerAscii().split('-')"}`:                                     `{"a":["a","b"]}`,
-		`{"a":"'aba'.replace('a', 'cc')", "b":"'aba'.replace('a', 'c', 1)"}`:        `{"a":"ccbcc","b":"cba"}`,
-		`{"a":"resource.name.matches('^im')"}`:                                      `{"a":true}`,
-		`{"a":"[3, 1, 2].sort().reverse()"}`:                                        `{"a":[3,2,1]}`,
+		`{"a":"toOCI(resource.access).registry"}`:                                        `{"a":"registry:5000"}`,
+		`{"a":"resource.digest.value"}`:                                                  `{"a":"` + sum[7:] + `"}`,
+		`{"a":"resource.labels.filter(l, l.name == 'size')[0].value"}`:                   `{"a":3}`,
+		`{"a":"resource.labels.filter(l, l.name == 'size')[0].value == 3"}`:              `{"a":true}`,
+		`{"a":"resource.labels[1].value"}`:                                               `{"a":{"zones":["a","b"]}}`,
+		`{"a":"resource.labels[1].value.zones.join('-')"}`:                               `{"a":"a-b"}`,
+		`{"a":"'a' in resource.labels[1].value.zones"}`:                                  `{"a":true}`,
+		`{"a":"resource.labels[1].value != {'zones': ['a']}"}`:                           `{"a":true}`,
+		`{"a":"has(resource.access) ? 'yes' : 'no'"}`:                                    `{"a":"yes"}`,
+		`{"a":"resource.?extraIdentity.?arch.orValue('amd64')"}`:                         `{"a":"amd64"}`,
+		`{"a":"resource.?extraIdentity","b":"1"}`:                                        `{"b":1}`,
+		`{"b":"resource.?name"}`:                                                         `{"b":"image"}`,
+		`{"a":"cel.bind(o, resource.access.toOCI(), o.registry+'/'+o.repository)"}`:      `{"a":"registry:5000/component-descriptors/acme.org/app"}`,
+		`{"a":"math.greatest(1, 2)"}`:                                                    `{"a":2}`,
+		`{"a":"sets.contains([1, 2], [2])"}`:                                             `{"a":true}`,
+		`{"a":"base64.encode(b'ab')"}`:                                                   `{"a":"YWI="}`,
+		`{"a":"'%s:%d'.format([resource.name, 3])"}`:                                     `{"a":"image:3"}`,
+		`{"a":"lists.range(3).map(i, i * 2)"}`:                                           `{"a":[0,2,4]}`,
+		`{"a":"'A-B'.lowerAscii().split('-')"}`:                                          `{"a":["a","b"]}`,
+		`{"a":"'aba'.replace('a', 'cc')", "b":"'aba'.replace('a', 'c', 1)"}`:             `{"a":"ccbcc","b":"cba"}`,
+		`{"a":"resource.name.matches('^im')"}`:                                           `{"a":true}`,
+		`{"a":"'aaa'.matches('^a{3}$') && matches('b', '[a-c]') && !'x'.matches('y+')"}`: `{"a":true}`,
+		`{"a":"[3, 1, 2].sort().reverse()"}`:                                             `{"a":[3,2,1]}`,
 		`{"a":"b'ab'", "b":"null", "c":"1.5", "d":"true", "e":"timestamp('2026-01-02T03:04:05Z')", "f":"duration('90s')"}`: `{"a":"YWI=","b":null,"c":1.5,"d":true,"e":"2026-01-02T03:04:05Z","f":"90s"}`,
 		`{"a":"{resource.name: {'x': [optional.none()]}}"}`:                                                                `{"a":{"image":{"x":[null]}}}`,
 	} {
@@ -206,6 +208,47 @@ func TestTemplateBombs(t *testing.T) {
 				t.Error("an error of", len(err.Error()), "bytes")
 			}
 		})
+	}
+}
+
+// TestBombsOfOneStep: what is made of small things in one step, and would take gigabytes, is refused before, and what many steps make of it
+// is counted.
+func TestBombsOfOneStep(t *testing.T) {
+	t.Parallel()
+	e := evaluator(t)
+	double := "X + X"
+	for name, c := range map[string]struct{ expression, want string }{
+		"replace":   {nested(12, "'aaaaaaaaaaaaaaaa'", double, "X.replace('a', X).size()"), "replace: the result may have"},
+		"replace n": {nested(12, "'aaaaaaaaaaaaaaaa'", double, "X.replace('a', X, 60000).size()"), "replace: the result may have"},
+		"join":      {nested(12, "'aaaaaaaaaaaaaaaa'", double, "lists.range(2000).map(i, 'a').join(X).size()"), "join: the result may have"},
+		"format":    {nested(12, "'%s%s%s%s%s%s%s%s'", double, "X.format([X]).size()"), "format: the result may have"},
+		"quote":     {nested(13, `'\"\"\"\"\"\"\"\"\"\"\"\"'`, double, "strings.quote(X).size()"), "strings.quote: the result may have"},
+		"formats":   {nested(11, "'aaaaaaaaaaaaaaaa'", double, "lists.range(2000).map(i, '%s'.format([X])).size()"), "takes more than 100000 steps"},
+		"quotes":    {nested(11, "'aaaaaaaaaaaaaaaa'", double, "lists.range(2000).map(i, strings.quote(X)).size()"), "takes more than 100000 steps"},
+		"regular":   {"'a'.matches('" + strings.Repeat("a{999}", 300) + "')", "more than 5000 states"},
+		"long text": {nested(11, "'aaaaaaaaaaaaaaaa'", double, "X.matches('b{999}')"), "accepted are 10000000 times"},
+		"computed":  {"'a'.matches('" + strings.Repeat("a{999}", 150) + "' + '" + strings.Repeat("a{999}", 150) + "')", "more than 5000 states"},
+	} {
+		raw, _ := json.Marshal(map[string]string{"a": c.expression})
+		got, err := e.Evaluate(t.Context(), "spec.f", raw, nil, nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %s, %v; expected %s", name, got, err, c.want)
+		}
+	}
+}
+
+// TestTimeOfMany: expressions that are each within their bounds have bounds together.
+func TestTimeOfMany(t *testing.T) {
+	t.Parallel()
+	slow := map[string]string{}
+	for i := range MaxExpressions {
+		slow[fmt.Sprint("f", i)] = fmt.Sprintf("lists.range(7000).filter(x, x == %d).size()", i) + strings.Repeat("+lists.range(7000).size()", 5)
+	}
+	raw, _ := json.Marshal(slow)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := evaluator(t).Evaluate(ctx, "spec.f", raw, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 

@@ -63,15 +63,11 @@ func renderChart(ctx context.Context, all files, dir string, o Options) (*Result
 // chartResult reads what a chart has become.
 func chartResult(a *answer, t *chartTask) (*Result, error) {
 	objects, crds, hooks := parser{}, parser{}, parser{twice: true}
-	for _, d := range a.Documents {
-		if err := objects.add(d.File, []byte(d.Text)); err != nil {
-			return nil, err
-		}
+	if err := objects.add(a.Documents); err != nil {
+		return nil, err
 	}
-	for _, d := range a.CRDs {
-		if err := crds.add(d.File, []byte(d.Text)); err != nil {
-			return nil, err
-		}
+	if err := crds.add(a.CRDs); err != nil {
+		return nil, err
 	}
 	r := &Result{Format: v1alpha1.FormatHelm, Objects: objects.objects, CRDs: crds.objects}
 	rel := &Release{Name: t.Name, Namespace: t.Namespace, Chart: a.Chart.Name, ChartVersion: a.Chart.Version, AppVersion: a.Chart.AppVersion,
@@ -81,7 +77,7 @@ func chartResult(a *answer, t *chartTask) (*Result, error) {
 			h.Delete = []string{beforeCreation} // as helm does
 		}
 		before := len(hooks.objects)
-		if err := hooks.add(h.File, []byte(h.Text)); err != nil {
+		if err := hooks.add(h.Documents); err != nil {
 			return nil, err
 		}
 		for _, u := range hooks.objects[before:] {

@@ -131,12 +131,13 @@ func (t *chartTask) capabilities(c *chart.Chart) (*common.Capabilities, error) {
 		caps.KubeVersion, caps.APIVersions = *version, t.APIVersions
 	}
 	for _, crd := range c.CRDObjects() {
-		var p parser
-		if p.add(crd.Filename, crd.File.Data) != nil {
-			continue // which is told when it is read in the end
+		docs, err := toJSON([]document{{File: crd.Filename, Text: string(crd.File.Data)}})
+		if err != nil {
+			return nil, err
 		}
-		for _, u := range p.objects {
+		for _, doc := range docs {
 			var d struct {
+				Kind string
 				Spec struct {
 					Group    string
 					Names    struct{ Kind string }
@@ -146,9 +147,8 @@ func (t *chartTask) capabilities(c *chart.Chart) (*common.Capabilities, error) {
 					}
 				}
 			}
-			raw, err := json.Marshal(u.Object)
-			if u.GetKind() != "CustomResourceDefinition" || err != nil || json.Unmarshal(raw, &d) != nil {
-				continue
+			if json.Unmarshal([]byte(doc.Text), &d) != nil || d.Kind != "CustomResourceDefinition" {
+				continue // it is looked at again when all is there
 			}
 			for _, v := range d.Spec.Versions {
 				if v.Served {
@@ -191,13 +191,13 @@ func (t *chartTask) sort(c *chart.Chart, rendered map[string]string) (*answer, e
 		return nil, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
 	}
 	for _, o := range objects {
-		a.Documents = append(a.Documents, document{o.Name, o.Content})
+		a.Documents = append(a.Documents, document{File: o.Name, Text: o.Content})
 	}
 	for _, h := range hooks {
-		a.Hooks = append(a.Hooks, hook{document{h.Path, h.Manifest}, h.Kind, h.Name, texts(h.Events), h.Weight, texts(h.DeletePolicies), texts(h.OutputLogPolicies)})
+		a.Hooks = append(a.Hooks, hook{[]document{{File: h.Path, Text: h.Manifest}}, h.Kind, h.Name, h.Path, texts(h.Events), h.Weight, texts(h.DeletePolicies), texts(h.OutputLogPolicies)})
 	}
 	for _, crd := range c.CRDObjects() {
-		a.CRDs = append(a.CRDs, document{crd.Filename, string(crd.File.Data)})
+		a.CRDs = append(a.CRDs, document{File: crd.Filename, Text: string(crd.File.Data)})
 	}
 	a.Release, err = json.Marshal(&release.Release{Name: t.Name, Namespace: t.Namespace, Chart: c, Config: t.Values, Info: &release.Info{Notes: a.Notes}})
 	return a, err

@@ -43,10 +43,8 @@ func renderKustomization(ctx context.Context, all files, dir string) (*Result, e
 		return nil, err
 	}
 	var p parser
-	for _, d := range a.Documents {
-		if err := p.add(d.File, []byte(d.Text)); err != nil {
-			return nil, err
-		}
+	if err := p.add(a.Documents); err != nil {
+		return nil, err
 	}
 	if len(p.objects) == 0 {
 		return nil, fmt.Errorf("no objects found in the kustomization: %w", ocm.ErrInvalid)
@@ -82,7 +80,7 @@ func (t *kustomizeTask) build() (*answer, error) {
 	if len(text) > MaxOutput {
 		return nil, fmt.Errorf("it became more than %d bytes: %w", MaxOutput, ocm.ErrLimit)
 	}
-	return &answer{Documents: []document{{t.Dir, string(text)}}}, nil
+	return &answer{Documents: []document{{File: t.Dir, Text: string(text)}}}, nil
 }
 
 // Fields of a kustomization.
@@ -150,6 +148,18 @@ func decodeFile(text []byte) (any, error) {
 		return nil, fmt.Errorf("expected one document, found %d: %w", len(docs), ocm.ErrInvalid)
 	}
 	return decodeYAML(docs[0])
+}
+
+// decodeYAML decodes a document that is read by people: it is refused if it has more values than this process reads.
+func decodeYAML(doc []byte) (any, error) {
+	if estimate(doc) > maxHere {
+		return nil, fmt.Errorf("more than %d values: %w", maxHere, ocm.ErrLimit)
+	}
+	raw, err := yamlToJSON(doc)
+	if err != nil {
+		return nil, err
+	}
+	return decodeJSON(raw)
 }
 
 func (k *kustomizeCheck) fields(dir string, m map[string]any) error {

@@ -108,9 +108,7 @@ func FuzzKustomize(f *testing.F) {
 			return
 		}
 		a := do(task{Kustomize: &kustomizeTask{all, ""}}, nil)
-		for _, d := range a.Documents {
-			var p parser
-			_ = p.add(d.File, []byte(d.Text))
-		}
+		var p parser
+		_ = p.add(a.Documents)
 	})
 }

@@ -4,6 +4,7 @@ package render
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,25 +27,44 @@ const (
 	maxListDepth = 8   // of a List in a List
 )
 
+// maxHere is how many values, as [estimate] counts them, are read by this process: the parser needs up to 500 bytes for each, so that a
+// few kilobytes of compressed YAML would take more than a controller has. More of them are read by a process of its own.
+const maxHere = 100_000
+
 // manifests reads all manifests of a directory and of those below it, in the order of their names. Content that is no archive is one
 // manifest, whatever its name.
-func manifests(all files, dir string) ([]*unstructured.Unstructured, error) {
+func manifests(ctx context.Context, all files, dir string) ([]*unstructured.Unstructured, error) {
 	found, err := all.below(dir)
 	if err != nil {
 		return nil, err
 	}
-	var p parser
+	_, chosen := all[dir]
+	texts, values := []document{}, 0
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		_, chosen := all[dir]
-		if name == "" || chosen || isManifest(name) {
-			where := path.Join(dir, name)
-			if chosen {
-				where = dir
+		if chosen || isManifest(name) {
+			where := dir
+			if !chosen {
+				where = path.Join(dir, name)
 			}
-			if err := p.add(where, found[name]); err != nil {
-				return nil, err
-			}
+			texts = append(texts, document{File: where, Text: string(found[name])})
+			values += estimate(found[name])
 		}
+	}
+	var docs []document
+	if values <= maxHere {
+		docs, err = toJSON(texts)
+	} else {
+		var a *answer
+		if a, err = run(ctx, task{Manifests: texts}, nil); err == nil {
+			docs = a.Documents
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var p parser
+	if err := p.add(docs); err != nil {
+		return nil, err
 	}
 	if len(p.objects) == 0 {
 		return nil, fmt.Errorf("no objects found in manifest: %w", ocm.ErrInvalid)
@@ -52,15 +72,94 @@ func manifests(all files, dir string) ([]*unstructured.Unstructured, error) {
 	return p.objects, nil
 }
 
+// estimate is no less than the number of values in YAML: each is followed by the end of a line or by one of these characters.
+func estimate(text []byte) int {
+	n := 1
+	for _, c := range text {
+		switch c {
+		case '\n', '\r', ',', ':', '[', '{', '&', '*':
+			n++
+		}
+	}
+	return n
+}
+
 func isManifest(name string) bool {
 	return slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name))
 }
 
-// parser makes objects of text that is not trusted, and counts over all texts.
+// toJSON turns files into documents of JSON. Errors name file and number of the document.
+func toJSON(texts []document) ([]document, error) {
+	var docs []document
+	for _, file := range texts {
+		for i, doc := range split([]byte(file.Text)) {
+			found, err := documents(bytes.TrimSpace(doc))
+			if err != nil {
+				return nil, inDocument(file.File, i+1, err)
+			}
+			for _, raw := range found {
+				docs = append(docs, document{File: file.File, Number: i + 1, Text: string(raw)})
+			}
+		}
+	}
+	return docs, nil
+}
+
+func inDocument(file string, number int, err error) error {
+	if file == "" {
+		return fmt.Errorf("document %d: %w", number, err)
+	}
+	return fmt.Errorf("%.200s: document %d: %w", file, number, err)
+}
+
+// documents are what is in one document of YAML: one value, or any number of JSON values that follow each other.
+func documents(doc []byte) ([]json.RawMessage, error) {
+	if len(doc) == 0 {
+		return nil, nil
+	}
+	if doc[0] == '{' {
+		if docs, ok, err := stream(doc); ok {
+			return docs, err
+		}
+	}
+	if err := checkLength(len(doc)); err != nil {
+		return nil, err
+	}
+	raw, err := yamlToJSON(doc)
+	return []json.RawMessage{raw}, err
+}
+
+func checkLength(n int) error {
+	if n > MaxDocument {
+		return fmt.Errorf("of %d bytes, expected at most %d: %w", n, MaxDocument, ocm.ErrLimit)
+	}
+	return nil
+}
+
+// stream reads JSON documents. ok is false if they are not JSON: then they may be YAML that begins like it.
+func stream(doc []byte) (docs []json.RawMessage, ok bool, err error) {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	for {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err == io.EOF {
+			return docs, true, nil
+		} else if err != nil {
+			return nil, len(docs) > 0, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
+		}
+		if err := checkLength(len(raw)); err != nil {
+			return nil, true, err
+		}
+		if docs = append(docs, raw); len(docs) > MaxObjects {
+			return nil, true, fmt.Errorf("more than %d objects: %w", MaxObjects, ocm.ErrLimit)
+		}
+	}
+}
+
+// parser makes objects of documents that are not trusted, and counts over all of them.
 type parser struct {
 	objects []*unstructured.Unstructured
 	sources []string // the file of each object
-	bytes   int
+	weight  int
 	seen    map[identity]string
 	twice   bool // whether an object may be there more than once
 }
@@ -71,65 +170,30 @@ type identity struct {
 	namespace, name string
 }
 
-// add reads the documents of a file. Errors name file and number of the document.
-func (p *parser) add(file string, text []byte) error {
-	for i, doc := range split(text) {
-		if err := p.document(file, doc); err != nil {
-			where := fmt.Sprintf("document %d", i+1)
-			if file != "" {
-				where = fmt.Sprintf("%.200s: %s", file, where)
-			}
-			return fmt.Errorf("%s: %w", where, err)
+// add reads documents of JSON. Errors name file and number of the document.
+func (p *parser) add(docs []document) error {
+	for _, d := range docs {
+		value, err := p.decode([]byte(d.Text))
+		if err == nil && value != nil {
+			err = p.object(d.File, value, 0)
+		}
+		if err != nil {
+			return inDocument(d.File, d.Number, err)
 		}
 	}
 	return nil
 }
 
-// document reads one YAML document, or any number of JSON documents that follow each other.
-func (p *parser) document(file string, doc []byte) error {
-	if doc = bytes.TrimSpace(doc); len(doc) == 0 {
-		return nil
+// decode decodes JSON, if there is room for it.
+func (p *parser) decode(raw []byte) (any, error) {
+	if p.weight += weigh(raw); p.weight > MaxOutput {
+		return nil, fmt.Errorf("objects of more than %d bytes in all: %w", MaxOutput, ocm.ErrLimit)
 	}
-	if doc[0] == '{' {
-		if ok, err := p.stream(file, doc); ok {
-			return err
-		}
-	}
-	if len(doc) > MaxDocument {
-		return fmt.Errorf("of %d bytes, expected at most %d: %w", len(doc), MaxDocument, ocm.ErrLimit)
-	}
-	value, err := decodeYAML(doc)
-	if err != nil || value == nil {
-		return err
-	}
-	return p.object(file, value, 0)
+	return decodeJSON(raw)
 }
 
-// stream reads JSON documents. ok is false if they are not JSON: then they may be YAML that begins like it.
-func (p *parser) stream(file string, doc []byte) (ok bool, err error) {
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	for n := 0; ; n++ {
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err == io.EOF {
-			return true, nil
-		} else if err != nil {
-			return n > 0, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
-		}
-		if len(raw) > MaxDocument {
-			return true, fmt.Errorf("of %d bytes, expected at most %d: %w", len(raw), MaxDocument, ocm.ErrLimit)
-		}
-		value, err := decodeJSON(raw)
-		if err != nil {
-			return true, err
-		}
-		if err := p.object(file, value, 0); err != nil {
-			return true, err
-		}
-	}
-}
-
-// decodeYAML decodes YAML of at most MaxDocument bytes, also with what aliases make of it. nil: there is nothing in it but comments.
-func decodeYAML(doc []byte) (any, error) {
+// yamlToJSON turns YAML into JSON, if it is of at most MaxDocument bytes also with what aliases make of it.
+func yamlToJSON(doc []byte) ([]byte, error) {
 	if hiddenMark(doc) {
 		return nil, fmt.Errorf("a document begins or ends behind an unusual end of a line: %w", ocm.ErrInvalid)
 	}
@@ -140,7 +204,7 @@ func decodeYAML(doc []byte) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
 	}
-	return decodeJSON(raw)
+	return raw, nil
 }
 
 // decodeJSON decodes as Kubernetes does: whole numbers are int64.
@@ -201,9 +265,6 @@ func (p *parser) object(file string, value any, depth int) error {
 	if len(p.objects) == MaxObjects {
 		return fmt.Errorf("more than %d objects: %w", MaxObjects, ocm.ErrLimit)
 	}
-	if p.bytes += sizeOf(m); p.bytes > MaxOutput {
-		return fmt.Errorf("objects of more than %d bytes in all: %w", MaxOutput, ocm.ErrLimit)
-	}
 	id := identity{u.GroupVersionKind().GroupKind(), u.GetNamespace(), u.GetName()}
 	if p.seen == nil {
 		p.seen = map[identity]string{}
@@ -217,19 +278,21 @@ func (p *parser) object(file string, value any, depth int) error {
 	return nil
 }
 
-// sizeOf is about how many bytes a value is as text.
-func sizeOf(value any) int {
-	n := 8
-	switch v := value.(type) {
-	case string:
-		n += len(v)
-	case map[string]any:
-		for key, e := range v {
-			n += len(key) + sizeOf(e)
-		}
-	case []any:
-		for _, e := range v {
-			n += sizeOf(e)
+// weigh is about how many bytes of memory the values in JSON take.
+func weigh(raw []byte) int {
+	n, text, escaped := len(raw), false, false
+	for _, c := range raw {
+		switch {
+		case escaped:
+			escaped = false
+		case text:
+			escaped, text = c == '\\', c != '"'
+		case c == '"':
+			text = true
+		case c == '{':
+			n += 320
+		case c == '[' || c == ',':
+			n += 40
 		}
 	}
 	return n

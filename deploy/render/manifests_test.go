@@ -109,6 +109,26 @@ func TestManifestsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Small values take much memory to be read, which is another process's.
+func TestManifestsOfManyValues(t *testing.T) {
+	t.Parallel()
+	for name, unit := range map[string]string{"texts": "a,", "objects": "{a: 1},", "lists": "[],"} {
+		text := "apiVersion: v1\nkind: X\nmetadata: {name: a}\nspec: [" + strings.Repeat(unit, (MaxDocument-100)/len(unit)) + "]\n"
+		_, err := renderBytes(t, gzipped(t, []byte(text)), Options{})
+		want(t, err, ocm.ErrLimit)
+		_, err = toJSON([]document{{Text: text}}) // the parser would have done it
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Nor is much text refused.
+	text := "apiVersion: v1\nkind: X\nmetadata: {name: a}\ndata: |\n" + strings.Repeat("  a: [b, c]\n", 100_000)
+	r, err := renderBytes(t, []byte(text), Options{})
+	if err != nil || len(r.Objects) != 1 {
+		t.Error(err)
+	}
+}
+
 func TestTooManyObjects(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
@@ -198,7 +218,7 @@ func FuzzManifests(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		objects, err := manifests(files{"": text}, "")
+		objects, err := manifests(t.Context(), files{"": text}, "")
 		if err != nil {
 			return
 		}
@@ -235,6 +255,6 @@ func FuzzArchive(f *testing.F) {
 		for _, format := range []v1alpha1.Format{"", v1alpha1.FormatHelm, v1alpha1.FormatKustomize} {
 			_, _, _ = detect(Source{}, format, all, dir)
 		}
-		_, _ = manifests(all, dir)
+		_, _ = manifests(t.Context(), all, dir)
 	})
 }

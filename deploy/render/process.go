@@ -23,9 +23,13 @@ import (
 
 // Limits of a process that renders.
 const (
-	MaxTime    = 30 * time.Second // from its start to its end, also of the processor
-	MaxMemory  = 256 << 20        // bytes, beyond what the program has when it starts
-	maxStack   = 64 << 20         // bytes
+	MaxTime   = 30 * time.Second // of the processor
+	MaxWait   = 2 * time.Minute  // from its start to its end, also on a machine with too much to do
+	MaxMemory = 256 << 20        // bytes, beyond what the program has when it starts
+	// MaxProcesses is how many there are at a time; others wait for their turn.
+	MaxProcesses = 2
+
+	maxStack   = 64 << 20 // bytes
 	maxMessage = 4 * MaxOutput
 	maxLookups = 1000
 )
@@ -35,10 +39,11 @@ const (
 	childHello = "ocm-render/1\n" // what it says first
 )
 
-// task is what the process is asked for: one of the two.
+// task is what the process is asked for: one of the three.
 type task struct {
 	Chart     *chartTask
 	Kustomize *kustomizeTask
+	Manifests []document
 }
 
 // message is what the process says: a question, or as the last thing the answer.
@@ -68,15 +73,20 @@ type answer struct {
 	Chart     struct{ Name, Version, AppVersion string }
 }
 
-type document struct{ File, Text string }
+// document is the text of a file or, on the way back, one document in it, as JSON.
+type document struct {
+	File   string
+	Number int // in the file, from 1
+	Text   string
+}
 
 type hook struct {
-	document
-	Kind, Name string
-	Events     []string
-	Weight     int
-	Delete     []string
-	OutputLog  []string
+	Documents        []document
+	Kind, Name, File string
+	Events           []string
+	Weight           int
+	Delete           []string
+	OutputLog        []string
 }
 
 // Main serves [Render] in a process that it has started, and then ends this process. In all other processes it returns at once. A
@@ -144,13 +154,34 @@ func do(t task, ask func(lookup) (map[string]any, error)) (a *answer) {
 		a, err = t.Chart.render(ask)
 	case t.Kustomize != nil:
 		a, err = t.Kustomize.build()
+	case len(t.Manifests) > 0:
+		a = &answer{Documents: t.Manifests}
 	default:
 		err = ocm.ErrInvalid
+	}
+	if err == nil {
+		err = a.toJSON()
 	}
 	if err != nil {
 		return failure(err)
 	}
 	return a
+}
+
+// toJSON reads YAML here, where there is a bound to what its parser takes.
+func (a *answer) toJSON() error {
+	lists := []*[]document{&a.Documents, &a.CRDs}
+	for i := range a.Hooks {
+		lists = append(lists, &a.Hooks[i].Documents)
+	}
+	for _, list := range lists {
+		docs, err := toJSON(*list)
+		if err != nil {
+			return err
+		}
+		*list = docs
+	}
+	return nil
 }
 
 // sentinels are the errors that keep their kind on the way between the processes.
@@ -194,15 +225,24 @@ type told struct {
 func (t *told) Error() string { return t.text }
 func (t *told) Unwrap() error { return t.kind }
 
+// turns bounds how many processes there are at a time: a controller has the memory for MaxMemory that often, beside what it needs itself.
+var turns = make(chan struct{}, MaxProcesses)
+
 // teller answers questions about the cluster.
 type teller func(context.Context, lookup) (map[string]any, error)
 
 // run does a task in a process of its own.
 func run(ctx context.Context, t task, tell teller) (*answer, error) {
-	return runWithin(ctx, MaxTime, t, tell)
+	return runWithin(ctx, MaxWait, t, tell)
 }
 
 func runWithin(outer context.Context, limit time.Duration, t task, tell teller) (*answer, error) {
+	select {
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
+	case <-outer.Done():
+		return nil, fmt.Errorf("it waits for its turn to be rendered: %w", outer.Err())
+	}
 	ctx, cancel := context.WithTimeout(outer, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")

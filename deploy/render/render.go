@@ -23,7 +23,7 @@ const (
 	MaxDocument = 4 << 20  // bytes of one object
 	MaxExpanded = 64 << 20 // bytes of an archive, unpacked
 	MaxFiles    = 10_000   // of an archive
-	MaxOutput   = 64 << 20 // bytes of all objects
+	MaxOutput   = 64 << 20 // bytes of all objects, as text and about in memory
 )
 
 // Source is content that becomes objects.
@@ -108,7 +108,7 @@ func render(ctx context.Context, src Source, o Options) (*Result, error) {
 	case v1alpha1.FormatKustomize:
 		return renderKustomization(ctx, all, dir)
 	}
-	objects, err := manifests(all, dir)
+	objects, err := manifests(ctx, all, dir)
 	if err != nil {
 		return nil, err
 	}

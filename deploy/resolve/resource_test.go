@@ -125,6 +125,29 @@ func TestTamperedContent(t *testing.T) {
 	}
 }
 
+// TestDigestOfTheResource: it counts, not only the address of the blob.
+func TestDigestOfTheResource(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.product("1.0.0")
+	b.amend("acme.org/app", "1.0.0", func(d *ocm.Descriptor) {
+		for i := range d.Component.Resources {
+			d.Component.Resources[i].Digest.Value = strings.Repeat("0", 64)
+		}
+	})
+	a := fixture.Must[*Answer](t)(b.Version(t.Context(), b.place(), app(nil)))
+	for _, name := range []string{"manifest", "image"} {
+		res := fixture.Must[*Resource](t)(a.Resource(t.Context(), nil, ocm.Identity{"name": name}))
+		fixture.WantErr(t, res.Check(t.Context()), ocm.ErrDigest, "resource "+name)
+		_, _, err := res.Open(t.Context(), 1000)
+		fixture.WantErr(t, err, ocm.ErrDigest, "resource "+name)
+	}
+	q := app(nil)
+	q.Content = true
+	_, err := b.Version(t.Context(), b.place(), q)
+	fixture.WantErr(t, err, ocm.ErrDigest)
+}
+
 // TestResourcesWithoutDigest: of a verified version nothing is delivered that nobody has signed.
 func TestResourcesWithoutDigest(t *testing.T) {
 	t.Parallel()

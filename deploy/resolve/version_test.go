@@ -13,8 +13,13 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/credentials"
 	"ocm/internal/fixture"
 	"ocm/normalise"
+	"ocm/sign/ec"
+	"ocm/sign/pgp"
+	"ocm/sign/rsa"
+	"ocm/sign/sigstore"
 )
 
 func TestVersionInARegistry(t *testing.T) {
@@ -138,6 +143,23 @@ func TestKeysOfTheConfigurationDoNotCount(t *testing.T) {
 	fixture.WantErr(t, err, ocm.ErrSignature)
 }
 
+// TestKeysOfOthers: whatever else has keys is not asked for those of signatures, and still for everything else.
+func TestKeysOfOthers(t *testing.T) {
+	t.Parallel()
+	types := []string{rsa.IdentityType, ec.IdentityType, pgp.IdentityType, sigstore.VerifierIdentityType, "OCIRegistry"}
+	var others []credentials.Entry
+	for _, typ := range types {
+		others = append(others, credentials.Entry{Identity: ocm.Identity{"type": typ}, Secret: ocm.Secret{"from": "others"}})
+	}
+	trust := fixture.Must[*trust](t)(trustOf(by(rsaKey()), credentials.Static(others...)))
+	for _, typ := range types {
+		secret, err := trust.Resolve(t.Context(), ocm.Identity{"type": typ, "signature": "audit"})
+		if typ == "OCIRegistry" && err != nil || typ != "OCIRegistry" && !errors.Is(err, ocm.ErrNotFound) {
+			t.Errorf("%s: %v, %v", typ, secret, err)
+		}
+	}
+}
+
 func TestGoldenSignatures(t *testing.T) {
 	t.Parallel()
 	r := newResolver(t, Options{Archives: golden})
@@ -253,6 +275,10 @@ func TestVersionThatIsNotThere(t *testing.T) {
 	q.Version = "2.0.0"
 	_, err := b.Version(t.Context(), b.place(), q)
 	fixture.WantErr(t, err, ocm.ErrNotFound, "acme.org/app")
+	v := fixture.Must[ocm.Version](t)(b.repo.Open(t.Context(), "acme.org/app", "1.0.0"))
+	q.Version = v.Manifest().Digest.String() // finds something, which has another version
+	_, err = b.Version(t.Context(), b.place(), q)
+	fixture.WantErr(t, err, ocm.ErrDigest, "found acme.org/app:1.0.0")
 	lone := b.version("acme.org/lone", "1.0.0")
 	lone.Component.References = []ocm.Reference{{Element: ocm.Element{Name: "x", Version: "1.0.0"}, ComponentName: "acme.org/gone",
 		Digest: &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: normalise.V3, Value: strings.Repeat("1", 64)}}}

@@ -181,6 +181,7 @@ type ResourceReference struct {
 type ComponentInfo struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	RepositorySpec *apiextensionsv1.JSON `json:"repositorySpec"`
 	Component      string                `json:"component"`
 	Version        string                `json:"version"`
@@ -206,6 +207,7 @@ type ResourceInfo struct {
 	ExtraIdentity Identity `json:"extraIdentity,omitempty"`
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	Access *apiextensionsv1.JSON `json:"access"`
 	// +optional
 	Digest *Digest `json:"digest,omitempty"`
@@ -225,6 +227,7 @@ type Label struct {
 	Signing bool `json:"signing,omitempty"`
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	// +optional
 	Merge *apiextensionsv1.JSON `json:"merge,omitempty"`
 }

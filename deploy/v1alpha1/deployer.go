@@ -63,6 +63,7 @@ type DeployerSpec struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 	// ValuesFrom are sources of values in the namespace of the Resource; later ones win.
 	// +optional
@@ -74,6 +75,7 @@ type DeployerSpec struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	ValueExpressions *apiextensionsv1.JSON `json:"valueExpressions,omitempty"`
 	// Localization says where images of the component are put in, as the coordinates that they have here.
 	// +optional

@@ -12,6 +12,7 @@ type RepositorySpec struct {
 	// RepositorySpec is the typed specification of an OCM repository, such as {type: OCIRegistry, baseUrl: ghcr.io, subPath: acme}.
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	RepositorySpec *apiextensionsv1.JSON `json:"repositorySpec"`
 	// +optional
 	OCMConfig []OCMConfiguration `json:"ocmConfig,omitempty"`

@@ -34,6 +34,7 @@ type ResourceSpec struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	AdditionalStatusFields *apiextensionsv1.JSON `json:"additionalStatusFields,omitempty"`
 }
 
@@ -48,6 +49,7 @@ type ResourceStatus struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
 	Additional *apiextensionsv1.JSON `json:"additional,omitempty"`
 	// Verification is that of the Component, if the resource is covered by it. New here.
 	// +optional

@@ -68,7 +68,7 @@ func clientFor(t *testing.T, config *rest.Config) kubernetes.Interface {
 func TestInstalled(t *testing.T) {
 	t.Parallel()
 	c := installed(t)
-	bin := buildController(t)
+	bin := program(t, "ocm-controller")
 	t.Run("takes the manifests again", func(t *testing.T) { takesManifestsAgain(t, c) })
 	t.Run("the controllers may not do more", func(t *testing.T) { mayNotDoMore(t, c) })
 	t.Run("CVE-2025-48710, CVE-2021-41254: who is not named has no rights", func(t *testing.T) { nobodyHasNoRights(t, c) })
@@ -257,16 +257,6 @@ func nobodyHasNoRights(t *testing.T, c *cluster.Cluster) {
 	if _, err := clientFor(t, c.ServiceAccountConfig(t, system, reconciler)).CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "y"}}, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("rights of the deploying identity reached the controllers: %v", err)
 	}
-}
-
-// buildController builds ocm-controller for a test, and returns its path.
-func buildController(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "ocm-controller")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/ocm-controller").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return bin
 }
 
 // controller runs ocm-controller as its pod would: with a token of its service account, and with the arguments of its Deployment.

@@ -107,7 +107,7 @@ func (p *product) push(t *testing.T, repository, tag, layer string) {
 }
 
 // release packs and signs a version, carries it in an archive, and imports it into the registry. Files are changed before, name to text;
-// works says whether its pods will ever run.
+// works says whether pods of its chart will ever run.
 func (p *product) release(t *testing.T, version string, works bool) {
 	t.Helper()
 	p.push(t, "build/notes", version, "notes "+version)
@@ -116,7 +116,7 @@ func (p *product) release(t *testing.T, version string, works bool) {
 	if !works {
 		node = "{no: node}"
 	}
-	text = strings.NewReplacer("${VERSION}", version, "${NODE}", "nodeSelector: "+node).Replace(text)
+	text = strings.NewReplacer("${VERSION}", version).Replace(text)
 	values := string(fixture.Must[[]byte](t)(os.ReadFile("testdata/product/notes/values.yaml")))
 	values = strings.Replace(values, "nodeSelector: {}", "nodeSelector: "+node, 1)
 	constructor := string(fixture.Must[[]byte](t)(os.ReadFile("testdata/product/component-constructor.yaml")))
