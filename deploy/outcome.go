@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -125,12 +126,13 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 		return ctrl.Result{}, nil
 	}
 	result := b.judge(obj, after, o)
-	if sameStatus(before, obj) || !writes(before, obj) {
+	if sameStatus(before, obj) {
 		return result, nil
 	}
-	// The status is computed from the one that was read: if that was not the last one, it is done again.
-	before.SetResourceVersion(obj.GetResourceVersion())
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	patch, err := statusPatch(before, obj)
+	if err != nil || patch == nil {
+		return result, err
+	}
 	if err := b.GetClient().Status().Patch(ctx, obj, patch); err != nil {
 		if result, ok := overtaken(obj, err); ok {
 			return result, nil
@@ -141,14 +143,28 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 	return result, nil
 }
 
-// writes reports whether a patch would change the status. That is a matter of what JSON says, not of how it is written: the API server sorts
-// the members of specifications.
-func writes(before, after object) bool {
+// statusPatch writes what changed of the status, and nothing else: an object to which a finalizer was added came back with all that the API
+// server knows of it. It is nil if nothing changed: that is a matter of what JSON says, not of how it is written, because the API server
+// sorts the members of specifications. The status is computed from the one that was read: if that was not the last one, the API server
+// refuses it, and it is done again.
+func statusPatch(before, after object) (client.Patch, error) {
+	after.SetManagedFields(before.GetManagedFields())
 	data, err := client.MergeFrom(before).Data(after)
-	var patch struct {
-		Status json.RawMessage `json:"status"`
+	if err != nil {
+		return nil, err
 	}
-	return err != nil || json.Unmarshal(data, &patch) != nil || patch.Status != nil
+	var patch struct {
+		Metadata struct {
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
+		Status json.RawMessage `json:"status,omitempty"`
+	}
+	if err := json.Unmarshal(data, &patch); err != nil || patch.Status == nil {
+		return nil, err
+	}
+	patch.Metadata.ResourceVersion = after.GetResourceVersion()
+	data, err = json.Marshal(patch)
+	return client.RawPatch(types.MergePatchType, data), err
 }
 
 // overtaken reports whether a write to an object failed because it is not as it was read, and what follows.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"ocm/internal/cluster"
 	"ocm/internal/k8sbench/load"
 )
@@ -25,6 +27,7 @@ const readyTimeout = 15 * time.Minute
 // cost is what it took somebody to make all objects ready.
 type cost struct {
 	Wall, CPU time.Duration
+	Server    time.Duration      // of processor time that kube-apiserver took meanwhile
 	Peak      int64              // bytes
 	Requests  map[string]float64 // by method
 	Hits      float64
@@ -57,7 +60,8 @@ type size struct {
 	serial   int
 }
 
-// measure compares for one number of objects. The first round of ours is not counted: it tells what the bare client has to write.
+// measure compares for one number of objects. The first round begins with ours, which tells what the bare client has to write; after that each
+// begins with the other one.
 func (b *bench) measure(p load.Plan) (result, error) {
 	r := result{Plan: p}
 	s := &size{bench: b, plan: p, seed: filepath.Join(b.dir, fmt.Sprintf("seed-%d", p.Components)), outcomes: filepath.Join(b.dir, fmt.Sprintf("outcomes-%d.json", p.Components))}
@@ -71,14 +75,9 @@ func (b *bench) measure(p load.Plan) (result, error) {
 		return r, err
 	}
 	b.say("%d Components with %d Resources each: %d objects, made in %v", p.Components, p.Resources, p.Objects(), time.Since(start).Round(time.Second))
-	first, _, err := s.ours(false, true)
-	if err != nil {
-		return r, err
-	}
-	b.tell("not counted", first)
 	for i := range b.rounds {
 		for k := range 2 {
-			if (i+k)%2 == 0 {
+			if (i+k)%2 == 1 {
 				c, err := s.bare()
 				if err != nil {
 					return r, err
@@ -88,7 +87,7 @@ func (b *bench) measure(p load.Plan) (result, error) {
 				continue
 			}
 			last := i == b.rounds-1
-			c, quiet, err := s.ours(last && b.options.idle > 0, false)
+			c, quiet, err := s.ours(last && b.options.idle > 0, i == 0)
 			if err != nil {
 				return r, err
 			}
@@ -184,6 +183,10 @@ func (s *size) bare() (took cost, err error) {
 		if err != nil {
 			return err
 		}
+		served, err := server(ctx, c)
+		if err != nil {
+			return err
+		}
 		start := time.Now()
 		if _, err := p.in.Write([]byte("\n")); err != nil {
 			return err
@@ -192,6 +195,9 @@ func (s *size) bare() (took cost, err error) {
 			return err
 		}
 		took.Wall = time.Since(start)
+		if took.Server, err = served(); err != nil {
+			return err
+		}
 		if !p.lines.Scan() {
 			<-alive.Done()
 			return context.Cause(alive)
@@ -207,6 +213,19 @@ func (s *size) bare() (took cost, err error) {
 	return took, err
 }
 
+// server returns what tells how much processor time kube-apiserver has taken since now.
+func server(ctx context.Context, c *cluster.Cluster) (since func() (time.Duration, error), err error) {
+	client, err := rest.HTTPClientFor(c.Config())
+	if err != nil {
+		return nil, err
+	}
+	before, err := load.Scrape(ctx, client, c.Config().Host+"/metrics")
+	return func() (time.Duration, error) {
+		now, err := load.Scrape(ctx, client, c.Config().Host+"/metrics")
+		return now.CPU - before.CPU, err
+	}, err
+}
+
 // ours lets ocm-controller reconcile once, and then watches it a while if quiet is asked for. outcomes says that what it wrote is to
 // be kept for the bare client.
 func (s *size) ours(quiet, outcomes bool) (took cost, still *idle, err error) {
@@ -216,6 +235,10 @@ func (s *size) ours(quiet, outcomes bool) (took cost, still *idle, err error) {
 			return err
 		}
 		args := []string{s.controller, "--kubeconfig", c.AdminKubeconfig(), "--metrics-bind-address", metrics, "--health-probe-bind-address", "0", "--zap-log-level", "error"}
+		served, err := server(ctx, c)
+		if err != nil {
+			return err
+		}
 		start := time.Now()
 		p, alive, err := s.start(s.profileTo(), append(args, strings.Fields(s.flags)...)...)
 		if err != nil {
@@ -229,6 +252,9 @@ func (s *size) ours(quiet, outcomes bool) (took cost, still *idle, err error) {
 		if took.CPU, err = p.cpu(); err != nil {
 			return err
 		}
+		if took.Server, err = served(); err != nil {
+			return err
+		}
 		sample, err := load.Calm(ctx, http.DefaultClient, "http://"+metrics+"/metrics")
 		if err != nil {
 			return err
@@ -238,7 +264,9 @@ func (s *size) ours(quiet, outcomes bool) (took cost, still *idle, err error) {
 			return err
 		}
 		if outcomes {
-			return s.keepOutcomes(ctx, c)
+			if err := s.keepOutcomes(ctx, c); err != nil {
+				return err
+			}
 		}
 		if quiet {
 			still, err = s.quiet(ctx, p, metrics)
