@@ -66,7 +66,7 @@ func (r *deployers) located(d *v1alpha1.Deployer, w *wanted) error {
 	if info.Digest != nil {
 		q.Digest = &ocm.Digest{HashAlgorithm: info.Digest.HashAlgorithm, NormalisationAlgorithm: info.Digest.NormalisationAlgorithm, Value: info.Digest.Value}
 	}
-	version := work.Task[*resolve.Answer]{Key: answerKey{w.place.Key(), q.Key()}, Lane: w.place.Lane(), Kind: work.Kind{Component: q.Component, Version: q.Version},
+	version := work.Task[*resolve.Answer]{Key: versionKey{w.place.Key(), q.Key()}, Lane: w.place.Lane(), Kind: work.Kind{Component: q.Component, Version: q.Version},
 		Run: func(ctx context.Context) (*resolve.Answer, int64, error) {
 			a, err := r.version(ctx, w.place, q)
 			if err != nil {
