@@ -170,7 +170,7 @@ func (r *deployers) compose(ctx context.Context, j *job, w *wanted, c *content, 
 
 // set is what is applied of a job.
 func (r *deployers) set(ctx context.Context, j *job) apply.Set {
-	s := apply.Set{Parent: r.owner(ctx, j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d),
+	s := apply.Set{Parent: r.owner(ctx, j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d), Unowned: !prunes(j.d),
 		GroupKinds: list(j.d.Annotations[apply.AnnotationGroupKinds]), Namespaces: list(j.d.Annotations[apply.AnnotationNamespaces])}
 	for _, o := range j.d.Status.Deployed {
 		s.Known = append(s.Known, refOf(o))

@@ -620,6 +620,11 @@ func TestDeployerLetsGoWithoutPrune(t *testing.T) {
 	if got := bed.cluster.names(); got != "ConfigMap team/one, ConfigMap team/two" {
 		t.Error(got)
 	}
+	for _, s := range bed.cluster.sets {
+		if !s.Unowned { // or a deletion in the foreground would take them
+			t.Error("what stays has an owner that goes")
+		}
+	}
 	if err := bed.GetClient().Delete(t.Context(), testDeployer()); err != nil {
 		t.Fatal(err)
 	}
