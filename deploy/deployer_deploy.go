@@ -36,6 +36,8 @@ func (r *deployers) deploy(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 		return rolledBack(d)
 	case now != nil && now.Input == w.input && now.Revision == d.Status.Revision && !d.Spec.DryRun:
 		return nil
+	case w.blocked != nil:
+		return w.blocked
 	}
 	c, err := r.download(d, w)
 	if err != nil {

@@ -481,6 +481,15 @@ func TestDeployerDependsOn(t *testing.T) {
 	bed.settle(t, "False DependencyNotReady: spec.dependsOn[0]: Deployer base is not ready")
 	bed.write(t, beReady(other))
 	bed.settle(t, "True Succeeded")
+
+	// What is deployed stays ready when another one is not any more; what is new waits.
+	set(other, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnhealthy, "no")
+	bed.write(t, other)
+	for range 5 {
+		bed.settle(t, "True Succeeded")
+	}
+	bed.to(t, "1.1.0", fmt.Sprintf(configMap, "two", "2"))
+	bed.settle(t, "False DependencyNotReady")
 }
 
 func TestDeployerNamesCycle(t *testing.T) {
