@@ -297,7 +297,7 @@ func (bed *deployerBed) change(t *testing.T, fn func(*v1alpha1.Deployer)) {
 func (bed *deployerBed) settle(t *testing.T, text string) *v1alpha1.Deployer {
 	t.Helper()
 	d := testDeployer()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		bed.step(t)
 		bed.read(t, d)
 		acting, _ := bed.r.acting.get(d.UID)
