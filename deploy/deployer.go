@@ -64,9 +64,9 @@ func (r *deployers) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	}
 	read, version := d.DeepCopy(), ""
 	result, err := r.settle(ctx, d, func(ctx context.Context) (time.Duration, error) {
-		after, err := r.steps(ctx, d)
+		err := r.steps(ctx, d)
 		version = d.ResourceVersion
-		return after, err
+		return 0, err
 	})
 	if d.ResourceVersion != version || sameStatus(read, d) {
 		r.acting.told(d.UID) // what was learned was written
@@ -75,32 +75,32 @@ func (r *deployers) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 }
 
 // steps of a Deployer.
-func (r *deployers) steps(ctx context.Context, d *v1alpha1.Deployer) (time.Duration, error) {
+func (r *deployers) steps(ctx context.Context, d *v1alpha1.Deployer) error {
 	last, err := r.learn(d) // what an act that was begun before has done
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := last.failure(d); err != nil && last.input == "" {
-		return 0, err
+		return err
 	}
 	if !d.DeletionTimestamp.IsZero() {
-		return 0, r.remove(ctx, d, last.gone)
+		return r.remove(ctx, d, last.gone)
 	}
 	if err := r.hold(ctx, d); err != nil {
-		return 0, err
+		return err
 	}
 	dep, err := r.deputy(d)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := r.rollBack(ctx, d, dep); err != nil { // by hand
-		return 0, err
+		return err
 	}
 	w, err := r.want(ctx, d, dep)
 	if err == nil {
 		err = r.deploy(ctx, d, dep, w, last)
 	}
-	return 0, r.tend(ctx, d, dep, err)
+	return r.tend(ctx, d, dep, err)
 }
 
 // hold puts the finalizers on.

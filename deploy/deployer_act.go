@@ -73,11 +73,11 @@ func (n *noted) told(id types.UID) {
 	}
 }
 
-func (n *noted) get(id types.UID) (meanwhile error, untold []*done) {
+func (n *noted) get(id types.UID) (untold []*done, meanwhile error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if at := n.all[id]; at != nil {
-		return at.meanwhile, slices.Clone(at.untold)
+		return slices.Clone(at.untold), at.meanwhile
 	}
 	return nil, nil
 }
@@ -112,7 +112,7 @@ func (r *deployers) act(ctx context.Context, d *v1alpha1.Deployer, meanwhile err
 // learn writes into the status what the last act did. While one is going on it is an error.
 func (r *deployers) learn(d *v1alpha1.Deployer) (*done, error) {
 	last := &done{}
-	meanwhile, untold := r.acting.get(d.UID)
+	untold, meanwhile := r.acting.get(d.UID)
 	for _, last = range untold {
 		last.write(d)
 	}

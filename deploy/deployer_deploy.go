@@ -86,7 +86,6 @@ type job struct {
 	dep *deputy
 	rev v1alpha1.Revision
 	kept
-	hook string // that ran last
 }
 
 // deployment renders what is wanted and brings it into the cluster.

@@ -50,7 +50,7 @@ func lookOf(d *v1alpha1.Deployer) lookKey { return lookKey{d.UID, d.Status.Revis
 // tend looks after what runs: its health, and that it stays as it was deployed. problem is why something else is not deployed; it counts
 // more than what is found here.
 func (r *deployers) tend(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, problem error) error {
-	if acting, _ := r.acting.get(d.UID); running(d) == nil || acting != nil || d.Spec.DryRun {
+	if _, acting := r.acting.get(d.UID); running(d) == nil || acting != nil || d.Spec.DryRun {
 		return problem
 	}
 	watched := r.watches.watch(d, dep)
@@ -120,7 +120,7 @@ func (r *deployers) looking(d *v1alpha1.Deployer, dep *deputy) func(context.Cont
 		k, err := r.unpack(ctx, d, running(d))
 		if err != nil {
 			seen.unwatched = err.Error()
-			return seen, doneBytes, nil
+			return seen, doneBytes, nil //nolint:nilerr // the status tells it
 		}
 		seen.drift, err = dep.cluster.Drift(ctx, r.set(ctx, &job{d: d, dep: dep, kept: *k}))
 		return seen, doneBytes + int64(len(seen.drift)+len(seen.health))*doneBytes/4, err

@@ -300,7 +300,7 @@ func (bed *deployerBed) settle(t *testing.T, text string) *v1alpha1.Deployer {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		bed.step(t)
 		bed.read(t, d)
-		acting, _ := bed.r.acting.get(d.UID)
+		_, acting := bed.r.acting.get(d.UID)
 		if acting == nil && d.Status.ObservedGeneration == d.Generation && strings.HasPrefix(ready(d), text) {
 			return d
 		}
@@ -668,7 +668,7 @@ func TestDeployerTellsWhatCouldNotBeWritten(t *testing.T) {
 	if d.Status.Release != "team/app" {
 		t.Errorf("what an act did was lost: %+v", d.Status)
 	}
-	if _, untold := bed.r.acting.get(d.UID); len(untold) > 0 {
+	if untold, _ := bed.r.acting.get(d.UID); len(untold) > 0 {
 		t.Error("it is told again")
 	}
 }
@@ -683,7 +683,7 @@ func TestNoActOnAStaleState(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "was changed in the meantime") {
 		t.Error(err)
 	}
-	if meanwhile, _ := bed.r.acting.get(d.UID); meanwhile != nil {
+	if _, meanwhile := bed.r.acting.get(d.UID); meanwhile != nil {
 		t.Error(meanwhile)
 	}
 }

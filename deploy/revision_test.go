@@ -47,7 +47,7 @@ func (bed *deployerBed) wait(t *testing.T, pause time.Duration, text string) *v1
 		bed.clock.pass(pause)
 		bed.step(t)
 		bed.read(t, d)
-		acting, _ := bed.r.acting.get(d.UID)
+		_, acting := bed.r.acting.get(d.UID)
 		if acting == nil && strings.HasPrefix(ready(d), text) {
 			return d
 		}

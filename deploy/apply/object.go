@@ -43,7 +43,7 @@ type item struct {
 	controller types.UID // that the object names itself
 }
 
-func (i *item) step() int { return stepOf(i.key.GroupKind) }
+func (it *item) step() int { return stepOf(it.key.GroupKind) }
 
 // kind is what a cluster knows about one.
 type kind struct {

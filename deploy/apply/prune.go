@@ -227,7 +227,7 @@ func (c *Cluster) list(ctx context.Context, p Parent, gvk schema.GroupVersionKin
 		for i := range page.Items {
 			o := &page.Items[i]
 			if p.isMember(o) {
-				out = append(out, Ref{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: o.Namespace, Name: o.Name, UID: types.UID(o.UID)})
+				out = append(out, Ref{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: o.Namespace, Name: o.Name, UID: o.UID})
 			}
 		}
 		if page.Continue == "" || len(out) > maxObjects {

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -112,7 +112,7 @@ func (c *cluster) lookup(ctx context.Context, l lookup) (map[string]any, error) 
 		return nil, fmt.Errorf("%s: %w: %w", what, err, ocm.ErrInvalid)
 	}
 	for _, part := range []string{l.Namespace, l.Name} {
-		if len(path.IsValidPathSegmentName(part)) > 0 {
+		if len(content.IsPathSegmentName(part)) > 0 {
 			return nil, fmt.Errorf("%s: not a name: %w", what, ocm.ErrInvalid)
 		}
 	}

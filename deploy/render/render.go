@@ -121,12 +121,11 @@ func detect(src Source, format v1alpha1.Format, all files, dir string) (v1alpha1
 	chartDir, isChart := findChart(all, dir)
 	switch format {
 	case "", v1alpha1.FormatAuto:
+		format = v1alpha1.FormatManifests
 		if isChart || isChartType(src) {
 			format = v1alpha1.FormatHelm
 		} else if kustomization(all, dir) != "" {
 			format = v1alpha1.FormatKustomize
-		} else {
-			format = v1alpha1.FormatManifests
 		}
 	case v1alpha1.FormatHelm, v1alpha1.FormatKustomize, v1alpha1.FormatManifests:
 	default:

@@ -443,7 +443,7 @@ func TestQueueIsBounded(t *testing.T) {
 func TestPanicsAreErrors(t *testing.T) {
 	t.Parallel()
 	p, woken := begin(t, Options{Workers: 1})
-	for i, fn := range []func(){func() { panic("boom") }, func() { var m map[int]int; m[0]++ }} {
+	for i, fn := range []func(){func() { panic("boom") }, func() { var p *int; *p++ }} {
 		_, err := need(t, p, woken, Task[int]{Key: i, Run: func(context.Context) (int, int64, error) { fn(); return 1, 1, nil }}, "a")
 		if err == nil || !strings.Contains(err.Error(), "panic: ") {
 			t.Error(err)

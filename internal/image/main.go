@@ -39,7 +39,7 @@ func main() {
 
 func run(ctx context.Context, out, name, authorities string, platforms []string) error {
 	if name == "" || strings.ContainsAny(name, "/\\") || len(platforms) == 0 {
-		return errors.New("usage: image -out FILE -name PROGRAM OS/ARCHITECTURE=FILE...")
+		return errors.New("usage: image -out FILE -name PROGRAM OS/ARCHITECTURE=FILE, once for each platform")
 	}
 	var trusted []byte
 	if authorities != "" {

@@ -156,7 +156,7 @@ func (w *Watch) follow(kind, at string, body io.Reader) (string, error) {
 	for lines.Scan() {
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return at, nil // cut off in the middle
+			return at, nil //nolint:nilerr // cut off in the middle
 		}
 		if e.Type == "ERROR" {
 			return at, fmt.Errorf("watch of %s: %s", kind, e.Object.Message)
