@@ -27,7 +27,7 @@ const (
 func TestFewRequests(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})
-	bin := buildController(t)
+	bin := program(t, "ocm-controller")
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	plan := load.Plan{Components: 20, Resources: 10, Versions: 5}
