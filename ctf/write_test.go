@@ -368,7 +368,9 @@ func TestArchive_failures(t *testing.T) {
 		"too long": func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(io.MultiReader(bytes.NewReader(good), strings.NewReader("x"))), nil
 		},
-		"endless": func(context.Context) (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(endless{}, 64<<20)), nil },
+		"endless": func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(io.LimitReader(endless{}, 64<<20)), nil
+		},
 		"other": func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(random(2, 2<<20))), nil
 		},

@@ -51,8 +51,6 @@ type found struct {
 	images   []*resolve.Resource // in the order of the localization
 }
 
-type versionKey struct{ place, question string }
-
 // foundKey and contentKey have the place, in which is the digest of the configuration: nobody is given what only somebody else's credentials open.
 type foundKey struct{ place, question, names string }
 

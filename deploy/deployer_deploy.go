@@ -36,6 +36,8 @@ func (r *deployers) deploy(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 		return rolledBack(d)
 	case now != nil && now.Input == w.input && now.Revision == d.Status.Revision && !d.Spec.DryRun:
 		return nil
+	case w.blocked != nil:
+		return w.blocked
 	}
 	c, err := r.download(d, w)
 	if err != nil {
@@ -170,7 +172,7 @@ func (r *deployers) compose(ctx context.Context, j *job, w *wanted, c *content, 
 
 // set is what is applied of a job.
 func (r *deployers) set(ctx context.Context, j *job) apply.Set {
-	s := apply.Set{Parent: r.owner(ctx, j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d),
+	s := apply.Set{Parent: r.owner(ctx, j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d), Unowned: !prunes(j.d),
 		GroupKinds: list(j.d.Annotations[apply.AnnotationGroupKinds]), Namespaces: list(j.d.Annotations[apply.AnnotationNamespaces])}
 	for _, o := range j.d.Status.Deployed {
 		s.Known = append(s.Known, refOf(o))

@@ -28,6 +28,7 @@ type wanted struct {
 	pulled   []v1alpha1.DeployedImage
 	values   map[string]any
 	input    string // a digest over all that decides what is deployed
+	blocked  error  // why nothing new is deployed yet; what is deployed already is none the worse for it
 }
 
 // want finds out what is to be deployed, without reading contents.
@@ -35,7 +36,7 @@ func (r *deployers) want(ctx context.Context, d *v1alpha1.Deployer, dep *deputy)
 	w := &wanted{}
 	for _, step := range []func() error{
 		func() error { return r.source(ctx, d, w) },
-		func() error { return r.dependencies(ctx, d) },
+		func() error { return r.dependencies(ctx, d, w) },
 		func() error { return r.configured(ctx, d, w) },
 		func() error { return r.located(d, w) },
 		func() error { return r.valued(ctx, d, dep, w) },
@@ -79,8 +80,8 @@ func (r *deployers) source(ctx context.Context, d *v1alpha1.Deployer, w *wanted)
 	return nil
 }
 
-// dependencies holds a Deployer back until those that it depends on are ready.
-func (r *deployers) dependencies(ctx context.Context, d *v1alpha1.Deployer) error {
+// dependencies holds what is new back until the Deployers that it depends on are ready.
+func (r *deployers) dependencies(ctx context.Context, d *v1alpha1.Deployer, w *wanted) error {
 	if len(d.Spec.DependsOn) == 0 {
 		return nil
 	}
@@ -105,7 +106,8 @@ func (r *deployers) dependencies(ctx context.Context, d *v1alpha1.Deployer) erro
 		} else if r.isReady(other) {
 			continue
 		}
-		return waiting(v1alpha1.ReasonDependencyNotReady, safety, fmt.Errorf("spec.dependsOn[%d]: Deployer %s %s", i, dep.Name, problem))
+		w.blocked = waiting(v1alpha1.ReasonDependencyNotReady, safety, fmt.Errorf("spec.dependsOn[%d]: Deployer %s %s", i, dep.Name, problem))
+		return nil
 	}
 	return nil
 }

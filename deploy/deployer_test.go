@@ -297,7 +297,7 @@ func (bed *deployerBed) change(t *testing.T, fn func(*v1alpha1.Deployer)) {
 func (bed *deployerBed) settle(t *testing.T, text string) *v1alpha1.Deployer {
 	t.Helper()
 	d := testDeployer()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		bed.step(t)
 		bed.read(t, d)
 		acting, _ := bed.r.acting.get(d.UID)
@@ -373,17 +373,16 @@ func TestDeployerRestsWhenNothingChanges(t *testing.T) {
 	t.Parallel()
 	bed := newDeployerBed(t, standard()...)
 	bed.settle(t, "True Succeeded")
-	bed.settle(t, "True Succeeded")
-	time.Sleep(10 * time.Millisecond) // whatever it still does would be seen below
-	bed.step(t)
-	for _, what := range []string{"patch Deployer", "status Deployer"} {
-		bed.counted(what)
-	}
 	applied := bed.cluster.applied()
-	for range 20 {
-		bed.step(t)
-	}
-	if bed.counted("patch Deployer")+bed.counted("status Deployer") > 0 || bed.cluster.applied() != applied || bed.loads != 1 {
+	eventually(t, func() bool { // what was begun before comes to its end
+		writes := 0
+		for range 20 {
+			bed.step(t)
+			writes += bed.counted("patch Deployer") + bed.counted("status Deployer")
+		}
+		return writes == 0
+	})
+	if bed.cluster.applied() != applied || bed.loads != 1 {
 		t.Error("it does something", bed.counts, applied, bed.cluster.applied(), bed.loads)
 	}
 }
@@ -481,6 +480,15 @@ func TestDeployerDependsOn(t *testing.T) {
 	bed.settle(t, "False DependencyNotReady: spec.dependsOn[0]: Deployer base is not ready")
 	bed.write(t, beReady(other))
 	bed.settle(t, "True Succeeded")
+
+	// What is deployed stays ready when another one is not any more; what is new waits.
+	set(other, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnhealthy, "no")
+	bed.write(t, other)
+	for range 5 {
+		bed.settle(t, "True Succeeded")
+	}
+	bed.to(t, "1.1.0", fmt.Sprintf(configMap, "two", "2"))
+	bed.settle(t, "False DependencyNotReady")
 }
 
 func TestDeployerNamesCycle(t *testing.T) {
@@ -619,6 +627,11 @@ func TestDeployerLetsGoWithoutPrune(t *testing.T) {
 	bed.settle(t, "True Succeeded: revision 2")
 	if got := bed.cluster.names(); got != "ConfigMap team/one, ConfigMap team/two" {
 		t.Error(got)
+	}
+	for _, s := range bed.cluster.sets {
+		if !s.Unowned { // or a deletion in the foreground would take them
+			t.Error("what stays has an owner that goes")
+		}
 	}
 	if err := bed.GetClient().Delete(t.Context(), testDeployer()); err != nil {
 		t.Fatal(err)

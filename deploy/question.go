@@ -31,6 +31,10 @@ type question struct {
 	again              string // who asks for a look now gets an answer of its own
 }
 
+// versionKey is the key of a component version that was loaded, for Resources and Deployers alike. In the place is the digest of the
+// configuration: nobody is given what only the credentials of somebody else open.
+type versionKey struct{ place, question string }
+
 // smallAnswer is about what an answer of a few words takes, in bytes.
 const smallAnswer = 512
 

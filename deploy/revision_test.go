@@ -43,7 +43,7 @@ func (bed *deployerBed) healthIs(all []apply.Health) {
 func (bed *deployerBed) wait(t *testing.T, pause time.Duration, text string) *v1alpha1.Deployer {
 	t.Helper()
 	d := testDeployer()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		bed.clock.pass(pause)
 		bed.step(t)
 		bed.read(t, d)

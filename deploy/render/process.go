@@ -357,7 +357,7 @@ func judge(err error, complaints string) error {
 		return fmt.Errorf("it takes more than %d bytes of memory to be rendered: %w", MaxMemory, ocm.ErrLimit)
 	case errors.Is(err, errNoMain), errors.Is(err, ocm.ErrLimit):
 		return err
-	case complaints == "": // it was killed: it always says something otherwise
+	case complaints == "", errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // it was killed, or ended in its own words
 		return fmt.Errorf("it takes more time or memory to be rendered than there is: %w", ocm.ErrLimit)
 	}
 	return fmt.Errorf("it cannot be rendered: %w: %w", err, ocm.ErrInvalid)

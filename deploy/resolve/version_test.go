@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/builtin"
 	"ocm/credentials"
+	"ocm/graph"
 	"ocm/internal/fixture"
 	"ocm/normalise"
 	"ocm/sign/ec"
@@ -335,5 +337,35 @@ func TestUnreachableReferenceSaysNothingAboutSignatures(t *testing.T) {
 	a, err := b.Version(t.Context(), Place{b.spec(), config}, app(by(rsaKey())))
 	if a != nil || err == nil || errors.Is(err, ocm.ErrSignature) || !strings.Contains(err.Error(), "acme.org/lib") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestSigstoreKey: a Sigstore signature with a key is judged by that key, within the trusted root that is demanded.
+func TestSigstoreKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.version("acme.org/app", "1.0.0").add("text", text("x")).commit()
+	env := *b.env
+	env.Credentials = credentials.Static(credentials.Entry{Identity: ocm.Identity{"type": sigstore.SignerIdentityType}, Secret: ocm.Secret{"privateKeyPEM": string(ecKey().private)}})
+	if _, err := graph.Sign(t.Context(), builtin.Kit(), &env, b.repo.Open, b.repo, "acme.org/app", "1.0.0", graph.SignOptions{Name: "release", Algorithm: sigstore.Algorithm,
+		Spec: specOf(t, `{"type":"SigstoreSigningConfiguration/v1alpha1"}`), Settle: 1}); err != nil {
+		t.Fatal(err)
+	}
+	root := []byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`)
+	demand := func(key pair, private bool) []Demand {
+		return []Demand{{Signature: "release", Key: key.public, Sigstore: &Sigstore{TrustedRoot: root, PrivateInfrastructure: private}}}
+	}
+	a, err := b.Version(t.Context(), b.place(), app(demand(ecKey(), true)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Signers) != 1 || a.Signers[0].Algorithm != sigstore.Algorithm || a.Signers[0].Name == "" {
+		t.Errorf("%v", a.Signers)
+	}
+	for name, demands := range map[string][]Demand{"no log": demand(ecKey(), false), "another key": demand(otherRSA(), true), "not Sigstore": by(ecKey())} {
+		_, err := b.Version(t.Context(), b.place(), app(demands))
+		if !errors.Is(err, ocm.ErrSignature) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -47,7 +47,7 @@ type ComponentSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// ComponentStatus tells the version that counts now. What depends on it uses this one, also while a newer one is refused.
+// ComponentStatus tells the version that counts now. It stays while a newer one is refused; what depends on it keeps what it has, and takes nothing new.
 type ComponentStatus struct {
 	Status `json:",inline"`
 	// +optional
