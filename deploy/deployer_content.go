@@ -54,7 +54,10 @@ type found struct {
 type versionKey struct{ place, question string }
 
 // foundKey and contentKey have the place, in which is the digest of the configuration: nobody is given what only somebody else's credentials open.
-type foundKey struct{ place, question, names string }
+type foundKey struct {
+	place, question, names string
+	vouched                bool
+}
 
 type contentKey struct {
 	place, digest string
@@ -84,7 +87,7 @@ func (r *deployers) located(d *v1alpha1.Deployer, w *wanted) error {
 	if err != nil {
 		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
-	search := work.Task[*found]{Key: foundKey{w.place.Key(), q.Key(), digestOf(names)}, Lane: w.place.Lane(),
+	search := work.Task[*found]{Key: foundKey{w.place.Key(), q.Key(), digestOf(names), w.vouched()}, Lane: w.place.Lane(),
 		Run: func(ctx context.Context) (*found, int64, error) { return r.search(ctx, d, w, answer) }}
 	all, err := work.Ask(r.acts, search, askerFor(d))
 	if err != nil {
@@ -106,6 +109,12 @@ func (r *deployers) search(ctx context.Context, d *v1alpha1.Deployer, w *wanted,
 		res, err := r.locate(ctx, a, l.Resource)
 		if err != nil {
 			return nil, 0, fmt.Errorf("spec.localization[%d].resource: %w", i, err)
+		}
+		// Where an image is, is not signed: its digest is.
+		if sum := res.Resource.Digest; w.vouched() || !sum.Empty() && !sum.Excluded() {
+			if err := r.check(ctx, res); err != nil {
+				return nil, 0, fmt.Errorf("spec.localization[%d].resource: %w", i, err)
+			}
 		}
 		all.images = append(all.images, res)
 	}
