@@ -9,7 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"ocm"
+	"ocm/deploy/apply"
+	"ocm/deploy/render"
 	"ocm/deploy/resolve"
 	"ocm/deploy/v1alpha1"
 )
@@ -75,6 +81,45 @@ func TestValuesBomb(t *testing.T) {
 	t.Parallel()
 	text := "a: &a " + strings.Repeat("x", 100<<10) + "\nb: [" + strings.Repeat("*a,", 5000) + "]\n"
 	if err := readValues([]byte(text), map[string]any{}); !errors.Is(err, ocm.ErrLimit) || !strings.Contains(err.Error(), "aliases") {
+		t.Error(err)
+	}
+}
+
+// TestHooksLeaveAloneWhatBelongsToOthers: several Deployers may act as one identity. A chart whose hook has the name of what another one has
+// deployed neither deletes nor changes it, and does not put its own into another set.
+func TestHooksLeaveAloneWhatBelongsToOthers(t *testing.T) {
+	t.Parallel()
+	theirs := &corev1.ConfigMap{ObjectMeta: inNamespace("job"), Data: map[string]string{"mine": "yes"}}
+	theirs.Labels = map[string]string{apply.LabelPartOf: "applyset-of-another-v1"}
+	bed := newDeployerBed(t, append(standard(), theirs)...)
+	bed.r.render = func(context.Context, render.Source, render.Options) (*render.Result, error) {
+		h := hookOf("job", "pre-install")
+		h.Object.SetLabels(map[string]string{apply.LabelPartOf: "applyset-of-another-v1"})
+		return chartResult(h), nil
+	}
+	bed.r.record = func(context.Context, *deputy, *render.Release, string, string) error { return nil }
+	bed.settle(t, "False ApplyFailed")
+	if err := bed.GetClient().Get(t.Context(), client.ObjectKeyFromObject(theirs), theirs); err != nil {
+		t.Fatal(err)
+	}
+	if theirs.Data["mine"] != "yes" || bed.cluster.applied() > 0 {
+		t.Error(theirs.Data)
+	}
+	mine := hookOf("new", "pre-install").Object
+	mine.SetNamespace("team")
+	mine.SetLabels(map[string]string{apply.LabelPartOf: "applyset-of-another-v1", "a": "b"})
+	if err := takeHook(t.Context(), bed.GetClient(), apply.Parent{Kind: "Deployer", Name: "app"}, mine); err != nil || len(mine.GetLabels()) != 1 {
+		t.Error(err, mine.GetLabels())
+	}
+}
+
+// TestHooksThatAreSecretsAreNotTold: what a server says of a Secret that it refuses may be what is in it.
+func TestHooksThatAreSecretsAreNotTold(t *testing.T) {
+	t.Parallel()
+	o := hookOf("s", "pre-install").Object
+	o.SetKind("Secret")
+	err := refusedHook(o, "apply", apierrors.NewBadRequest(".stringData: expected map, got hunter2"))
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}
 }
