@@ -123,3 +123,17 @@ func TestHooksThatAreSecretsAreNotTold(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMessagesMoveNoCursor: what registries and descriptors have a say in is seen in terminals, by kubectl get and in logs.
+func TestMessagesMoveNoCursor(t *testing.T) {
+	t.Parallel()
+	d := testDeployer()
+	set(d, v1alpha1.ConditionReady, "False", "Failed", "a\x1b[2K\r\u202eb\u2028c\u009bd\ne\tf "+strings.Repeat("ü", 1<<20))
+	got := d.Status.Conditions[0].Message
+	if !strings.HasPrefix(got, "a\uFFFD[2K\uFFFD\uFFFDb\uFFFDc\uFFFDd; e f ü") || len(got) > MaxMessage || clip(got, MaxMessage) != got {
+		t.Errorf("%.100q, %d bytes", got, len(got))
+	}
+	if got := clipped("x\x1b[A" + strings.Repeat("ü", 512)); len(got) > 512 || strings.Contains(got, "\x1b") || !strings.HasSuffix(got, "ü …") {
+		t.Errorf("%q", got)
+	}
+}

@@ -164,7 +164,7 @@ func (r *deployers) download(d *v1alpha1.Deployer, w *wanted) (*content, error) 
 		}}
 	key := contentKey{place: w.place.Key(), limit: limit, digest: w.input} // without a digest it is that of nobody else
 	if sum := w.resource.Resource.Digest; !sum.Empty() && sum.HashAlgorithm != ocm.NoDigest {
-		key.digest = sum.HashAlgorithm + sum.NormalisationAlgorithm + sum.Value
+		key.digest = keyOf(sum)
 	} else {
 		task.MaxAge = unknownAge
 	}
