@@ -48,6 +48,7 @@ type deployers struct {
 
 	version func(context.Context, resolve.Place, resolve.Question) (*resolve.Answer, error)
 	locate  func(context.Context, *resolve.Answer, v1alpha1.ResourceReference) (*resolve.Resource, error)
+	check   func(context.Context, *resolve.Resource) error
 	load    func(context.Context, *resolve.Resource, int64) (*content, error)
 	render  func(context.Context, render.Source, render.Options) (*render.Result, error)
 	record  func(context.Context, *deputy, *render.Release, string, string) error

@@ -52,7 +52,10 @@ type found struct {
 }
 
 // foundKey and contentKey have the place, in which is the digest of the configuration: nobody is given what only somebody else's credentials open.
-type foundKey struct{ place, question, names string }
+type foundKey struct {
+	place, question, names string
+	vouched                bool
+}
 
 type contentKey struct {
 	place, digest string
@@ -82,7 +85,7 @@ func (r *deployers) located(d *v1alpha1.Deployer, w *wanted) error {
 	if err != nil {
 		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
-	search := work.Task[*found]{Key: foundKey{w.place.Key(), q.Key(), digestOf(names)}, Lane: w.place.Lane(),
+	search := work.Task[*found]{Key: foundKey{w.place.Key(), q.Key(), digestOf(names), w.vouched()}, Lane: w.place.Lane(),
 		Run: func(ctx context.Context) (*found, int64, error) { return r.search(ctx, d, w, answer) }}
 	all, err := work.Ask(r.acts, search, askerFor(d))
 	if err != nil {
@@ -104,6 +107,12 @@ func (r *deployers) search(ctx context.Context, d *v1alpha1.Deployer, w *wanted,
 		res, err := r.locate(ctx, a, l.Resource)
 		if err != nil {
 			return nil, 0, fmt.Errorf("spec.localization[%d].resource: %w", i, err)
+		}
+		// Where an image is, is not signed: its digest is.
+		if sum := res.Resource.Digest; w.vouched() || !sum.Empty() && !sum.Excluded() {
+			if err := r.check(ctx, res); err != nil {
+				return nil, 0, fmt.Errorf("spec.localization[%d].resource: %w", i, err)
+			}
 		}
 		all.images = append(all.images, res)
 	}
@@ -153,7 +162,7 @@ func (r *deployers) download(d *v1alpha1.Deployer, w *wanted) (*content, error) 
 		}}
 	key := contentKey{place: w.place.Key(), limit: limit, digest: w.input} // without a digest it is that of nobody else
 	if sum := w.resource.Resource.Digest; !sum.Empty() && sum.HashAlgorithm != ocm.NoDigest {
-		key.digest = sum.HashAlgorithm + sum.NormalisationAlgorithm + sum.Value
+		key.digest = keyOf(sum)
 	} else {
 		task.MaxAge = unknownAge
 	}

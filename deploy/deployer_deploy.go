@@ -65,9 +65,9 @@ func (r *deployers) next(d *v1alpha1.Deployer, w *wanted) v1alpha1.Revision {
 	if sum := w.resource.Resource.Digest; sum != nil {
 		rev.ResourceDigest = sum.Value
 	}
-	if v := w.deployed.Status.Verification; v != nil {
-		rev.Verdict = v.Verdict
-		for _, s := range v.Signatures {
+	if w.vouched() {
+		rev.Verdict = v1alpha1.Verified
+		for _, s := range w.root.Status.Verification.Signatures {
 			rev.Signer = s.Signer
 		}
 	}

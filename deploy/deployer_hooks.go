@@ -20,6 +20,7 @@ import (
 	"ocm"
 	"ocm/deploy/apply"
 	"ocm/deploy/render"
+	"ocm/deploy/v1alpha1"
 )
 
 const (
@@ -34,6 +35,7 @@ var errHook = errors.New("hook failed")
 // hooks runs the hooks of an event one after the other. They are no members: nothing watches, repairs or prunes them.
 func (r *deployers) hooks(ctx context.Context, j *job, event string) error {
 	var ran []render.Hook
+	p := apply.Parent{APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.KindDeployer, Name: j.d.Name, UID: j.d.UID}
 	for _, h := range j.Hooks {
 		if !slices.Contains(h.Events, event) {
 			continue
@@ -42,7 +44,7 @@ func (r *deployers) hooks(ctx context.Context, j *job, event string) error {
 		if err := r.hookNamespace(j, h.Object); err != nil {
 			return err
 		}
-		err := runHook(ctx, j.dep, h)
+		err := runHook(ctx, j.dep, p, h)
 		if err != nil {
 			err = fmt.Errorf("%w: %s: %s %s: %w", errHook, event, h.Object.GetKind(), h.Object.GetName(), err)
 			return errors.Join(err, dropHooks(ctx, j.dep, "hook-failed", h), dropHooks(ctx, j.dep, "hook-succeeded", ran...))
@@ -68,9 +70,12 @@ func (r *deployers) hookNamespace(j *job, o *unstructured.Unstructured) error {
 }
 
 // runHook brings a hook into the cluster and waits until it has done what it does: Jobs and Pods have to end.
-func runHook(ctx context.Context, c client.Client, h render.Hook) error {
+func runHook(ctx context.Context, c client.Client, p apply.Parent, h render.Hook) error {
 	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
 	defer cancel()
+	if err := takeHook(ctx, c, p, h.Object); err != nil {
+		return err
+	}
 	if len(h.Delete) == 0 || slices.Contains(h.Delete, "before-hook-creation") {
 		if err := dropHook(ctx, c, h.Object); err != nil {
 			return err
@@ -89,6 +94,32 @@ func runHook(ctx context.Context, c client.Client, h render.Hook) error {
 	})
 }
 
+// takeHook makes sure that an object is not somebody else's: a hook is deleted, and written with force, and several Deployers may act as the same
+// identity. A hook is a member of no set, whatever the chart says.
+func takeHook(ctx context.Context, c client.Client, p apply.Parent, o *unstructured.Unstructured) error {
+	labels := o.GetLabels()
+	delete(labels, apply.LabelPartOf)
+	o.SetLabels(labels)
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(o.GroupVersionKind())
+	err := c.Get(ctx, client.ObjectKeyFromObject(o), live)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err == nil {
+		err = p.Claimed(live, "")
+	}
+	if err != nil {
+		return refusedHook(o, "apply", err)
+	}
+	return nil
+}
+
+// refusedHook is an error of the cluster about a hook.
+func refusedHook(o *unstructured.Unstructured, doing string, err error) error {
+	return apply.Refusal(apply.Ref{APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}, doing, err)
+}
+
 // serverSideApply applies one object.
 func serverSideApply(ctx context.Context, c client.Client, o *unstructured.Unstructured) error {
 	data, err := json.Marshal(o)
@@ -96,10 +127,10 @@ func serverSideApply(ctx context.Context, c client.Client, o *unstructured.Unstr
 		return err
 	}
 	err = c.Patch(ctx, o.DeepCopy(), client.RawPatch(types.ApplyPatchType, data), client.ForceOwnership, client.FieldOwner(apply.FieldManager))
-	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("%w: %w", ocm.ErrDenied, err)
+	if err != nil {
+		return refusedHook(o, "apply", err)
 	}
-	return err
+	return nil
 }
 
 // ended reports whether a Job or a Pod has ended; its failure is an error. Other objects have nothing to do.

@@ -46,7 +46,7 @@ func newDeployers(b *base) (*deployers, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &deployers{base: b, locate: locate, load: load, render: render.Render, expressions: e}
+	r := &deployers{base: b, locate: locate, check: func(ctx context.Context, found *resolve.Resource) error { return found.Check(ctx) }, load: load, render: render.Render, expressions: e}
 	r.version = func(ctx context.Context, p resolve.Place, q resolve.Question) (*resolve.Answer, error) {
 		return b.resolver.Version(ctx, p, q)
 	}

@@ -31,6 +31,13 @@ type wanted struct {
 	blocked  error  // why nothing new is deployed yet; what is deployed already is none the worse for it
 }
 
+// vouched reports whether the version is verified, and the content of the resource covered by that. The verdict of a Resource is about what it
+// saw last: its Component may have taken another version since, under other demands.
+func (w *wanted) vouched() bool {
+	own, root := w.deployed.Status.Verification, w.root.Status.Verification
+	return own != nil && own.Verdict == v1alpha1.Verified && root != nil && root.Verdict == v1alpha1.Verified
+}
+
 // want finds out what is to be deployed, without reading contents.
 func (r *deployers) want(ctx context.Context, d *v1alpha1.Deployer, dep *deputy) (*wanted, error) {
 	w := &wanted{}

@@ -181,14 +181,19 @@ func shopResource() *v1alpha1.Resource {
 		Resource: v1alpha1.ResourceID{ByReference: v1alpha1.ResourceReference{Resource: v1alpha1.Identity{"name": "manifests"}}}}
 	res.Status.Resource = &v1alpha1.ResourceInfo{Name: "manifests", Type: "blob", Version: "1.0.0", Digest: &v1alpha1.Digest{Value: "d-manifests-1.0.0"}}
 	res.Status.Component = &v1alpha1.ComponentInfo{Component: "acme.org/app", Version: "1.0.0"}
-	res.Status.Verification = &v1alpha1.VerificationStatus{Verdict: v1alpha1.Verified, Signatures: []v1alpha1.SignatureStatus{{Name: "default", Signer: "CN=acme"}}}
+	res.Status.Verification = verifiedByAcme()
 	return beReady(res)
+}
+
+func verifiedByAcme() *v1alpha1.VerificationStatus {
+	return &v1alpha1.VerificationStatus{Verdict: v1alpha1.Verified, Signatures: []v1alpha1.SignatureStatus{{Name: "default", Signer: "CN=acme"}}}
 }
 
 func shopComponent() *v1alpha1.Component {
 	c := &v1alpha1.Component{ObjectMeta: inNamespace("app")}
 	c.Spec.RepositoryRef.Name = "repo"
 	c.Status.Component = &v1alpha1.ComponentInfo{RepositorySpec: rawJSON(`{"type":"OCIRegistry","baseUrl":"registry.example.org"}`), Component: "acme.org/app", Version: "1.0.0"}
+	c.Status.Verification = verifiedByAcme()
 	return beReady(c)
 }
 
@@ -229,6 +234,7 @@ func newDeployerBed(t *testing.T, objs ...client.Object) *deployerBed {
 	r.locate = func(_ context.Context, a *resolve.Answer, ref v1alpha1.ResourceReference) (*resolve.Resource, error) {
 		return bed.resource(a, ref.Resource["name"])
 	}
+	r.check = func(context.Context, *resolve.Resource) error { return nil }
 	r.load = func(_ context.Context, res *resolve.Resource, limit int64) (*content, error) {
 		bed.mu.Lock()
 		defer bed.mu.Unlock()

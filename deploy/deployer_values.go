@@ -20,6 +20,7 @@ import (
 	"ocm"
 	"ocm/deploy/render"
 	"ocm/deploy/v1alpha1"
+	"ocm/descriptor"
 )
 
 // MaxValues bounds the values of a chart that one ConfigMap, Secret or object gives, in bytes.
@@ -132,6 +133,11 @@ func valuesFrom(ctx context.Context, c client.Client, namespace string, ref v1al
 func readValues(data []byte, into map[string]any) error {
 	if len(data) > MaxValues {
 		return fmt.Errorf("%w: %d bytes of values, at most %d", ocm.ErrLimit, len(data), MaxValues)
+	}
+	if err := descriptor.CheckAliases(data, MaxValues); errors.Is(err, ocm.ErrLimit) {
+		return fmt.Errorf("%w: with what aliases make of them more than %d bytes of values", ocm.ErrLimit, MaxValues)
+	} else if err != nil {
+		return fmt.Errorf("%w: no YAML", ocm.ErrInvalid)
 	}
 	text, err := yaml.YAMLToJSON(data)
 	if err != nil {

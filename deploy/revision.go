@@ -238,10 +238,4 @@ func expand(data []byte) (*kept, error) {
 }
 
 // clipped makes an error fit for the history, which has many of them.
-func clipped(s string) string {
-	const most = 512
-	if len(s) > most {
-		s = s[:most] + " …"
-	}
-	return s
-}
+func clipped(s string) string { return clip(s, 512) }

@@ -70,6 +70,9 @@ type asker struct {
 	key  types.NamespacedName
 }
 
+// Tenant implements [work.Tenant]: objects of a namespace share what they may keep busy. Those without one are the installation's.
+func (a asker) Tenant() string { return a.key.Namespace }
+
 // Setup registers all controllers with a manager. The scheme must know the types of [ocm/deploy/v1alpha1].
 func Setup(mgr ctrl.Manager, o Options) error {
 	b := &base{Manager: mgr, options: o, wakers: &wakers{}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,10 +60,23 @@ func (b *base) event(obj object, severity, reason, message string) {
 }
 
 // clip makes text fit for a status: valid, in one line, of at most n bytes. (What the API server would change when it stores it would
-// be a difference at each look.)
+// be a difference at each look.) Registries and descriptors have a say in it, and people see it in terminals: nothing is left in it that
+// moves a cursor, or turns the direction of what is read.
 func clip(s string, n int) string {
 	const more = " …"
+	if len(s) > 4*n { // it is not read further than it is shown
+		s = s[:4*n]
+	}
 	s = strings.ReplaceAll(strings.ToValidUTF8(strings.TrimSpace(s), "\uFFFD"), "\n", "; ")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp):
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 	if len(s) <= n {
 		return s
 	}

@@ -134,7 +134,7 @@ func (c *Cluster) applyBatch(ctx context.Context, p Parent, batch []*item, done 
 	errs := parallel(ctx, len(batch), func(i int) error {
 		live, now, err := c.applyOne(ctx, p, batch[i])
 		if err != nil {
-			return refusal(batch[i].ref, "apply", err)
+			return Refusal(batch[i].ref, "apply", err)
 		}
 		refs[i] = batch[i].ref
 		refs[i].UID, applied[i] = now.GetUID(), true
@@ -166,7 +166,7 @@ func (c *Cluster) applyOne(ctx context.Context, p Parent, it *item) (live *metav
 		return nil, nil, err
 	}
 	if err == nil {
-		if err := p.claimed(live, it.controller); err != nil {
+		if err := p.Claimed(live, it.controller); err != nil {
 			return nil, nil, err
 		}
 	} else {
@@ -211,7 +211,7 @@ func (c *Cluster) awaitDefinitions(ctx context.Context, definitions []*unstructu
 			return fmt.Errorf("%s: its kind is not served in time: %s", ref, bounded(why, maxMessage))
 		}
 		if err != nil {
-			return refusal(ref, "waiting until its kind is served", err)
+			return Refusal(ref, "waiting until its kind is served", err)
 		}
 	}
 	return nil

@@ -83,9 +83,9 @@ func (p Parent) owner() map[string]any {
 	return map[string]any{"apiVersion": p.APIVersion, "kind": p.Kind, "name": p.Name, "uid": string(p.UID), "controller": true}
 }
 
-// claimed tells why an object in the cluster must not be applied to: it belongs to another set, or somebody else controls it.
+// Claimed tells why an object in the cluster must not be applied to: it belongs to another set, or somebody else controls it.
 // declared is the controller that the object names itself, if any.
-func (p Parent) claimed(live metav1.Object, declared types.UID) error {
+func (p Parent) Claimed(live metav1.Object, declared types.UID) error {
 	if id := live.GetLabels()[LabelPartOf]; id != "" && id != p.ID() {
 		return fmt.Errorf("%w: it belongs to the ApplySet %s, not to %s of %s %s; remove it from there, or its label %s, first",
 			ocm.ErrConflict, printable(id), p.ID(), p.Kind, printable(p.Name), LabelPartOf)

@@ -46,7 +46,7 @@ func TestObjectsOfOthersAreRefused(t *testing.T) {
 		{"applyset-other\x1b-v1", "", "", true},
 		{parent.ID(), "theirs", "", true},
 	} {
-		err := parent.claimed(inCluster(t, "a", c.partOf, c.controller, "kro"), c.declared)
+		err := parent.Claimed(inCluster(t, "a", c.partOf, c.controller, "kro"), c.declared)
 		if errors.Is(err, ocm.ErrConflict) != c.conflict || err != nil && strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%+v: %v", c, err)
 		}

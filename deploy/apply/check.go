@@ -46,12 +46,12 @@ func (c *Cluster) preview(ctx context.Context, p Parent, it *item, there bringin
 	live, err = c.live(ctx, it.ref)
 	switch {
 	case err != nil && !isMissing(err):
-		return nil, nil, refusal(it.ref, "get", c.served(err))
+		return nil, nil, Refusal(it.ref, "get", c.served(err))
 	case err != nil:
 		live = nil
 	default:
-		if err := p.claimed(live, it.controller); err != nil {
-			return live, nil, refusal(it.ref, "apply", err)
+		if err := p.Claimed(live, it.controller); err != nil {
+			return live, nil, Refusal(it.ref, "apply", err)
 		}
 	}
 	merged, err = c.send(ctx, it, client.DryRunAll)
@@ -59,7 +59,7 @@ func (c *Cluster) preview(ctx context.Context, p Parent, it *item, there bringin
 		return live, nil, nil
 	}
 	if err != nil {
-		return live, nil, refusal(it.ref, "apply (dry run)", err)
+		return live, nil, Refusal(it.ref, "apply (dry run)", err)
 	}
 	return live, merged, nil
 }

@@ -46,7 +46,7 @@ func (c *Cluster) Diff(ctx context.Context, s Set, max int) (string, error) {
 			if used.Load() > int64(max) {
 				texts[i] = fmt.Sprintf("--- %s\n+++ %[1]s\n# left out\n", items[i].ref)
 			} else if texts[i], err = difference(items[i].ref, live, merged, max); err != nil {
-				return refusal(items[i].ref, "compare", err)
+				return Refusal(items[i].ref, "compare", err)
 			}
 			used.Add(int64(len(texts[i])))
 		}

@@ -88,7 +88,7 @@ func TestCVE_2026_45737_ErrorsAboutSecretsHaveNoData(t *testing.T) {
 		"internal":  apierrors.NewInternalError(errors.New("HUSH")),
 		"something": errors.New("cannot decode HUSH"),
 	} {
-		got := refusal(Ref{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "creds"}, "apply", err)
+		got := Refusal(Ref{APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "creds"}, "apply", err)
 		if strings.Contains(got.Error(), "HUSH") || strings.Contains(fmt.Sprintf("%+v %v", got, errors.Unwrap(got)), "HUSH") {
 			t.Errorf("%s: found %v", name, got)
 		}

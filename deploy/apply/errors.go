@@ -60,8 +60,9 @@ type told struct {
 func (e *told) Error() string   { return e.text }
 func (e *told) Unwrap() []error { return e.errs }
 
-// refusal turns what the server, or the way to it, says about an object into an error of this project.
-func refusal(ref Ref, doing string, err error) error {
+// Refusal turns what the server, or the way to it, says about an object into an error of this project; of a Secret nothing is told
+// that may be its data.
+func Refusal(ref Ref, doing string, err error) error {
 	if wrapped(err) != nil {
 		return fmt.Errorf("%s: %s: %w", ref, doing, err)
 	}

@@ -42,7 +42,7 @@ func (c *Cluster) Health(ctx context.Context, members []Ref) ([]Health, error) {
 			return nil
 		}
 		if err != nil {
-			return refusal(members[i], "get", err)
+			return Refusal(members[i], "get", err)
 		}
 		if members[i].UID != "" && o.GetUID() != members[i].UID {
 			out[i].Message = "it was replaced by another object of the same name"

@@ -221,7 +221,7 @@ func (c *Cluster) resolve(ctx context.Context, items []*item) error {
 		if !ok {
 			var err error
 			if k, err = c.kindOf(ctx, gvk, defined); err != nil {
-				errs = append(errs, refusal(it.ref, "looking up its kind", err))
+				errs = append(errs, Refusal(it.ref, "looking up its kind", err))
 				if len(errs) >= maxUnknown {
 					break
 				}

@@ -132,7 +132,7 @@ func (c *Cluster) remove(ctx context.Context, p Parent, r Ref) (fate, error) {
 	case isMissing(err), apierrors.IsConflict(err): // it is another one by now
 		return gone, nil
 	case err != nil:
-		return gone, refusal(r, "delete", err)
+		return gone, Refusal(r, "delete", err)
 	}
 	return deleted, nil
 }
@@ -141,7 +141,7 @@ func (c *Cluster) remove(ctx context.Context, p Parent, r Ref) (fate, error) {
 func (c *Cluster) member(ctx context.Context, p Parent, r Ref) (*metav1.PartialObjectMetadata, error) {
 	m, ok, err := c.current(ctx, r.gvk().GroupKind(), r.gvk().Version)
 	if err != nil {
-		return nil, refusal(r, "look up its kind", err)
+		return nil, Refusal(r, "look up its kind", err)
 	}
 	if !ok {
 		return nil, nil
@@ -152,7 +152,7 @@ func (c *Cluster) member(ctx context.Context, p Parent, r Ref) (*metav1.PartialO
 		return nil, nil
 	}
 	if err != nil {
-		return nil, refusal(r, "get", err)
+		return nil, Refusal(r, "get", err)
 	}
 	if !p.isMember(live) || r.UID != "" && r.UID != live.UID {
 		return nil, nil
@@ -171,7 +171,7 @@ func (c *Cluster) release(ctx context.Context, p Parent, r Ref, live *metav1.Par
 	live.OwnerReferences = slices.DeleteFunc(live.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == p.UID })
 	err = cl.Patch(ctx, live, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(FieldManager))
 	if err != nil && !isMissing(err) {
-		return refusal(r, "let go", err)
+		return Refusal(r, "let go", err)
 	}
 	return nil
 }
@@ -222,7 +222,7 @@ func (c *Cluster) list(ctx context.Context, p Parent, gvk schema.GroupVersionKin
 			return out, nil
 		}
 		if err != nil {
-			return out, refusal(Ref{Kind: gvk.Kind, Namespace: namespace, Name: "*"}, "list", err)
+			return out, Refusal(Ref{Kind: gvk.Kind, Namespace: namespace, Name: "*"}, "list", err)
 		}
 		for i := range page.Items {
 			o := &page.Items[i]

@@ -274,14 +274,22 @@ func (k *kustomizeCheck) exists(dir string, value any) error {
 		return fmt.Errorf("expected a path, found %s: %w", kindOf(value), ocm.ErrInvalid)
 	}
 	target := path.Join(dir, name)
-	if _, isFile := k.all[target]; isFile || !path.IsAbs(name) && k.all.isDir(target) {
+	if _, isFile := k.all[target]; !isAddress(name) && (isFile || !path.IsAbs(name) && k.all.isDir(target)) {
 		return nil
 	}
-	if strings.Contains(name, "://") || strings.Contains(name, "@") || strings.Contains(name, "?") || strings.HasPrefix(name, "github.com/") {
+	if isAddress(name) || strings.Contains(name, "@") || strings.Contains(name, "?") {
 		name, _, _ = strings.Cut(name, "?")
 		return fmt.Errorf("%.200q is elsewhere, and nothing is loaded from there: put it into the content: %w", name, ocm.ErrInvalid)
 	}
 	return fmt.Errorf("%.200q is not in the content: %w", name, ocm.ErrInvalid)
+}
+
+// isAddress reports whether kustomize takes a name for an address, which it does before it looks for a file or a directory of that name: an
+// archive may well have one.
+func isAddress(name string) bool {
+	name = strings.ToLower(strings.TrimSpace(name))
+	first, _, _ := strings.Cut(name, "/")
+	return strings.Contains(first, ":") || strings.HasPrefix(name, "github.com")
 }
 
 func listOf(value any) []any {

@@ -112,3 +112,16 @@ func FuzzKustomize(f *testing.F) {
 		_ = p.add(a.Documents)
 	})
 }
+
+// An archive that has files under the names of addresses gets nothing loaded from there.
+func TestKustomizationWithFilesThatLookLikeAddresses(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"resources: ['https://127.0.0.1:1/x.yaml']", "resources: ['HTTP:x.yaml']", "resources: [github.com/a/b]", "resources: ['git@host:a']",
+		"configMapGenerator: [{name: a, files: [b=https://127.0.0.1:1/x.yaml]}]", "patches: [{path: 'https://127.0.0.1:1/x.yaml'}]"} {
+		all := files{"kustomization.yaml": []byte(text)}
+		for _, name := range []string{"https:/127.0.0.1:1/x.yaml", "HTTP:x.yaml", "github.com/a/b/kustomization.yaml", "git@host:a/kustomization.yaml"} {
+			all[name] = []byte("resources: []\n")
+		}
+		want(t, checkKustomizations(all, ""), ocm.ErrInvalid, "elsewhere")
+	}
+}

@@ -145,7 +145,8 @@ func (r *Resource) promised() *ocm.Digest {
 }
 
 // Check compares the content of a resource with its digest: all bytes of a blob; of an OCI artifact the manifest with the digest by which it is
-// pulled. A resource without a digest, or that is excluded from signatures, is [ocm.ErrDigest].
+// pulled. A resource without a digest, or that is excluded from signatures, is [ocm.ErrDigest], and so is one whose Artifact is another
+// than what was compared: a registry may give another answer each time, and the Artifact is what is pulled.
 func (r *Resource) Check(ctx context.Context) error {
 	want := r.promised()
 	if want == nil {
@@ -157,10 +158,11 @@ func (r *Resource) Check(ctx context.Context) error {
 		if err == nil {
 			_, err = blob.ReadAll(ctx, c.From, c.Root, blob.MaxManifest)
 		}
-		return r.wrap(err)
-	}
-	if err == nil {
+	} else if err == nil {
 		err = graph.Check(ctx, c, *want)
+	}
+	if r.Artifact != nil && err == nil && c.Root.Digest != r.Artifact.Digest {
+		err = fmt.Errorf("expected %s, which was found before, found %s: %w", r.Artifact.Digest, c.Root.Digest, ocm.ErrDigest)
 	}
 	return r.wrap(err)
 }

@@ -220,3 +220,17 @@ func TestImageElsewhere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestArtifactIsWhatWasCompared: a registry that gives another image for a tag at first, and the signed one when it is compared, does not get the
+// other one pulled.
+func TestArtifactIsWhatWasCompared(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.product("1.0.0")
+	res := fixture.Must[*Resource](t)(b.ask().Resource(t.Context(), nil, ocm.Identity{"name": "image"}))
+	if err := res.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	res.Artifact.Digest = fixture.Image("another").Root.Digest
+	fixture.WantErr(t, res.Check(t.Context()), ocm.ErrDigest, "resource image")
+}

@@ -40,10 +40,10 @@ func TestSelect(t *testing.T) {
 		"long filter":             {Wish{Semver: "*", Filter: strings.Repeat("a", MaxPattern+1)}, "", ocm.ErrLimit, "semverFilter"},
 		"upgrade":                 {Wish{Semver: "*", Current: "1.2.0"}, "1.10.0", nil, ""},
 		"the same":                {Wish{Semver: "*", Current: "1.10.0"}, "1.10.0", nil, ""},
-		"downgrade":               {Wish{Semver: "*", Current: "2.0.0"}, "", ErrDowngrade, "1.10.0 is older than 2.0.0"},
-		"downgrade, pinned":       {Wish{Semver: "1.2.0", Current: "v1.10"}, "", ErrDowngrade, "older"},
+		"downgrade":               {Wish{Semver: "*", Current: "2.0.0"}, "1.10.0", ErrDowngrade, "1.10.0 is older than 2.0.0"},
+		"downgrade, pinned":       {Wish{Semver: "1.2.0", Current: "v1.10"}, "1.2.0", ErrDowngrade, "older"},
 		"downgrade, allowed":      {Wish{Semver: "1.2.0", Current: "1.10.0", Downgrade: true}, "1.2.0", nil, ""},
-		"downgrade to pre":        {Wish{Semver: "2.0.0-rc.1", Current: "2.0.0"}, "", ErrDowngrade, "older"},
+		"downgrade to pre":        {Wish{Semver: "2.0.0-rc.1", Current: "2.0.0"}, "2.0.0-rc.1", ErrDowngrade, "older"},
 		"current is no version":   {Wish{Semver: "1.2.0", Current: "latest"}, "", ocm.ErrInvalid, "latest"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,10 @@ type Task[T any] struct {
 // Ask returns the answer to a task, or [ErrInProgress]: then who is woken when there is one. [ocm.ErrLimit] if too many wait already: then
 // nobody is woken. An answer of another type than T, which a wrong key brings, is [ocm.ErrInvalid].
 func Ask[T any](p *Pool, t Task[T], who Asker) (T, error) {
-	r := &run{lane: t.Lane, kind: t.Kind, timeout: cmp.Or(t.Timeout, p.o.Timeout), errorAge: cmp.Or(t.ErrorAge, defaultErrorAge)}
+	r := &run{at: laneKey{lane: t.Lane}, kind: t.Kind, timeout: cmp.Or(t.Timeout, p.o.Timeout), errorAge: cmp.Or(t.ErrorAge, defaultErrorAge)}
+	if of, ok := who.(Tenant); ok {
+		r.at.tenant = of.Tenant()
+	}
 	r.do = func(ctx context.Context) (any, int64, error) { return t.Run(ctx) }
 	found, err := p.ask(t.Key, r, t.MaxAge, who)
 	result, fits := found.(T)
@@ -65,7 +68,7 @@ type answer struct {
 // run is a task that waits or is at work.
 type run struct {
 	do       func(ctx context.Context) (any, int64, error)
-	lane     string
+	at       laneKey
 	kind     Kind
 	timeout  time.Duration
 	errorAge time.Duration
@@ -108,6 +111,9 @@ func (p *Pool) ask(key any, r *run, maxAge time.Duration, who Asker) (any, error
 		e.run.then = r // equal keys: any of them will do
 		join(e.run.next, who)
 		return nil, ErrInProgress
+	case !e.run.started && e.run.at.tenant != "" && e.run.at.tenant != r.at.tenant:
+		p.waiting.share(e.run)
+		p.dispatch()
 	}
 	join(e.run.askers, who)
 	return nil, ErrInProgress

@@ -38,6 +38,9 @@ const (
 // Asker is somebody who can be woken: a comparable value, such as a kind with the key of an object. nil is nobody.
 type Asker any
 
+// Tenant is an [Asker] that belongs to somebody. All tasks that somebody brings are bounded together, as a lane is: see [Task].
+type Tenant interface{ Tenant() string }
+
 // Options of a [Pool]. Zero values are replaced by the defaults.
 type Options struct {
 	Workers int // tasks at a time; default 10
@@ -96,7 +99,7 @@ func New(o Options) *Pool {
 	if o.Observe == nil {
 		o.Observe = nobody{}
 	}
-	return &Pool{o: o, entries: map[any]*entry{}, order: list.New(), waiting: queue{lanes: map[string]*lane{}}}
+	return &Pool{o: o, entries: map[any]*entry{}, order: list.New(), waiting: queue{lanes: map[laneKey]*lane{}, running: map[laneKey]int{}}}
 }
 
 // Start works until the context ends, and returns when the tasks at work, which are cancelled then, have returned; it waits no longer than 5

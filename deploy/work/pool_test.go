@@ -385,23 +385,54 @@ func TestCVE_2022_39272_LanesThatHangStallNoOthers(t *testing.T) {
 	}
 }
 
+// tenant is somebody in a namespace.
+type tenant struct{ namespace, name string }
+
+func (t tenant) Tenant() string { return t.namespace }
+
+// A tenant who has many registries, none of which answers, leaves workers for others.
+func TestCVE_2022_39272_ATenantTakesNoMoreThanHalf(t *testing.T) {
+	t.Parallel()
+	p, woken := begin(t, Options{})
+	var started, runs atomic.Int64
+	for i := range 50 {
+		lane := fmt.Sprintf("registry%d", i)
+		if _, err := Ask(p, hang(lane, lane, &started), tenant{"evil", lane}); !errors.Is(err, ErrInProgress) {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "they do not work", func() bool { return started.Load() == 5 })
+	if v, err := need(t, p, woken, counted("good", &runs), tenant{"good", "me"}); v != 1 || err != nil {
+		t.Error(v, err)
+	}
+	if started.Load() != 5 {
+		t.Error(started.Load())
+	}
+	shared := counted("shared", &runs) // the tenant asks first for what others need
+	if _, err := Ask(p, shared, tenant{"evil", "shared"}); !errors.Is(err, ErrInProgress) {
+		t.Fatal(err)
+	}
+	if v, err := need(t, p, woken, shared, tenant{"good", "me"}); v != 2 || err != nil {
+		t.Error(v, err)
+	}
+}
+
 func TestLanesTakeTurns(t *testing.T) {
 	t.Parallel()
-	var q queue
-	q.lanes = map[string]*lane{}
+	q := queue{lanes: map[laneKey]*lane{}, running: map[laneKey]int{}}
 	for i := range 3 {
 		for _, l := range []string{"a", "b", "c"} {
 			if i == 0 || l != "b" {
-				q.add(&run{lane: l})
+				q.add(&run{at: laneKey{lane: l, tenant: "t"}})
 			}
 		}
 	}
 	var order strings.Builder
 	for r := q.next(100); r != nil; r = q.next(100) {
-		order.WriteString(r.lane)
-		q.done(r.lane)
+		order.WriteString(r.at.lane)
+		q.done(r.at)
 	}
-	if order.String() != "abcacac" || q.n != 0 || len(q.lanes) != 0 {
+	if order.String() != "abcacac" || q.n != 0 || len(q.lanes)+len(q.running) != 0 {
 		t.Errorf("%s, %d left in %d lanes", order.String(), q.n, len(q.lanes))
 	}
 }

@@ -28,8 +28,8 @@ func (p *Pool) dispatch() {
 }
 
 func (p *Pool) enqueue(r *run) error {
-	if waiting := p.waiting.of(r.lane); waiting >= p.o.Queue || p.waiting.n >= 2*p.o.Queue {
-		return fmt.Errorf("%w: %d, %d of them for %q; it is tried again later", ErrFull, p.waiting.n, waiting, r.lane)
+	if waiting := p.waiting.of(r.at); waiting >= p.o.Queue || p.waiting.n >= 2*p.o.Queue {
+		return fmt.Errorf("%w: %d, %d of them for %q; it is tried again later", ErrFull, p.waiting.n, waiting, r.at.lane)
 	}
 	p.waiting.add(r)
 	return nil
@@ -90,7 +90,7 @@ func (p *Pool) tooLate(r *run) {
 func (p *Pool) finish(r *run, got result, cancelled bool) {
 	p.mu.Lock()
 	p.running--
-	p.waiting.done(r.lane)
+	p.waiting.done(r.at)
 	var woken map[Asker]bool
 	if !cancelled && (r.late == nil || got.err == nil) {
 		woken = p.settle(r, got)
