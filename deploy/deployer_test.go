@@ -620,6 +620,9 @@ func TestDeployerLetsGoWithoutPrune(t *testing.T) {
 	if got := bed.cluster.names(); got != "ConfigMap team/one, ConfigMap team/two" {
 		t.Error(got)
 	}
+	if got := bed.cluster.let; !slices.Equal(got, []string{"ConfigMap team/one"}) { // else it is collected with its owner
+		t.Errorf("let go when it left: %v", got)
+	}
 	if err := bed.GetClient().Delete(t.Context(), testDeployer()); err != nil {
 		t.Fatal(err)
 	}
