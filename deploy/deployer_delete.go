@@ -131,18 +131,13 @@ func members(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, p apply.Par
 		add(refOf(o))
 	}
 	for _, kind := range list(d.Annotations[apply.AnnotationGroupKinds]) {
-		found := &metav1.PartialObjectMetadataList{}
 		m, err := dep.RESTMapper().RESTMapping(schema.ParseGroupKind(kind))
 		if meta.IsNoMatchError(err) {
 			continue // the definition is gone, and all objects with it
 		} else if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
-		found.SetGroupVersionKind(m.GroupVersionKind)
-		if err := dep.List(ctx, found, client.MatchingLabels{apply.LabelPartOf: p.ID()}); err != nil {
-			continue // it may see only some namespaces: the status names what is there
-		}
-		for _, o := range found.Items {
+		for _, o := range labelled(ctx, dep, m, p, list(d.Annotations[apply.AnnotationNamespaces])) {
 			if c := metav1.GetControllerOf(&o); c == nil || c.UID != p.UID {
 				continue // a label is soon put on
 			}
@@ -151,4 +146,25 @@ func members(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, p apply.Par
 		}
 	}
 	return all, nil
+}
+
+// labelled are the objects of a kind with the label of the set: in the whole cluster, or, for an identity that may see only some namespaces, in those
+// where the Deployer ever had something. What it may not list is not there: the status names most of it.
+func labelled(ctx context.Context, dep *deputy, m *meta.RESTMapping, p apply.Parent, namespaces []string) []metav1.PartialObjectMetadata {
+	in := func(namespace string) ([]metav1.PartialObjectMetadata, error) {
+		found := &metav1.PartialObjectMetadataList{}
+		found.SetGroupVersionKind(m.GroupVersionKind)
+		err := dep.List(ctx, found, client.InNamespace(namespace), client.MatchingLabels{apply.LabelPartOf: p.ID()})
+		return found.Items, err
+	}
+	all, err := in("")
+	if err == nil || m.Scope.Name() != meta.RESTScopeNameNamespace {
+		return all
+	}
+	for _, namespace := range namespaces {
+		if some, err := in(namespace); err == nil {
+			all = append(all, some...)
+		}
+	}
+	return all
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"ocm"
 	"ocm/deploy/apply"
@@ -221,10 +222,29 @@ func (r *deployers) applied(ctx context.Context, j *job, before, after string) (
 	if err != nil {
 		return a, err
 	}
+	if !s.Prune {
+		if err := j.dep.cluster.Release(ctx, s.Parent, leftOut(s.Known, a.Members)); err != nil {
+			return a, err
+		}
+	}
 	if err := r.announce(ctx, s.Parent, a.GroupKinds, a.Namespaces); err != nil {
 		return a, err
 	}
 	return a, r.hooks(ctx, j, after)
+}
+
+// leftOut are members of before that are no longer part of the content. Where they are not pruned they are let go: as they are owned by the Deployer,
+// the garbage collector would delete them with it.
+func leftOut(before, now []apply.Ref) []apply.Ref {
+	return slices.DeleteFunc(slices.Clone(before), func(old apply.Ref) bool {
+		return slices.ContainsFunc(now, func(ref apply.Ref) bool { return sameObject(ref, old) })
+	})
+}
+
+// sameObject reports whether two references name the same object, in whatever version of its kind.
+func sameObject(a, b apply.Ref) bool {
+	group := func(r apply.Ref) string { return schema.FromAPIVersionAndKind(r.APIVersion, r.Kind).Group }
+	return a.Kind == b.Kind && a.Namespace == b.Namespace && a.Name == b.Name && group(a) == group(b)
 }
 
 // refused says what becomes of an error of the cluster.

@@ -639,6 +639,9 @@ func TestDeployerLetsGoWithoutPrune(t *testing.T) {
 			t.Error("what stays has an owner that goes")
 		}
 	}
+	if got := bed.cluster.let; !slices.Equal(got, []string{"ConfigMap team/one"}) { // else it is collected with its owner
+		t.Errorf("let go when it left: %v", got)
+	}
 	if err := bed.GetClient().Delete(t.Context(), testDeployer()); err != nil {
 		t.Fatal(err)
 	}
