@@ -53,6 +53,8 @@ type deployers struct {
 	render  func(context.Context, render.Source, render.Options) (*render.Result, error)
 	record  func(context.Context, *deputy, *render.Release, string, string) error
 	forget  func(context.Context, *deputy, string, string) error
+	// recordAgain is record for what is deployed again as it was kept.
+	recordAgain func(ctx context.Context, j *job, state, text string) error
 
 	expressions *expression.Evaluator
 }

@@ -264,14 +264,20 @@ func (r *deployers) refused(j *job, err error) error {
 
 // recorded writes the record that helm has of a release.
 func (r *deployers) recorded(ctx context.Context, j *job) error {
-	if j.release == nil {
+	if j.Release == "" {
 		return nil
 	}
 	state, text := render.StateDeployed, "deployed"
 	if j.rev.Outcome == v1alpha1.OutcomeFailed {
 		state, text = render.StateFailed, j.rev.Message
 	}
-	if err := r.record(ctx, j.dep, j.release, state, text); err != nil {
+	var err error
+	if j.release != nil {
+		err = r.record(ctx, j.dep, j.release, state, text)
+	} else {
+		err = r.recordAgain(ctx, j, state, text)
+	}
+	if err != nil {
 		return fmt.Errorf("deployed, but %q does not show it: %w", "helm list", err)
 	}
 	return nil

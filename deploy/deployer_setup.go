@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,6 +50,10 @@ func newDeployers(b *base) (*deployers, error) {
 	r := &deployers{base: b, locate: locate, check: func(ctx context.Context, found *resolve.Resource) error { return found.Check(ctx) }, load: load, render: render.Render, expressions: e}
 	r.version = func(ctx context.Context, p resolve.Place, q resolve.Question) (*resolve.Answer, error) {
 		return b.resolver.Version(ctx, p, q)
+	}
+	r.recordAgain = func(ctx context.Context, j *job, state, text string) error {
+		namespace, name, _ := strings.Cut(j.Release, "/")
+		return render.RecordAgain(ctx, j.dep.config, namespace, name, int(j.rev.RollbackOf), int(j.rev.Revision), state, text)
 	}
 	r.record = func(ctx context.Context, dep *deputy, rel *render.Release, state, text string) error {
 		return render.Record(ctx, dep.config, rel, state, text)

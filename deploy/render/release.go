@@ -86,6 +86,26 @@ func Record(ctx context.Context, cluster *rest.Config, r *Release, state, descri
 	return nil
 }
 
+// RecordAgain stores that an earlier revision of a release was deployed again, as another revision: a copy of its record becomes the
+// last one. [ocm.ErrNotFound] if helm has no record of the earlier one any more; otherwise errors as of [Record].
+func RecordAgain(ctx context.Context, cluster *rest.Config, namespace, name string, earlier, revision int, state, description string) error {
+	status, ok := (&record{}).status(state)
+	if !ok {
+		return fmt.Errorf("state %q of a release: %w", state, ocm.ErrInvalid)
+	}
+	err := recovered(func() error {
+		secrets, err := newSecrets(ctx, cluster, namespace)
+		if err != nil {
+			return err
+		}
+		return newStore(secrets).again(name, earlier, revision, status, description)
+	})
+	if err != nil {
+		return fmt.Errorf("record of release %s/%s: %w", namespace, name, explainSecrets(err))
+	}
+	return nil
+}
+
 // Forget removes all records of a release. It is no error if there are none. [ocm.ErrDenied] as for [Record].
 func Forget(ctx context.Context, cluster *rest.Config, namespace, name string) error {
 	err := recovered(func() error {
@@ -215,6 +235,24 @@ func (s *store) put(rel *helm.Release, revision int) error {
 		return err
 	}
 	return s.settle(all, rel)
+}
+
+// again puts a copy of the record of an earlier revision.
+func (s *store) again(name string, earlier, revision int, status common.Status, description string) error {
+	all, err := s.history(name)
+	if err != nil {
+		return err
+	}
+	for _, rel := range slices.Backward(all) {
+		if rel.Labels[labelRevision] != strconv.Itoa(earlier) {
+			continue
+		}
+		copied, info := *rel, *rel.Info
+		copied.Info, copied.Labels = &info, map[string]string{labelRevision: strconv.Itoa(revision)}
+		copied.SetStatus(status, description)
+		return s.put(&copied, revision)
+	}
+	return fmt.Errorf("of revision %d: %w", earlier, ocm.ErrNotFound)
 }
 
 // settle changes the states of the other records: where one is deployed, none before it is, and what nobody works on any more, is not

@@ -5,11 +5,13 @@ package render
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v4/pkg/release/common"
 	helm "helm.sh/helm/v4/pkg/release/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +19,7 @@ import (
 
 	"ocm"
 	"ocm/deploy/v1alpha1"
+	"ocm/internal/fixture"
 )
 
 // fakeStore is helm's storage in a cluster that is none.
@@ -131,6 +134,27 @@ func TestRecordAfterSomebodyUsedHelm(t *testing.T) {
 	keep(t, s, chartOf(t, 2).Release, StateDeployed)
 	if found := states(t, s); found != "1:superseded 2:superseded 3:deployed" {
 		t.Error(found)
+	}
+}
+
+// A rollback is a revision like any other: what was deployed before is deployed again.
+func TestRecordAgain(t *testing.T) {
+	t.Parallel()
+	s := fakeStore(t)
+	keep(t, s, chartOf(t, 1).Release, StateDeployed)
+	keep(t, s, chartOf(t, 2).Release, StateFailed)
+	if err := s.again("rel", 1, 3, common.StatusDeployed, "rolled back"); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(t, s); got != "1:superseded 2:failed 3:deployed" {
+		t.Error(got)
+	}
+	all := fixture.Must[[]*helm.Release](t)(s.history("rel"))
+	if first, last := all[0], all[2]; last.Manifest != first.Manifest || last.Info.Description != "rolled back" || last.Labels[labelRevision] != "3" || first.Labels[labelRevision] != "1" {
+		t.Errorf("%+v %+v", last.Info, last.Labels)
+	}
+	if err := s.again("rel", 7, 8, common.StatusDeployed, ""); !errors.Is(err, ocm.ErrNotFound) {
+		t.Errorf("expected that there is no record of revision 7, found %v", err)
 	}
 }
 

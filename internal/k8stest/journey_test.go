@@ -149,6 +149,10 @@ spec:
 	if v := s.Kubectl(t, "get", "deployer/alone-chart", "-o", "jsonpath={.status.history[0].version}"); v != "1.1.0" {
 		t.Errorf("expected 1.1.0 again, found %s", v)
 	}
+	revision := s.Kubectl(t, "get", "deployer/alone-chart", "-o", "jsonpath={.status.revision}")
+	if of := s.Kubectl(t, "get", "secrets", "-n", "alone", "-l", "owner=helm,name=notes,status=deployed", "-o", `jsonpath={.items[*].metadata.labels.delivery\.ocm\.software/revision}`); of != revision {
+		t.Errorf("helm takes revision %q for deployed, that is %s", of, revision)
+	}
 }
 
 // becomes waits until a part of an object is as expected.
