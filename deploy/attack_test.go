@@ -137,3 +137,18 @@ func TestMessagesMoveNoCursor(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestStatusThatCannotBeStored: what is too much to be told in the status is not deployed.
+func TestStatusThatCannotBeStored(t *testing.T) {
+	t.Parallel()
+	bed := newDeployerBed(t, standard()...)
+	var all strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&all, "---\n"+configMap, fmt.Sprintf("%s-%d", strings.Repeat("x", 240), i), "1")
+	}
+	bed.contents["manifests"] = all.String()
+	d := bed.settle(t, "False RenderFailed")
+	if !strings.Contains(ready(d), "status.deployed") || bed.cluster.applied() > 0 {
+		t.Errorf("%.300s", ready(d))
+	}
+}

@@ -4,6 +4,7 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"ocm"
@@ -167,7 +169,24 @@ func (r *deployers) compose(ctx context.Context, j *job, w *wanted, c *content, 
 		j.Release = result.Release.Namespace + "/" + result.Release.Name
 	}
 	origin(w, j)
+	if n := listed(j.Objects, namespace); n > MaxDeployed {
+		return wrong(fmt.Errorf("%d objects, whose names take %d bytes in status.deployed, at most %d; deploy them with several Deployers: %w", len(j.Objects), n, MaxDeployed, ocm.ErrLimit))
+	}
 	return nil
+}
+
+// MaxDeployed bounds status.deployed, in bytes. While one revision follows another both are in it, and the API server stores objects of about
+// 1.5 MB: what it does not store would be applied again and again, and nobody would know what is there.
+const MaxDeployed = 640 << 10
+
+// listed is about how many bytes objects take in status.deployed.
+func listed(all []*unstructured.Unstructured, namespace string) int {
+	const around = 128 // names of members, and the UID
+	n := 0
+	for _, o := range all {
+		n += around + len(o.GetAPIVersion()) + len(o.GetKind()) + len(cmp.Or(o.GetNamespace(), namespace)) + len(o.GetName())
+	}
+	return n
 }
 
 // set is what is applied of a job.

@@ -31,8 +31,8 @@ const RevisionType = v1alpha1.Group + "/revision"
 
 // Limits of what is kept of a revision, in bytes.
 const (
-	MaxRevision         = 900 << 10 // compressed: a Secret may have 1 MiB
-	MaxRevisionExpanded = render.MaxOutput
+	MaxRevision         = 900 << 10            // compressed: a Secret may have 1 MiB
+	MaxRevisionExpanded = 4 * render.MaxOutput // with the labels and annotations that tell where objects come from
 )
 
 const (

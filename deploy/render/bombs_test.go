@@ -3,6 +3,7 @@
 package render
 
 import (
+	"bytes"
 	"context"
 	"os/exec"
 	"strings"
@@ -90,4 +91,30 @@ func TestProcessHasNoRights(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+}
+
+// TestLargeArchivesAreUnpackedOneAtATime: a few kilobytes that become as much as an archive may are no more than one of them in memory.
+func TestLargeArchivesAreUnpackedOneAtATime(t *testing.T) {
+	t.Parallel()
+	bomb := archived(t, map[string]string{"a.bin": strings.Repeat("x", large+1)})
+	_, done, err := unpackAlone(t.Context(), bytes.NewReader(bomb))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, _, err := unpackAlone(ctx, bytes.NewReader(bomb)); err == nil || !strings.Contains(err.Error(), "its turn") {
+		t.Error(err)
+	}
+	_, small, err := unpackAlone(t.Context(), bytes.NewReader(archived(t, map[string]string{"a.yaml": cm("a")})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	small()
+	done()
+	_, done, err = unpackAlone(t.Context(), bytes.NewReader(bomb))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
 }

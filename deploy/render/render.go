@@ -9,11 +9,13 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
 	"ocm"
+	"ocm/blob"
 	"ocm/deploy/v1alpha1"
 )
 
@@ -21,10 +23,54 @@ import (
 const (
 	MaxObjects  = 10_000   // objects of one rendering
 	MaxDocument = 4 << 20  // bytes of one object
-	MaxExpanded = 64 << 20 // bytes of an archive, unpacked
+	MaxExpanded = 32 << 20 // bytes of an archive, unpacked
 	MaxFiles    = 10_000   // of an archive
-	MaxOutput   = 64 << 20 // bytes of all objects, as text and about in memory
+	MaxOutput   = 16 << 20 // bytes of all objects, as text and about in memory
+
+	large = 4 << 20 // bytes of an archive, unpacked, of which only one is rendered at a time
 )
+
+// unpacking is the turn of who unpacks much: a controller has the memory for one archive that becomes as large as it may. Who has it keeps it
+// until all is rendered; what is not large does not wait.
+var unpacking = make(chan struct{}, 1)
+
+// unpackAlone unpacks content. done must be called when what is in it is not needed any more.
+func unpackAlone(ctx context.Context, r io.Reader) (all files, done func(), err error) {
+	done = func() {}
+	if isLarge(r) {
+		select {
+		case unpacking <- struct{}{}:
+			done = sync.OnceFunc(func() { <-unpacking })
+		case <-ctx.Done():
+			return nil, done, fmt.Errorf("it waits for its turn to be unpacked: %w", ctx.Err())
+		}
+	}
+	fine := false
+	defer func() {
+		if !fine { // also after a panic
+			done()
+		}
+	}()
+	all, err = unpack(ctx, r)
+	fine = err == nil
+	return all, done, err
+}
+
+// isLarge reports whether content becomes large when it is unpacked. What cannot be read twice is.
+func isLarge(r io.Reader) bool {
+	content, ok := r.(io.ReadSeeker)
+	if !ok {
+		return true
+	}
+	plain, _, err := blob.Gunzip(content)
+	if err == nil {
+		var n int64
+		n, err = io.Copy(io.Discard, io.LimitReader(plain, large+1))
+		ok = err == nil && n <= large
+	}
+	_, again := content.Seek(0, io.SeekStart)
+	return !ok || err != nil || again != nil
+}
 
 // Source is content that becomes objects.
 type Source struct {
@@ -94,10 +140,11 @@ func render(ctx context.Context, src Source, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := unpack(ctx, src.Content)
+	all, done, err := unpackAlone(ctx, src.Content)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	format, dir, err := detect(src, o.Format, all, dir)
 	if err != nil {
 		return nil, err
