@@ -81,7 +81,6 @@ generate: ## deepcopy and CRDs of the Kubernetes API types, and the manifests th
 
 KUBERNETES := etcd kube-apiserver kubectl kube-controller-manager kube-scheduler
 CONSUMERS  := kwok kro source-controller helm-controller kustomize-controller
-k8s-binaries: $(addprefix $(K8S)/,$(KUBERNETES) $(CONSUMERS) crds/made) ## real Kubernetes, kwok, kro and Flux; versions stand in hack/k8s. 20 minutes on two cores, once
 k8s-binaries: $(addprefix $(K8S)/,$(KUBERNETES) $(CONSUMERS) crds/made) ## real Kubernetes, kwok, kro and Flux; versions stand in hack/k8s. a quarter of an hour on two cores, once
 # Modules of their own, as above. Without its version linked in, Kubernetes says that it is v0.0.0, and clients believe it.
 $(KUBERNETES:%=$(K8S)/%): hack/k8s/kubernetes/go.mod hack/k8s/kubernetes/go.sum

@@ -119,7 +119,7 @@ func (c *components) choose(l *visit) (string, error) {
 	}
 	return "", asked(err, func(err error) error {
 		if errors.Is(err, ocm.ErrInvalid) {
-			return stalled(v1alpha1.ReasonInvalidSpec, fmt.Errorf("spec: %w", err))
+			return stalled(v1alpha1.ReasonInvalidSpec, err) // it names the field
 		}
 		return failed(v1alpha1.ReasonCheckVersionFailed, fmt.Errorf("spec.semver: %w", err))
 	})

@@ -287,7 +287,7 @@ func TestComponentsThatCannotBe(t *testing.T) {
 		"no issuer": {nil, nil, []v1alpha1.Verification{{Signature: "default", Sigstore: &v1alpha1.SigstoreVerification{CertificateIdentity: "a"}}}, reply{},
 			"InvalidSpec: spec.verify[0].sigstore: invalid: exactly one of certificateOIDCIssuer", status.FailedStatus},
 		"too many":       {nil, nil, make([]v1alpha1.Verification, maxDemands+1), reply{}, "InvalidSpec: spec.verify: limit exceeded", status.FailedStatus},
-		"bad constraint": {nil, nil, nil, reply{refused: fmt.Errorf("semver: %w", ocm.ErrInvalid)}, "InvalidSpec: spec: semver", status.FailedStatus},
+		"bad constraint": {nil, nil, nil, reply{refused: fmt.Errorf("spec.semver: %w", ocm.ErrInvalid)}, "InvalidSpec: spec.semver", status.FailedStatus},
 		"no version":     {nil, nil, nil, reply{refused: fmt.Errorf("%w: there are 0.1.0", ocm.ErrNotFound)}, "CheckVersionFailed: spec.semver: not found: there are 0.1.0", status.InProgressStatus},
 		"gone":           {nil, nil, nil, reply{selected: "3.0.0"}, "GetComponentVersionFailed: acme.org/app:3.0.0: not found", status.InProgressStatus},
 	} {

@@ -273,6 +273,8 @@ func (r *deployers) refused(j *job, err error) error {
 	}
 	err = fmt.Errorf("revision %d, %s:%s, as %s: %w", j.rev.Revision, j.rev.Component, j.rev.Version, j.dep.as, err)
 	switch {
+	case errors.Is(err, ocm.ErrDenied) && j.d.Spec.ServiceAccountName == "":
+		return failed(v1alpha1.ReasonForbidden, fmt.Errorf("spec.serviceAccountName: not set, so that this identity deploys, which has only the rights that somebody binds to it: %w", err))
 	case errors.Is(err, ocm.ErrDenied):
 		return failed(v1alpha1.ReasonForbidden, err)
 	case errors.Is(err, errHook):

@@ -75,6 +75,9 @@ func rollback(ctx context.Context, c client.Client, name string, revision int64)
 			return 0, err
 		}
 		if revision = lastGood(d); revision == 0 {
+			if d.Status.Revision == 0 {
+				return 0, fmt.Errorf("nothing was deployed yet: %w", ocm.ErrNotFound)
+			}
 			return 0, fmt.Errorf("there is no good revision before %d: %w", d.Status.Revision, ocm.ErrNotFound)
 		}
 	}

@@ -66,11 +66,11 @@ func trustOf(demands []Demand, others ocm.Credentials) (*trust, error) {
 	var entries []credentials.Entry
 	for i, d := range demands {
 		if _, twice := t.demands[d.Signature]; twice || d.Signature == "" {
-			return nil, fmt.Errorf("verify[%d]: signature %q: expected each name once: %w", i, d.Signature, ocm.ErrInvalid)
+			return nil, fmt.Errorf("spec.verify[%d]: signature %q: expected each name once: %w", i, d.Signature, ocm.ErrInvalid)
 		}
 		what, secret, err := d.read()
 		if err != nil {
-			return nil, fmt.Errorf("verify[%d]: signature %q: %w", i, d.Signature, err)
+			return nil, fmt.Errorf("spec.verify[%d]: signature %q: %w", i, d.Signature, err)
 		}
 		for _, consumer := range what.consumers {
 			entries = append(entries, credentials.Entry{Identity: ocm.Identity{"type": consumer, "signature": d.Signature}, Secret: secret})

@@ -56,7 +56,7 @@ func (r *Resolver) Select(ctx context.Context, p Place, w Wish) (string, error) 
 	}
 	older, err := inspect.IsOlder(chosen, w.Current)
 	if err != nil {
-		return "", fmt.Errorf("semver: %w", err)
+		return "", fmt.Errorf("spec.semver: %w", err)
 	}
 	if older {
 		return chosen, fmt.Errorf("%s: %s is older than %s: %w (downgradePolicy)", w.Component, chosen, w.Current, ErrDowngrade)
@@ -67,14 +67,14 @@ func (r *Resolver) Select(ctx context.Context, p Place, w Wish) (string, error) 
 // newest lists versions and chooses.
 func (r *Resolver) newest(ctx context.Context, p Place, w Wish) (string, error) {
 	if w.Semver == "" {
-		return "", fmt.Errorf("semver: it is empty, expected a version or a constraint such as >=1.0.0: %w", ocm.ErrInvalid)
+		return "", fmt.Errorf("spec.semver: it is empty, expected a version or a constraint such as >=1.0.0: %w", ocm.ErrInvalid)
 	}
 	if _, err := inspect.SelectVersions(nil, w.Semver); err != nil {
-		return "", fmt.Errorf("semver: %w", err)
+		return "", fmt.Errorf("spec.semver: %w", err)
 	}
 	filter, err := regexp.Compile(w.Filter)
 	if err != nil {
-		return "", fmt.Errorf("semverFilter: %v: %w", err, ocm.ErrInvalid)
+		return "", fmt.Errorf("spec.semverFilter: %v: %w", err, ocm.ErrInvalid)
 	}
 	s, err := r.session(p.Config)
 	if err != nil {
@@ -97,7 +97,7 @@ func (r *Resolver) newest(ctx context.Context, p Place, w Wish) (string, error) 
 	passed := slices.DeleteFunc(slices.Clone(all), func(v string) bool { return !filter.MatchString(v) })
 	found, err := inspect.SelectVersions(passed, w.Semver)
 	if err != nil {
-		return "", fmt.Errorf("semver: %w", err)
+		return "", fmt.Errorf("spec.semver: %w", err)
 	}
 	if len(found) > 0 {
 		return found[0], nil
