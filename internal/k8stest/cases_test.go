@@ -467,6 +467,7 @@ func namespaceGoesFirst(t *testing.T, s *site) {
 	x.Apply(t, x.deploying("leaving", "all", ""))
 	x.wait(t, "Ready", "deployer/leaving", "")
 	x.Kubectl(t, "delete", "namespace", x.ns, "--wait=false")
+	x.Kubectl(t, "wait", "--for=delete", "--timeout=60s", "rolebinding/deployer", "-n", x.ns)
 	x.Kubectl(t, "delete", "deployer/leaving", "--wait=false")
 	x.Kubectl(t, "wait", "--for=delete", "--timeout=90s", "deployer/leaving", "namespace/"+x.ns)
 }
