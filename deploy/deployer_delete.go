@@ -10,9 +10,12 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -66,6 +69,7 @@ func (r *deployers) prune(ctx context.Context, d *v1alpha1.Deployer) error {
 		}
 		err := undo(ctx, d, dep)
 		switch {
+		case errors.Is(err, ocm.ErrDenied) && prunes(d) && r.leaving(ctx, dep.as.Namespace): // nothing is left to wait for
 		case errors.Is(err, ocm.ErrDenied):
 			return &done{err: failed(v1alpha1.ReasonForbidden, fmt.Errorf("as %s: %w", dep.as, err))}
 		case err != nil:
@@ -73,6 +77,14 @@ func (r *deployers) prune(ctx context.Context, d *v1alpha1.Deployer) error {
 		}
 		return &done{gone: true, tell: func(d *v1alpha1.Deployer) { d.Status.Deployed = nil }}
 	})
+}
+
+// leaving reports whether a namespace is being deleted, or is gone. The identity that deploys went with it, while the namespace waits for the
+// Resource, and that for the Deployer. What was deployed there goes with the namespace, and what is elsewhere is collected with its owner.
+func (r *deployers) leaving(ctx context.Context, namespace string) bool {
+	ns := &corev1.Namespace{}
+	err := r.GetAPIReader().Get(ctx, types.NamespacedName{Name: namespace}, ns)
+	return apierrors.IsNotFound(err) || err == nil && !ns.DeletionTimestamp.IsZero()
 }
 
 // pruned deletes all that was deployed, with the hooks of a chart before and after.

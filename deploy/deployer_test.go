@@ -653,7 +653,8 @@ func TestDeployerLetsGoWithoutPrune(t *testing.T) {
 
 func TestDeployerSaysWhatItMayNotDelete(t *testing.T) {
 	t.Parallel()
-	bed := newDeployerBed(t, standard()...)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}}
+	bed := newDeployerBed(t, append(standard(), namespace)...)
 	bed.settle(t, "True Succeeded")
 	bed.cluster.with(func() { bed.cluster.fail["Delete"] = fmt.Errorf("%w: may not delete configmaps", ocm.ErrDenied) })
 	if err := bed.GetClient().Delete(t.Context(), testDeployer()); err != nil {
@@ -662,7 +663,9 @@ func TestDeployerSaysWhatItMayNotDelete(t *testing.T) {
 	if d := bed.settle(t, "False Forbidden"); !strings.Contains(ready(d), "may not delete configmaps") || len(d.Finalizers) != 2 {
 		t.Error(ready(d), d.Finalizers)
 	}
-	bed.cluster.with(func() { delete(bed.cluster.fail, "Delete") })
+	if err := bed.GetClient().Delete(t.Context(), namespace); err != nil { // and with it the account: nobody can delete anything any more
+		t.Fatal(err)
+	}
 	bed.gone(t)
 }
 

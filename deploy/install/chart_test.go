@@ -321,7 +321,7 @@ func TestLeastPrivilege(t *testing.T) {
 	for _, kind := range []string{"repositories", "components", "resources", "deployers", "replications"} {
 		want = append(want, group+kind+" get,list,watch,update,patch", group+kind+"/status get,update,patch", group+kind+"/finalizers update")
 	}
-	want = append(want, "/configmaps get", "/secrets get", "/secrets create,update,delete",
+	want = append(want, "/configmaps get", "/namespaces get", "/secrets get", "/secrets create,update,delete",
 		"/events create,patch,update", "events.k8s.io/events create,patch,update", "/serviceaccounts impersonate")
 	slices.Sort(got)
 	slices.Sort(want)

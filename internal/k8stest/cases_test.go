@@ -29,6 +29,7 @@ func TestCases(t *testing.T) {
 		"a cluster-admin binding is refused by RBAC": hostileManifests,
 		"bombs end in conditions":                    bombs,
 		"suspended, depending, and dry":              switches,
+		"a namespace goes first":                     namespaceGoesFirst,
 		"bad input names the field":                  badInput,
 		"what people see":                            seenByPeople,
 	} {
@@ -226,6 +227,7 @@ func registryIsAway(t *testing.T, s *site) {
 	x.follow(t, "", "1.0.0", "all")
 	x.Apply(t, x.deploying("away", "all", ""))
 	x.wait(t, "Ready", "deployer/away", "")
+	closed := time.Now()
 	x.close()
 	x.look(t, "repository/repo", "-n", x.ns)
 	x.wait(t, "Ready=False", "repository/repo", x.ns)
@@ -239,6 +241,7 @@ func registryIsAway(t *testing.T, s *site) {
 	x.Kubectl(t, "delete", "configmap/kept", "-n", x.ns)
 	x.is(t, "1.0.0", "configmap", `.items[?(@.metadata.name=="kept")].data.value`)
 
+	time.Sleep(time.Until(closed.Add(time.Minute))) // attempts are made, and pauses grow
 	x.open(t)
 	x.is(t, "1.1.0", "configmap/kept", ".data.value") // by itself
 	for _, o := range []string{"repository/repo", "component/app", "resource.delivery.ocm.software/all"} {
@@ -454,4 +457,17 @@ func badInput(t *testing.T, s *site) {
 		}
 		return nil
 	})
+}
+
+// A namespace is deleted with all that is in it, the account that deploys among them; the Deployer goes later.
+func namespaceGoesFirst(t *testing.T, s *site) {
+	x := s.team(t, "leaving", "")
+	x.deliver(t, "1.0.0", yamls("all", settings("all", "x")))
+	x.follow(t, "", "1.0.0", "all")
+	x.Apply(t, x.deploying("leaving", "all", ""))
+	x.wait(t, "Ready", "deployer/leaving", "")
+	x.Kubectl(t, "delete", "namespace", x.ns, "--wait=false")
+	x.Kubectl(t, "wait", "--for=delete", "--timeout=60s", "rolebinding/deployer", "-n", x.ns)
+	x.Kubectl(t, "delete", "deployer/leaving", "--wait=false")
+	x.Kubectl(t, "wait", "--for=delete", "--timeout=90s", "deployer/leaving", "namespace/"+x.ns)
 }
