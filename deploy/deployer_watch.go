@@ -26,6 +26,9 @@ const (
 	MaxWatches = 500
 	// refusedFor is when a watch is tried again that the identity was not allowed, or that there is no kind for.
 	refusedFor = 10 * time.Minute
+	// refusals is how long a watch is refused before that is believed. An API server that has just started refuses everything until it
+	// knows the roles; the watch tries again by itself, at least every half minute.
+	refusals = 2 * time.Minute
 	// settling is how long more changes are waited for after one.
 	settling = time.Second
 )
@@ -52,9 +55,15 @@ type watches struct {
 
 // watching is one watch.
 type watching struct {
-	stop    context.CancelFunc
-	refused time.Time           // zero: it is at work
-	who     map[string]interest // by the name of the Deployer
+	stop        context.CancelFunc
+	refused     time.Time           // zero: it is at work, or tries to be
+	first, last time.Time           // refusals that followed each other
+	who         map[string]interest // by the name of the Deployer
+}
+
+// works reports whether a watch sees what happens, as far as is known.
+func (at *watching) works(now time.Time) bool {
+	return at.refused.IsZero() && (at.last.IsZero() || now.Sub(at.last) > refusals/2)
 }
 
 // interest of a Deployer.
@@ -90,7 +99,7 @@ func (w *watches) watch(d *v1alpha1.Deployer, dep *deputy) bool {
 			continue
 		}
 		at.who[d.Name] = mine
-		complete = complete && at.refused.IsZero()
+		complete = complete && at.works(w.now())
 	}
 	return complete
 }
@@ -157,12 +166,18 @@ func (w *watches) begin(t target, dep *deputy) *watching {
 	return at
 }
 
-// refuse ends a watch that is not allowed; it stays among the watches, so that it is not tried at once again.
+// refuse ends a watch that is not allowed again and again; it stays among the watches, so that it is not tried at once again.
 func (w *watches) refuse(at *watching) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at.refused = w.now()
-	at.stop()
+	now := w.now()
+	if at.last.IsZero() || now.Sub(at.last) > refusals/2 { // it worked in between
+		at.first = now
+	}
+	if at.last = now; now.Sub(at.first) >= refusals {
+		at.refused = now
+		at.stop()
+	}
 }
 
 // slim drops what need not be remembered of an object.
