@@ -65,13 +65,16 @@ func TestInterrupted(t *testing.T) {
 		}
 	}
 
-	// The API server goes away and comes back, during an upgrade.
+	// The API server goes away and comes back, during an upgrade and with a drift.
 	last := fmt.Sprintf("1.%d.0", kills+1)
 	x.want(t, last)
 	s.RestartAPIServer(t)
 	x.is(t, last, "configmap/killed", ".data.version")
 	x.becomes(t, last, "deployer/killed", "jsonpath={"+versionOf+"}")
 	x.wait(t, "Ready", "deployer/killed", "")
+	s.RestartAPIServer(t)
+	x.Kubectl(t, "delete", "configmap/killed", "-n", x.ns)
+	x.is(t, last, "configmap", `.items[?(@.metadata.name=="killed")].data.version`)
 }
 
 // countJobs counts how often Jobs of a name were made.
