@@ -118,14 +118,15 @@ func (v *verification) run(ctx context.Context) (why string) {
 	if !ok {
 		return "a reference is not good"
 	}
-	v.rep.ended = true
 	if v.o.NoContent {
 		for _, n := range v.nodes {
 			s.covered(n)
 		}
+		v.rep.ended = true
 		return "content is compared when it is used"
 	}
 	w.contents(ctx)
+	v.rep.ended = true
 	return ""
 }
 

@@ -4,7 +4,9 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -19,7 +21,7 @@ func TestCVE_2025_55198_TemplatesEndNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, bomb := range map[string]struct {
 		template string
-		kind     error
+		kind     error // nil: one of two
 	}{
 		"list of a billion":   {`{{ range until 1000000000 }}x{{ end }}`, ocm.ErrLimit},
 		"steps":               {`{{ len (untilStep 0 1000000000 1) }}`, ocm.ErrLimit},
@@ -30,15 +32,18 @@ func TestCVE_2025_55198_TemplatesEndNobodyElse(t *testing.T) {
 		"indent":              {`{{ indent 2000000000 "x" }}`, ocm.ErrLimit},
 		"width":               {`{{ printf "%0999999d%0999999d" 1 1 | repeat 1000000 }}`, ocm.ErrLimit},
 		"an object in itself": {`{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`, ocm.ErrLimit},
-		"include of itself":   {`{{ define "a" }}{{ include "a" . }}{{ include "a" . }}{{ end }}{{ include "a" . }}`, ocm.ErrInvalid},
-		"template of itself":  {`{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, ocm.ErrInvalid},
+		"include of itself":   {`{{ define "a" }}{{ include "a" . }}{{ include "a" . }}{{ end }}{{ include "a" . }}`, nil},
+		"template of itself":  {`{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, nil},
 		"a panic":             {`{{ mustToDuration "x" }}`, ocm.ErrInvalid},
 		"a panic of strings":  {`{{ repeat -1 "x" }}`, ocm.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := renderBytes(t, chartArchive(t, map[string]string{"templates/a.yaml": bomb.template}), Options{})
-			want(t, err, bomb.kind)
+			if bomb.kind == nil && errors.Is(err, ocm.ErrLimit) { // depth is bounded, and so is memory: whichever comes first
+				bomb.kind = ocm.ErrLimit
+			}
+			want(t, err, cmp.Or(bomb.kind, ocm.ErrInvalid))
 			if len(err.Error()) > maxText+200 {
 				t.Errorf("an error of %d bytes", len(err.Error()))
 			}

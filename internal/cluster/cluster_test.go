@@ -206,6 +206,7 @@ func TestNeedSkipsLoudlyOrFails(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	t.Setenv(Variable, Must)
 	v := &verdict{TB: t}
 	if Need(v); v.text != "" {
 		t.Errorf("expected that nothing is missing, found %q", v.text)

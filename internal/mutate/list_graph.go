@@ -49,8 +49,11 @@ func inGraph() []mutation {
 		return "a reference is not good"
 	}
 `, "TestUncoveredReferencesStopTheRest"),
-		m(verify, `		s.covered()
+		m(verify, `		s.covered(v.root)
 `, ``, "TestShallowDemandsDigests"),
+		m(verify, `			s.covered(n)
+`, `			_ = n
+`, "TestNoContent"),
 		// references
 		m(verify, `return ref.Digest.Empty() }})`, `return false }})`, "TestUncoveredReferencesAreNotFollowed"),
 		m(steps, `	if !ref.Digest.Empty() {
