@@ -296,6 +296,9 @@ func runsWithItsRights(t *testing.T, c *cluster.Cluster, bin string) {
 		if r.StatusCode != http.StatusOK {
 			return fmt.Errorf("metrics: %s", r.Status)
 		}
+		if n := strings.Count(p.Log(), "Starting workers"); n < 5 { // who is stopped before complains
+			return fmt.Errorf("%d controllers work", n)
+		}
 		return nil
 	})
 	p.Stop() // by a signal
