@@ -46,6 +46,11 @@ func TestNoContent(t *testing.T) {
 			t.Errorf("content left to others: %v: %v, %v", left, err, rep.Err())
 		}
 	}
+	// Who signs carelessly signs what covers nothing: that there is no digest shows without reading.
+	_, err := lenient(t, func(_ *lab, d *ocm.Descriptor) { d.Component.Resources[1].Digest = nil }).verify(graph.VerifyOptions{NoContent: true})
+	if !errors.Is(err, ocm.ErrDigest) || !strings.Contains(err.Error(), "resource") {
+		t.Errorf("a resource without digest: %v", err)
+	}
 	for name, c := range map[string]struct {
 		change func(l *lab)
 		kind   error
