@@ -65,13 +65,13 @@ func (r *deployers) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	if found, err := r.base.fetch(ctx, req, d); !found {
 		return ctrl.Result{}, err
 	}
-	read, version := d.DeepCopy(), ""
+	read, version, ran := d.DeepCopy(), "", false
 	result, err := r.settle(ctx, d, func(ctx context.Context) (time.Duration, error) {
 		err := r.steps(ctx, d)
-		version = d.ResourceVersion
+		version, ran = d.ResourceVersion, true
 		return 0, err
 	})
-	if d.ResourceVersion != version || sameStatus(read, d) {
+	if ran && (d.ResourceVersion != version || sameStatus(read, d)) {
 		r.acting.told(d.UID) // what was learned was written
 	}
 	return result, err

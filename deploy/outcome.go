@@ -109,6 +109,10 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 	if obj.Suspended() && obj.GetDeletionTimestamp().IsZero() {
 		return ctrl.Result{}, nil
 	}
+	if b.written.outdated(obj) {
+		return ctrl.Result{RequeueAfter: soon}, nil
+	}
+	read := obj.GetResourceVersion()
 	before := obj.DeepCopyObject().(object)
 	after, err := steps(ctx)
 	var o *outcome
@@ -123,6 +127,7 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 	}
 	if !obj.GetDeletionTimestamp().IsZero() && len(obj.GetFinalizers()) == 0 {
 		b.attempts.forget(askerFor(obj))
+		b.written.forget(obj)
 		return ctrl.Result{}, nil
 	}
 	result := b.judge(obj, after, o)
@@ -133,12 +138,14 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 	if err != nil || patch == nil {
 		return result, err
 	}
+	last := obj.GetResourceVersion()
 	if err := b.GetClient().Status().Patch(ctx, obj, patch); err != nil {
 		if result, ok := overtaken(obj, err); ok {
 			return result, nil
 		}
 		return ctrl.Result{}, err
 	}
+	b.written.over(obj, read, last)
 	b.tell(ctx, before, obj)
 	return result, nil
 }

@@ -61,6 +61,7 @@ type base struct {
 	resolver answerer
 	wakers   *wakers
 	attempts attempts
+	written  written
 	memo     memo
 }
 
