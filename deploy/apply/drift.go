@@ -24,8 +24,14 @@ func (c *Cluster) Drift(ctx context.Context, s Set) ([]Ref, error) {
 			drifted[i] = true
 			return nil
 		}
-		live, merged, err := c.preview(ctx, s.Parent, items[i], there)
-		drifted[i] = err == nil && (live == nil || merged == nil || !same(live, merged))
+		var err error
+		for range 2 { // what the cluster changes between the reading and the asking is no drift
+			live, merged, failed := c.preview(ctx, s.Parent, items[i], there)
+			drifted[i], err = failed == nil && (live == nil || merged == nil || !same(live, merged)), failed
+			if !drifted[i] {
+				break
+			}
+		}
 		return err
 	})
 	var out []Ref
