@@ -96,7 +96,9 @@ type object interface {
 func (b *base) fetch(ctx context.Context, req ctrl.Request, obj object) (found bool, err error) {
 	err = b.GetClient().Get(ctx, req.NamespacedName, obj)
 	if apierrors.IsNotFound(err) {
-		b.attempts.forget(asker{kind: kindOf(obj), key: req.NamespacedName})
+		gone := asker{kind: kindOf(obj), key: req.NamespacedName}
+		b.attempts.forget(gone)
+		b.written.forget(gone)
 		return false, nil
 	}
 	return err == nil, err
@@ -127,7 +129,7 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 	}
 	if !obj.GetDeletionTimestamp().IsZero() && len(obj.GetFinalizers()) == 0 {
 		b.attempts.forget(askerFor(obj))
-		b.written.forget(obj)
+		b.written.forget(askerFor(obj))
 		return ctrl.Result{}, nil
 	}
 	result := b.judge(obj, after, o)

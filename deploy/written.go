@@ -51,8 +51,8 @@ func (w *written) outdated(obj object) bool {
 }
 
 // forget is for objects that are gone.
-func (w *written) forget(obj object) {
+func (w *written) forget(who asker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.all, askerFor(obj))
+	delete(w.all, who)
 }
