@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -31,6 +32,27 @@ func (f OpenerFunc) Open(ctx context.Context, env *Env, s Spec) (Content, error)
 // RepositoryOpener opens a repository by specification. A CTF that does not exist is
 // opened and is created by its first commit.
 type RepositoryOpener func(ctx context.Context, env *Env, s Spec) (Repository, error)
+
+// Uploader stores content in a place that is no OCM repository.
+type Uploader interface {
+	// Upload stores the whole content where the specification says, and returns the access that leads to it there. hint is the name
+	// that the content had in a registry, may be empty. Content that is there already is not read. Whoever calls it compares
+	// what the access leads to with what was given.
+	Upload(ctx context.Context, env *Env, c Content, s Spec, hint string) (Stored, error)
+}
+
+// Transformer makes other content of content, such as a chart of an OCI artifact.
+type Transformer interface {
+	// Transform checks the specification and prepares the new content; c is read when that is. [ErrInvalid] names the wrong field.
+	Transform(ctx context.Context, env *Env, c Content, s Spec) (Content, error)
+}
+
+// CredentialSource looks secrets up in places of one kind.
+type CredentialSource interface {
+	// Find returns the secret that the place described by s has for a consumer; [ErrNotFound] if it has none. What the place itself is
+	// opened with it finds in env.Credentials.
+	Find(ctx context.Context, env *Env, s Spec, id Identity) (Secret, error)
+}
 
 // Signer makes signatures of one family of algorithms.
 type Signer interface {
@@ -167,12 +189,14 @@ func (e *Env) Event(ev Event) {
 	}
 }
 
-// Registry maps type names to implementations. Aliases are just more names. The zero
-// value is empty; fill it before it is used concurrently.
+// Registry maps type names to implementations. Aliases are just more names. It may be used concurrently.
 type Registry[T any] struct {
-	what  string
+	what string
+
+	mu    sync.RWMutex
 	byKey map[string]*T
 	types []Type
+	later func() error
 }
 
 // NewRegistry returns an empty registry; what names the kind of thing in messages.
@@ -182,6 +206,8 @@ func NewRegistry[T any](what string) *Registry[T] {
 
 // Add registers v under each of the names, exactly as they are written in a "type" member.
 func (r *Registry[T]) Add(v T, names ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, n := range names {
 		r.byKey[n] = &v
 	}
@@ -190,29 +216,81 @@ func (r *Registry[T]) Add(v T, names ...string) {
 // Register adds v under the names of a type, and keeps its description.
 func (r *Registry[T]) Register(v T, t Type) {
 	r.Add(v, t.Names...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.types = append(r.types, t)
 }
 
+// Later sets what is called when a type is asked for that is not known: it may register more. Its error explains why something is
+// still not known; it is called each time, so it remembers what it has done.
+func (r *Registry[T]) Later(more func() error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.later = more
+}
+
 // Types are the descriptions of what was registered, in that order.
-func (r *Registry[T]) Types() []Type { return slices.Clone(r.types) }
+func (r *Registry[T]) Types() []Type {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.types)
+}
+
+// Has reports whether a name is registered; nothing is loaded to find out.
+func (r *Registry[T]) Has(name string) bool {
+	_, ok := r.get(name)
+	return ok
+}
+
+func (r *Registry[T]) get(name string) (*T, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	v, ok := r.byKey[name]
+	return v, ok
+}
 
 // Same reports whether two names mean the same thing.
 func (r *Registry[T]) Same(a, b string) bool {
-	v, ok := r.byKey[a]
-	return a == b || ok && v == r.byKey[b]
+	v, ok := r.get(a)
+	w, _ := r.get(b)
+	return a == b || ok && v == w
 }
 
 // For finds the implementation of a type name; [ErrUnknownType] lists the known ones.
 func (r *Registry[T]) For(typ string) (T, error) {
-	if v, ok := r.byKey[typ]; ok {
+	v, ok := r.get(typ)
+	var loading error
+	if !ok {
+		if loading = r.load(); loading == nil || r.Has(typ) {
+			v, ok = r.get(typ)
+		}
+	}
+	if ok {
 		return *v, nil
 	}
 	var zero T
-	return zero, fmt.Errorf("%s type %q: %w (known: %s)", r.what, typ, ErrUnknownType, strings.Join(r.Names(), ", "))
+	err := fmt.Errorf("%s type %q: %w (known: %s)", r.what, typ, ErrUnknownType, strings.Join(r.Names(), ", "))
+	if loading != nil {
+		err = fmt.Errorf("%w; it may be that of a plugin that cannot be used: %w", err, loading)
+	}
+	return zero, err
+}
+
+// load asks for more than was registered.
+func (r *Registry[T]) load() error {
+	r.mu.RLock()
+	later := r.later
+	r.mu.RUnlock()
+	if later == nil {
+		return nil
+	}
+	return later()
 }
 
 // Names lists the registered names, sorted.
 func (r *Registry[T]) Names() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	names := make([]string, 0, len(r.byKey))
 	for n := range r.byKey {
 		names = append(names, n)
@@ -221,11 +299,28 @@ func (r *Registry[T]) Names() []string {
 	return names
 }
 
-// Kit is everything a program was built with, by kind.
+// Kit is everything a program can work with, by kind.
 type Kit struct {
 	Repositories *Registry[RepositoryOpener]
 	Access       *Registry[Opener]
 	Inputs       *Registry[Opener]
+	Uploaders    *Registry[Uploader]
+	Transformers *Registry[Transformer]
 	Signers      *Registry[Signer]   // by signature algorithm and by signer configuration type
 	Verifiers    *Registry[Verifier] // by signature algorithm
+	Secrets      *Registry[CredentialSource]
+}
+
+// NewKit returns a kit with nothing in it.
+func NewKit() *Kit {
+	return &Kit{
+		Repositories: NewRegistry[RepositoryOpener]("repository"),
+		Access:       NewRegistry[Opener]("access"),
+		Inputs:       NewRegistry[Opener]("input"),
+		Uploaders:    NewRegistry[Uploader]("uploader"),
+		Transformers: NewRegistry[Transformer]("transformer"),
+		Signers:      NewRegistry[Signer]("signer"),
+		Verifiers:    NewRegistry[Verifier]("signature algorithm"),
+		Secrets:      NewRegistry[CredentialSource]("credential source"),
+	}
 }

@@ -17,6 +17,8 @@ type Type struct {
 	About  string   `json:"about"`            // one sentence
 	Fields []Field  `json:"fields,omitempty"` // the members beside "type", in the order in which people want to read them
 	Notes  []string `json:"notes,omitempty"`  // sentences on limits and traps
+	// Origin is the plugin that it comes from; empty: compiled in.
+	Origin string `json:"origin,omitempty"`
 
 	// What cannot be found out by asking the implementation, for the table of what a program supports.
 	Can       []string `json:"-"` // in place of what is found out

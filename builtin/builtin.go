@@ -18,13 +18,7 @@ import (
 
 // Kit returns everything that is compiled in.
 func Kit() *ocm.Kit {
-	k := &ocm.Kit{
-		Repositories: ocm.NewRegistry[ocm.RepositoryOpener]("repository"),
-		Access:       ocm.NewRegistry[ocm.Opener]("access"),
-		Inputs:       ocm.NewRegistry[ocm.Opener]("input"),
-		Signers:      ocm.NewRegistry[ocm.Signer]("signer"),
-		Verifiers:    ocm.NewRegistry[ocm.Verifier]("signature algorithm"),
-	}
+	k := ocm.NewKit()
 	for _, r := range repositories() {
 		k.Repositories.Register(r.open, r.Type)
 	}

@@ -28,6 +28,8 @@ var floors = map[string]int{
 	"ocm/sign":   3,
 	"ocm/oci":    3,
 
+	"ocm/plugin": 6, // over web: a plugin has the same HTTP client
+
 	"ocm/web": 4,
 
 	"ocm/credentials": 5, // over web: secrets are also kept by servers

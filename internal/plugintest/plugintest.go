@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugintest makes plugins of a test binary: each a process of its own, which serves a kit of the test.
+package plugintest
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"ocm"
+	"ocm/plugin"
+	"ocm/plugin/host"
+	"ocm/plugin/wire"
+)
+
+// Main runs the tests; or, where the binary was started by a [Dir], the plugin of that name. TestMain calls nothing else.
+func Main(m *testing.M, plugins map[string]func() *ocm.Kit) {
+	if len(os.Args) == 2 && os.Args[1] == "capabilities" || os.Getenv(wire.PluginSocket) != "" {
+		name := filepath.Base(os.Args[0])
+		if kit, ok := plugins[name]; ok {
+			plugin.Main(plugin.About{Name: name, Version: "1.0.0", About: "A plugin of a test."}, kit())
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// Dir is a folder with these plugins.
+func Dir(t testing.TB, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if os.Link(self, filepath.Join(dir, name)) != nil {
+			copyFile(t, self, filepath.Join(dir, name))
+		}
+	}
+	return dir
+}
+
+// Kit is a kit that has only what these plugins can do.
+func Kit(t testing.TB, names ...string) *ocm.Kit {
+	t.Helper()
+	h := host.New(host.Options{Dirs: []string{Dir(t, names...)}})
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	kit := ocm.NewKit()
+	h.Attach(kit)
+	return kit
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

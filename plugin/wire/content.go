@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocm"
+)
+
+// Table holds what one side keeps for the other, by handle. The zero value is empty; it may be used concurrently. Beyond
+// [MaxContents], what was not asked for the longest is forgotten: the other side opens it again.
+type Table[T any] struct {
+	mu   sync.Mutex
+	next int
+	held map[string]*entry[T]
+	uses int
+}
+
+type entry[T any] struct {
+	v    T
+	used int
+}
+
+// Put keeps v.
+func (t *Table[T]) Put(v T) (handle string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held == nil {
+		t.held = map[string]*entry[T]{}
+	}
+	if len(t.held) == MaxContents {
+		t.forget()
+	}
+	t.next++
+	t.uses++
+	handle = strconv.Itoa(t.next)
+	t.held[handle] = &entry[T]{v, t.uses}
+	return handle
+}
+
+func (t *Table[T]) forget() {
+	oldest, at := "", t.uses+1
+	for handle, e := range t.held {
+		if e.used < at {
+			oldest, at = handle, e.used
+		}
+	}
+	delete(t.held, oldest)
+}
+
+// Get finds what is kept; [ErrGone] if it is not.
+func (t *Table[T]) Get(handle string) (v T, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.held[handle]
+	if !ok {
+		return v, fmt.Errorf("handle %.100q: %w", handle, ErrGone)
+	}
+	t.uses++
+	e.used = t.uses
+	return e.v, nil
+}
+
+// Take finds what is kept and forgets it.
+func (t *Table[T]) Take(handle string) (v T, err error) {
+	if v, err = t.Get(handle); err == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.held, handle)
+	}
+	return v, err
+}
+
+// Describe is c as it is offered under a handle.
+func Describe(c ocm.Content, handle string) Content {
+	return Content{Handle: handle, Root: c.Root, Name: c.Name, Hint: c.Hint, Alone: c.Alone, Pinned: c.Pinned, Partial: c.Skip != nil}
+}
+
+// Fetcher asks for parts of a content.
+type Fetcher func(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error)
+
+// Fetch calls f.
+func (f Fetcher) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	return f(ctx, d)
+}
+
+// Content is what the other side offers, read by from. [ocm.ErrInvalid] if the description breaks a rule.
+func (c Content) Content(from ocm.Fetcher) (ocm.Content, error) {
+	out := ocm.Content{Root: c.Root, From: from, Name: Text(c.Name, 1000), Hint: c.Hint, Alone: c.Alone, Pinned: c.Pinned}
+	switch {
+	case c.Root.MediaType == "":
+		return out, fmt.Errorf("content without media type: %w", ocm.ErrInvalid)
+	case c.Root.Size < -1:
+		return out, fmt.Errorf("content of %d bytes: %w", c.Root.Size, ocm.ErrInvalid)
+	}
+	if c.Root.Digest != "" {
+		if err := c.Root.Digest.Validate(); err != nil {
+			return out, fmt.Errorf("content with digest %.200q: %w: %w", string(c.Root.Digest), err, ocm.ErrInvalid)
+		}
+	}
+	return out, nil
+}
+
+// Bytes opens a part of a content, with its size where it is known.
+func Bytes(ctx context.Context, c ocm.Content, d ociv1.Descriptor) (io.ReadCloser, int64, error) {
+	body, err := c.From.Fetch(ctx, d)
+	size := int64(-1)
+	if d.Digest != "" { // without one nobody has promised the size
+		size = d.Size
+	}
+	return body, size, err
+}
+
+// IsGone reports whether something must be opened again.
+func IsGone(err error) bool { return errors.Is(err, ErrGone) || errors.Is(err, ErrBroken) }
