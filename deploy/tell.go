@@ -29,6 +29,7 @@ const (
 )
 
 // tell makes an event and a line of the log of what is news between two states: another verdict or reason, or another thing that is ready.
+// The first time that something is only known and ready is in the log alone.
 // That an attempt failed in other words than the one before is no news.
 func (b *base) tell(ctx context.Context, before, after object) {
 	was := meta.FindStatusCondition(before.Common().Conditions, v1alpha1.ConditionReady)
@@ -45,7 +46,25 @@ func (b *base) tell(ctx context.Context, before, after object) {
 		severity = corev1.EventTypeNormal
 	}
 	ctrl.LoggerFrom(ctx).Info("settled", "ready", ready, "reason", is.Reason, "message", is.Message)
+	if ready && wasUnsettled(was) && !actsOnClusters(after) {
+		return
+	}
 	b.event(after, severity, is.Reason, is.Message)
+}
+
+// wasUnsettled reports whether nothing was said of an object yet, or only that it waits. That it is ready then is in its columns: an event
+// for each would be a third of all that an API server is asked when ten thousand objects are new.
+func wasUnsettled(was *metav1.Condition) bool {
+	return was == nil || was.Status != metav1.ConditionTrue && (was.Reason == v1alpha1.ReasonResolutionInProgress || slices.Contains(ordinary(), was.Reason))
+}
+
+// actsOnClusters reports whether that an object is ready means that something was changed elsewhere.
+func actsOnClusters(obj object) bool {
+	switch obj.(type) {
+	case *v1alpha1.Deployer, *v1alpha1.Replication:
+		return true
+	}
+	return false
 }
 
 // ordinary are the reasons for not being ready that nobody needs to worry about.
