@@ -13,11 +13,10 @@ import (
 	"ocm/internal/k8sbench/load"
 )
 
-// What the controllers may ask of the API server: for each object the finalizer, the status and an event, and a few of all that are said
-// while somebody waits; and nothing when there is nothing to do.
+// What the controllers may ask of the API server: for each object the finalizer and the status, and a few of all that are said while
+// somebody waits; and nothing when there is nothing to do.
 const (
 	writesPerObject = 2
-	eventsPerObject = 1
 	further         = 0.5 // per object, and what starting takes
 	starting        = 40
 	quiet           = 10 * time.Second
@@ -67,7 +66,7 @@ func TestFewRequests(t *testing.T) {
 	if n, most := done.Requests[http.MethodPatch], objects*(writesPerObject+further); n < objects*writesPerObject || n > most {
 		t.Errorf("%.0f writes into %.0f objects, expected from %.0f to %.0f", n, objects, objects*writesPerObject, most)
 	}
-	if n, most := done.Total(), objects*(writesPerObject+eventsPerObject+further)+starting; n > most {
+	if n, most := done.Total(), objects*(writesPerObject+further)+starting; n > most {
 		t.Errorf("%v requests for %.0f objects, expected at most %.0f", done.Requests, objects, most)
 	}
 	if done.Hits < done.Misses {
