@@ -27,7 +27,7 @@ type Described struct {
 }
 
 // Types lists all types that a kit has, and those of configurations. Help, completion and docs/types.md are made
-// of it.
+// of it. Nothing is loaded: of plugins there is what the kit knows already.
 func Types(k *ocm.Kit) []Kind {
 	access := describe(k.Access.Types(), func(t ocm.Type) []string { return accessSupport(k, t) })
 	local := describe(oci.Types(), func(ocm.Type) []string { return []string{"transfer by value", "download", "verify"} })
@@ -38,7 +38,10 @@ func Types(k *ocm.Kit) []Kind {
 			append(local, access...)},
 		{"input", "Where the content of a resource or source comes from when it is packed, as constructor files name it.",
 			describe(k.Inputs.Types(), func(t ocm.Type) []string { return inputSupport(k, t) })},
-		{"credential-repository", "Where secrets are kept, as the entries of credentials name it.", describe(credentials.Repositories(), nil)},
+		{"uploader", "Places that are no OCM repository, into which a transfer stores the content of resources.", describe(k.Uploaders.Types(), nil)},
+		{"transformer", "What makes other content of content, when it is downloaded, packed or transferred.", describe(k.Transformers.Types(), nil)},
+		{"credential-repository", "Where secrets are kept, as the entries of credentials name it.",
+			describe(append(credentials.Repositories(), k.Secrets.Types()...), nil)},
 		{"credentials", "Secrets in the configuration, for a consumer.", describe(credentialTypes(), nil)},
 		{"signing", "How signatures are made and verified, as the configuration names it.",
 			describe(append(k.Signers.Types(), sigstoreVerification()), func(t ocm.Type) []string { return signingSupport(k, t) })},
@@ -66,7 +69,7 @@ func accessSupport(k *ocm.Kit, t ocm.Type) []string {
 		return []string{"transfer as it is"}
 	}
 	list := []string{"transfer by value", "download", "verify"}
-	if _, err := k.Inputs.For(t.Names[0]); err == nil {
+	if k.Inputs.Has(t.Names[0]) {
 		list = append(list, "pack as input")
 	}
 	if t.Pins != "" {
@@ -92,10 +95,10 @@ func secretsOf(t ocm.Type) (list []string) {
 }
 
 func signingSupport(k *ocm.Kit, t ocm.Type) (list []string) {
-	if slices.ContainsFunc(t.Names, func(name string) bool { _, err := k.Signers.For(name); return err == nil }) {
+	if slices.ContainsFunc(t.Names, k.Signers.Has) {
 		list = append(list, "sign")
 	}
-	if slices.ContainsFunc(t.Names, func(name string) bool { _, err := k.Verifiers.For(name); return err == nil }) || slices.Contains(t.Names, sigstoreVerificationType) {
+	if slices.ContainsFunc(t.Names, k.Verifiers.Has) || slices.Contains(t.Names, sigstoreVerificationType) {
 		list = append(list, "verify")
 	}
 	return list

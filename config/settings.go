@@ -147,36 +147,6 @@ func (c *Config) transfer() (Transfer, error) {
 	return all, nil
 }
 
-// Plugins says where plugins are and how long an idle one lives.
-type Plugins struct {
-	Locations   []string
-	IdleTimeout time.Duration // default 1h
-}
-
-// Plugins returns the settings of plugins: all locations, and the longest timeout.
-func (c *Config) Plugins() (Plugins, error) { return Explained(c, PluginType, (*Config).plugins) }
-
-func (c *Config) plugins() (Plugins, error) {
-	var all Plugins
-	for _, s := range c.Of(PluginType) {
-		var p struct {
-			Locations   []string  `json:"locations"`
-			IdleTimeout *duration `json:"idleTimeout"`
-		}
-		if err := s.Decode(&p); err != nil {
-			return all, err
-		}
-		all.Locations = append(all.Locations, p.Locations...)
-		if p.IdleTimeout != nil {
-			all.IdleTimeout = max(all.IdleTimeout, time.Duration(*p.IdleTimeout))
-		}
-	}
-	if all.IdleTimeout == 0 {
-		all.IdleTimeout = time.Hour
-	}
-	return all, nil
-}
-
 func replace(old *string, by string) {
 	if by != "" {
 		*old = by

@@ -24,7 +24,8 @@ func Types() []ocm.Type {
 			"Times are written as 30s or 1m30s; 0 is no limit."),
 		entryType(FilesystemType, "/v1alpha1", "Folders.", ocm.FieldsOf(filesystemFields{}), "The flags --temp-folder and --working-directory win."),
 		entryType(TransferType, "/v1alpha1", "Defaults of transfers.", ocm.FieldsOf(transferFields{}), "Flags win."),
-		{Names: []string{PluginType}, About: "Where plugins are.", Fields: ocm.FieldsOf(pluginFields{})},
+		{Names: []string{PluginType}, About: "Where plugins are, and what they are granted.", Fields: ocm.FieldsOf(pluginFields{}),
+			Notes: []string{"The flag --plugin-directory wins over the locations."}},
 		entryType(KeysType, "/v1", "Keys by the name of the signature, as the older tool has them.", ocm.FieldsOf(keysFields{}),
 			"A key is {path: …}, {data: base64} or {stringdata: …}."),
 	}
@@ -84,8 +85,17 @@ type transferFields struct {
 }
 
 type pluginFields struct {
-	Locations []string `json:"locations" about:"folders; those of all entries count"`
-	Idle      string   `json:"idleTimeout" about:"how long an idle plugin lives; default 1h, the longest counts"`
+	Locations []string             `json:"locations" about:"folders, where ~ and $VARIABLE have their meaning; those of all entries count; default $HOME/.config/ocm/plugins"`
+	Idle      string               `json:"idleTimeout" about:"how long an idle plugin lives; default 1h, the longest counts"`
+	Plugins   map[string]onePlugin `json:"plugins" about:"what single plugins are granted, by the name of the file; later entries win member by member"`
+}
+
+type onePlugin struct {
+	Environment []string `json:"environment" about:"names of variables that it sees, beside PATH, HOME, USER, LOGNAME, LANG, LC_*, TZ, TMPDIR, SSL_CERT_FILE and SSL_CERT_DIR"`
+	Digest      string   `json:"digest" about:"digest that the file must have, such as sha256:…; default: any"`
+	Memory      string   `json:"memory" about:"most memory of each of its processes, such as 512Mi; default 2Gi"`
+	OpenFiles   int      `json:"openFiles" about:"most open files; default 1024"`
+	Timeout     string   `json:"timeout" about:"longest time of a call without progress; default 5m"`
 }
 
 type keysFields struct {

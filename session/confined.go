@@ -34,6 +34,9 @@ func confine(c *config.Config) error {
 	if len(plugins.Locations) > 0 {
 		return refuse(config.PluginType, "locations")
 	}
+	if len(plugins.Named) > 0 {
+		return refuse(config.PluginType, "plugins")
+	}
 	if err := confineKeys(c, refuse); err != nil {
 		return err
 	}

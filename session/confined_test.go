@@ -40,6 +40,7 @@ func TestCVE_2021_41254_NothingOfTheProcess(t *testing.T) {
 		"temporary folder":            {`{"type":"filesystem.config.ocm.software","tempFolder":"/tmp"}`, "tempFolder"},
 		"working folder":              {`{"type":"filesystem.config.ocm.software/v1alpha1","workingDirectory":"/"}`, "workingDirectory"},
 		"plugins":                     {`{"type":"plugin.config.ocm.software/v2alpha1","locations":["/plugins"]}`, "locations"},
+		"grants of plugins":           {`{"type":"plugin.config.ocm.software/v2alpha1","plugins":{"x":{"environment":["KUBECONFIG"]}}}`, "plugins"},
 		"authorities":                 {in(httpOf, `"caFiles":["/ca.pem"]`), "caFiles"},
 		"authorities of a host":       {in(httpOf, `"hosts":{"h":{"caFiles":["/ca.pem"]}}`), "hosts: h: caFiles"},
 		"client certificate":          {in(httpOf, `"certificateFile":"/c.pem","keyFile":"/k.pem"`), "certificateFile"},

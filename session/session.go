@@ -20,6 +20,7 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/credentials"
+	"ocm/plugin/host"
 	"ocm/web"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Confined bool
 	// Allow is asked before a repository is opened, and returns its specification as it is to be opened; nil: all are.
 	Allow func(ocm.Spec) (ocm.Spec, error)
+	// Plugins attaches plugins to the kit: what it does not say is taken from the configuration, or has its default. nil: there are none,
+	// and a confined session never has any.
+	Plugins *host.Options
 }
 
 // Session works with one configuration. It may be used concurrently.
@@ -47,7 +51,9 @@ type Session struct {
 
 	allow     func(ocm.Spec) (ocm.Spec, error)
 	transport *web.Transport
-	shared    *Session // of which this is a fork; nil: of none
+	plugins   *host.Host   // nil: none
+	load      func() error // see LoadPlugins
+	shared    *Session     // of which this is a fork; nil: of none
 
 	mu    sync.Mutex
 	repos map[string]opened // by specification
@@ -76,7 +82,7 @@ func New(o Options) (*Session, error) {
 	if err := s.folders(); err != nil {
 		return nil, err
 	}
-	if _, err := s.Config.Plugins(); err != nil {
+	if err := s.attach(o); err != nil {
 		return nil, err
 	}
 	var err error
@@ -136,6 +142,45 @@ func (s *Session) folders() error {
 	return nil
 }
 
+// attach lets the kit find plugins. None is looked for before a type is asked for that the kit does not have.
+func (s *Session) attach(o Options) error {
+	settings, err := s.Config.Plugins()
+	if err != nil || o.Plugins == nil || o.Confined {
+		return err
+	}
+	h := *o.Plugins
+	if len(h.Dirs) == 0 {
+		h.Dirs = settings.Locations
+	}
+	if h.Idle == 0 {
+		h.Idle = settings.IdleTimeout
+	}
+	if h.Plugins == nil {
+		h.Plugins = settings.Named
+	}
+	if h.Temp == "" {
+		h.Temp = s.Env.Temp
+	}
+	if h.Getenv == nil {
+		h.Getenv = o.Getenv
+	}
+	if h.Log == nil {
+		h.Log = s.Env.Logger()
+	}
+	s.plugins = host.New(h)
+	s.load = s.plugins.Attach(s.Kit)
+	return nil
+}
+
+// LoadPlugins makes what plugins can do part of the kit now, as it is otherwise done when something is needed that is not compiled in. The
+// error tells which of them cannot be used.
+func (s *Session) LoadPlugins() error {
+	if s.load == nil {
+		return nil
+	}
+	return s.load()
+}
+
 // Fork returns a session with the same configuration and connections that opens repositories anew, with an environment that has
 // another job, and reports to somebody else.
 func (s *Session) Fork(job *ocm.Job, report func(ocm.Event)) *Session {
@@ -153,7 +198,7 @@ func (s *Session) Share(job *ocm.Job) *Session {
 	return f
 }
 
-// Close closes the repositories that were opened, and idle connections.
+// Close closes the repositories that were opened, and idle connections, and ends the plugins.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,6 +208,9 @@ func (s *Session) Close() error {
 		}
 	}
 	clear(s.repos)
+	if s.plugins != nil {
+		s.plugins.Close()
+	}
 	if s.transport != nil {
 		s.transport.CloseIdleConnections()
 	}

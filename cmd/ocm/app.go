@@ -8,12 +8,15 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"ocm"
 	"ocm/config"
+	"ocm/plugin/host"
 	shared "ocm/session"
 )
 
@@ -44,6 +47,8 @@ type globalFlags struct {
 	logOutput  string
 	tempFolder string
 	workingDir string
+	plugins    []string
+	shutdown   time.Duration
 	quiet      bool
 	sync       bool
 	progress   string
@@ -58,6 +63,8 @@ func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
 	addEnum(fs, &g.logOutput, "logoutput", "", "where the log goes", "stderr", "stdout")
 	fs.StringVar(&g.tempFolder, "temp-folder", "", "`folder` for temporary files (default: the system's)")
 	fs.StringVar(&g.workingDir, "working-directory", "", "base `folder` of relative paths in constructor files (default: that of the file)")
+	fs.StringArrayVar(&g.plugins, "plugin-directory", nil, "look for plugins in this `folder` only; may be repeated (default: as configured, or $HOME/.config/ocm/plugins)")
+	fs.DurationVar(&g.shutdown, "plugin-shutdown-timeout", host.ShutdownTimeout, "kill plugins that have not ended this `time` after they were told to")
 	addEnum(fs, &g.progress, "progress", "", "how progress is shown on stderr: auto draws on a terminal and writes lines elsewhere", "auto", "lines", "json", "none")
 	fs.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress (--progress none)")
 	fs.BoolVar(&g.sync, "sync", false, "wait until the disk has what is written to an archive: before unplugging it")
@@ -70,6 +77,9 @@ func (g *globalFlags) check() error {
 	if g.parallel < 1 || g.parallel > maxParallel {
 		return usagef("--parallel %d: expected a number from 1 to %d", g.parallel, maxParallel)
 	}
+	if g.shutdown <= 0 {
+		return usagef("--plugin-shutdown-timeout %s: expected more than 0", g.shutdown)
+	}
 	for _, f := range [...]struct{ flag, dir string }{{"--temp-folder", g.tempFolder}, {"--working-directory", g.workingDir}} {
 		if f.dir == "" {
 			continue
@@ -81,6 +91,18 @@ func (g *globalFlags) check() error {
 		}
 	}
 	return nil
+}
+
+// host is what flags say of plugins.
+func (g *globalFlags) host() *host.Options {
+	o := &host.Options{Shutdown: g.shutdown}
+	for _, dir := range g.plugins {
+		if abs, err := filepath.Abs(dir); err == nil && !strings.HasPrefix(dir, "~") && !strings.HasPrefix(dir, "$") {
+			dir = abs
+		}
+		o.Dirs = append(o.Dirs, dir)
+	}
+	return o
 }
 
 // logger writes to the stream that was asked for.

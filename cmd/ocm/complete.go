@@ -36,6 +36,7 @@ func completeAll(a *app, cmd *cobra.Command) {
 	for name, offer := range map[string]completion{
 		"identity":          a.completeIdentity,
 		"working-directory": cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
+		"plugin-directory":  cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 	} {
 		if cmd.Flags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, offer)

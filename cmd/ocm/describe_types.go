@@ -18,7 +18,7 @@ import (
 
 const typesLong = `Describe the types that descriptors, constructor files and configurations may name: all kinds
 of types, the types of one kind, one type with its members, or one member. It is made of the
-program itself.
+program itself, and of what its plugins say: for that, each of them is asked.
 
 json is an array of kinds, as far as they were asked for, with their types.`
 
@@ -64,7 +64,7 @@ func newTypes(a *app) *cobra.Command {
 }
 
 func runTypes(a *app, o typesOptions, args []string) error {
-	kinds := builtin.Types(a.kit())
+	kinds := builtin.Types(a.kitWithPlugins())
 	var field *ocm.Field
 	if len(args) > 0 {
 		kind, err := kindNamed(kinds, args[0])
@@ -101,6 +101,17 @@ func runTypes(a *app, o typesOptions, args []string) error {
 		return listTypes(a.out, kinds[0])
 	}
 	return describeType(a.out, kinds[0].Types[0])
+}
+
+// kitWithPlugins has what plugins can do too. One that cannot be used is told in the log, and hides nothing else.
+func (a *app) kitWithPlugins() *ocm.Kit {
+	s, err := a.session()
+	if err == nil {
+		_ = s.LoadPlugins() // it was told
+	} else {
+		a.logger().Warn("without the types of plugins", "error", err)
+	}
+	return s.kit
 }
 
 func kindNamed(kinds []builtin.Kind, name string) (builtin.Kind, error) {
@@ -166,11 +177,14 @@ func listKinds(w io.Writer, kinds []builtin.Kind) error {
 }
 
 func listTypes(w io.Writer, kind builtin.Kind) error {
-	t := newTable("TYPE", "ABOUT")
-	t.keep = 1
+	t := newTable("TYPE", "ORIGIN", "ABOUT")
 	for _, d := range kind.Types {
-		t.add(d.Names[0], d.About)
+		t.add(d.Names[0], d.Origin, d.About)
 	}
+	if len(kind.Types) > 0 {
+		t.dropEmpty()
+	}
+	t.keep = len(t.titles) - 1
 	return t.write(w)
 }
 
@@ -189,6 +203,7 @@ func describeType(w io.Writer, d builtin.Described) error {
 	line("Type:", d.Names[0])
 	line("Other names:", strings.Join(d.Names[1:], ", "))
 	line("About:", d.About)
+	line("Origin:", d.Origin)
 	line("Supports:", strings.Join(d.Supports, ", "))
 	for _, n := range d.Notes {
 		line("Note:", n)

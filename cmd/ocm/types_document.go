@@ -58,10 +58,13 @@ func overview(b *strings.Builder, k builtin.Kind) {
 
 // typeSection is what there is to tell of a type besides the table of its kind.
 func typeSection(b *strings.Builder, k builtin.Kind, t builtin.Described) {
-	if len(t.Names) == 1 && len(t.Fields)+len(t.Notes) == 0 {
+	if len(t.Names) == 1 && len(t.Fields)+len(t.Notes) == 0 && t.Origin == "" {
 		return
 	}
 	fmt.Fprintf(b, "\n### %s %s\n", k.Name, t.Names[0])
+	if t.Origin != "" {
+		fmt.Fprintf(b, "\nOrigin: %s\n", markdown(t.Origin))
+	}
 	if len(t.Names) > 1 {
 		fmt.Fprintf(b, "\nOther names: `%s`\n", strings.Join(t.Names[1:], "`, `"))
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +67,8 @@ func (h *Host) discover(ctx context.Context) ([]*Plugin, error) {
 
 // executables are the executable files in the folders.
 func (h *Host) executables() (paths []string, err error) {
-	for _, dir := range h.o.Dirs {
+	dirs, err := h.dirs()
+	for _, dir := range dirs {
 		err = errors.Join(err, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
@@ -85,6 +87,48 @@ func (h *Host) executables() (paths []string, err error) {
 		}))
 	}
 	return paths, err
+}
+
+// dirs are the folders that are looked through.
+func (h *Host) dirs() (dirs []string, err error) {
+	home := h.o.Getenv("HOME")
+	if len(h.o.Dirs) == 0 && filepath.IsAbs(home) {
+		return []string{filepath.Join(home, ".config", "ocm", "plugins")}, nil
+	}
+	for _, dir := range h.o.Dirs {
+		if expanded, failed := h.expand(dir, home); failed != nil {
+			err = errors.Join(err, failed)
+		} else {
+			dirs = append(dirs, expanded)
+		}
+	}
+	return dirs, err
+}
+
+// expand replaces ~ and variables. One that is not set is an error: what is left might be a folder that nobody meant.
+func (h *Host) expand(dir, home string) (string, error) {
+	var unset []string
+	expanded := dir
+	if rest, ok := strings.CutPrefix(dir, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		expanded = "$HOME" + rest
+	}
+	expanded = os.Expand(expanded, func(name string) string {
+		v := h.o.Getenv(name)
+		if name == "HOME" {
+			v = home
+		}
+		if v == "" {
+			unset = append(unset, name)
+		}
+		return v
+	})
+	switch {
+	case len(unset) > 0:
+		return "", fmt.Errorf("folder of plugins %q: variable %.100q is not set: %w", dir, unset[0], ocm.ErrInvalid)
+	case !filepath.IsAbs(expanded):
+		return "", fmt.Errorf("folder of plugins %q: expected an absolute path: %w", dir, ocm.ErrInvalid)
+	}
+	return filepath.Clean(expanded), nil
 }
 
 // ask asks a plugin for its capabilities.

@@ -9,26 +9,44 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"ocm"
+	"ocm/config"
 	"ocm/plugin/proxy"
 	"ocm/plugin/wire"
 )
 
 // Options of a [Host].
 type Options struct {
-	Dirs     []string      // folders with plugins; one that does not exist has none
-	Temp     string        // for sockets; empty: the system's
-	Shutdown time.Duration // how long Close waits for plugins to end; 0: 10 s
-	Log      *slog.Logger  // nil: discarded
+	// Dirs are the folders with plugins, absolute; ~ and variables in them are replaced. One that does not exist has no plugins. Empty:
+	// $HOME/.config/ocm/plugins.
+	Dirs     []string
+	Plugins  map[string]config.Plugin // what single plugins are granted, by the name of the file
+	Idle     time.Duration            // how long a plugin runs that nobody uses; 0: 1 h
+	Memory   int64                    // of each process of a plugin for which nothing else was said, in bytes; 0: [Memory]; negative: no limit
+	Temp     string                   // for sockets; empty: the system's
+	Shutdown time.Duration            // how long Close waits for plugins to end; 0: [ShutdownTimeout]
+	Getenv   func(string) string      // nil: os.Getenv
+	Log      *slog.Logger             // nil: discarded
 }
+
+// Defaults of [Options] and of [config.Plugin].
+const (
+	ShutdownTimeout = 10 * time.Second
+	IdleTimeout     = time.Hour
+	CallTimeout     = 5 * time.Minute // of a call without progress
+	Memory          = 2 << 30         // of each process, in bytes
+	OpenFiles       = 1024
+)
 
 // Host has plugins. It may be used concurrently.
 type Host struct {
@@ -48,15 +66,18 @@ func New(o Options) *Host {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Shutdown == 0 {
-		o.Shutdown = 10 * time.Second
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
 	}
+	o.Shutdown = cmp.Or(o.Shutdown, ShutdownTimeout)
+	o.Idle = cmp.Or(o.Idle, IdleTimeout)
+	o.Memory = cmp.Or(o.Memory, Memory)
 	return &Host{o: o, log: o.Log}
 }
 
-// Attach lets a kit find what plugins can do where it has nothing itself.
-func (h *Host) Attach(kit *ocm.Kit) {
-	load := sync.OnceValue(func() error {
+// Attach lets a kit find what plugins can do where it has nothing itself. load does so at once.
+func (h *Host) Attach(kit *ocm.Kit) (load func() error) {
+	load = sync.OnceValue(func() error {
 		plugins, err := h.Plugins()
 		for _, p := range plugins {
 			err = errors.Join(err, p.register(kit))
@@ -71,6 +92,7 @@ func (h *Host) Attach(kit *ocm.Kit) {
 	kit.Signers.Later(load)
 	kit.Verifiers.Later(load)
 	kit.Secrets.Later(load)
+	return load
 }
 
 // Plugins looks for plugins, once. The error tells which files are none that can be used; the others are returned besides.
