@@ -17,6 +17,8 @@ type Type struct {
 	About  string   `json:"about"`            // one sentence
 	Fields []Field  `json:"fields,omitempty"` // the members beside "type", in the order in which people want to read them
 	Notes  []string `json:"notes,omitempty"`  // sentences on limits and traps
+	// Algorithms are those of a signer's signatures, where they are not among the names or its own verifiers: others judge what it makes.
+	Algorithms []string `json:"algorithms,omitempty"`
 	// Origin is the plugin that it comes from; empty: compiled in.
 	Origin string `json:"origin,omitempty"`
 

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -161,11 +160,14 @@ func (s *session) followKey(o signerOptions, g *graph.SignOptions, algorithm, pu
 		said = g.Algorithm
 	}
 	fits := s.kit.Signers.Same(said, algorithm)
+	var unknown error
+	if o.explicit && !fits {
+		_, unknown = s.kit.Signers.For(said)
+	}
 	switch {
 	case fits:
-	case o.explicit && !slices.Contains(s.kit.Signers.Names(), said):
-		_, err = s.kit.Signers.For(said)
-		err = fmt.Errorf("--algorithm: %w", err)
+	case unknown != nil:
+		err = fmt.Errorf("--algorithm: %w", unknown)
 	case o.explicit || o.spec != "":
 		err = usagef("the private key is for %s, it cannot sign with %s", algorithm, said)
 		return withHint(err, "leave out what says how to sign: the key decides")

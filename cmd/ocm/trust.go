@@ -12,6 +12,7 @@ import (
 	"ocm"
 	"ocm/credentials"
 	"ocm/sign/ec"
+	"ocm/sign/pgp"
 	"ocm/sign/rsa"
 )
 
@@ -161,11 +162,13 @@ func (s *session) verifiers(t trust) (*verifiers, error) {
 }
 
 func (v *verifiers) add(from string, spec ocm.Spec) error {
-	known := false
-	for _, algorithm := range v.s.kit.Verifiers.Names() {
-		known = known || v.fits(algorithm, spec)
+	known := func() bool {
+		return slices.ContainsFunc(v.s.kit.Verifiers.Names(), func(algorithm string) bool { return v.fits(algorithm, spec) })
 	}
-	if !known {
+	if !known() {
+		_, _ = v.s.kit.Signers.For(spec.Type) // asks plugins; whether there is a signer is not the question
+	}
+	if !known() {
 		return fmt.Errorf("%s: there is no verifier with a configuration of type %q: %w", from, spec.Type, ocm.ErrUnknownType)
 	}
 	for _, g := range v.given {
@@ -266,10 +269,13 @@ func (v *verifiers) demandNames(judged []ocm.Signature) error {
 	return nil
 }
 
-// consumerOf is the consumer whose key judges signatures of an algorithm.
+// consumerOf is the consumer whose key judges signatures of an algorithm; empty for algorithms of plugins, whose keys no flag gives.
 func consumerOf(algorithm string) string {
 	if isSigstore(algorithm) {
 		return sigstoreVerifier
+	}
+	if !slices.Contains(slices.Concat(rsa.Algorithms, ec.Algorithms, []string{pgp.Algorithm}), algorithm) {
+		return ""
 	}
 	identity, _ := identityOf(algorithm)
 	return identity

@@ -44,6 +44,8 @@ func TestGivenKeysAreUsed(t *testing.T) {
 		{[]keyOwner{rsaKey}, signedAs("dev " + ec.Ed25519), "for the public key that was given"},
 		{[]keyOwner{rsaKey}, signedAs("dev " + sigstore.Algorithm), "for the public key that was given"},
 		{[]keyOwner{rsaKey}, signedAs("dev " + pgp.Algorithm), "for the public key that was given"},
+		{[]keyOwner{rsaKey}, signedAs("dev OF-A-PLUGIN"), "for the public key that was given"},
+		{[]keyOwner{named}, signedAs("release OF-A-PLUGIN"), "is not for its algorithm"},
 		{[]keyOwner{named}, signedAs("release " + rsa.PSS), ""},
 		{[]keyOwner{named}, signedAs("release "+rsa.PSS, "dev "+pgp.Algorithm), ""},
 		{[]keyOwner{named}, signedAs("dev " + rsa.PSS), "for the public key that was given"},
@@ -81,6 +83,7 @@ func TestGivenNamesAreDemanded(t *testing.T) {
 		{"", signedAs("a "+pgp.Algorithm, "b "+rsa.PSS), []string{"a"}, false},
 		{"", signedAs("a " + pgp.Algorithm), nil, false},
 		{"", signedAs("a " + sigstore.Algorithm), nil, false},
+		{"", signedAs("a OF-A-PLUGIN"), nil, false},
 		{"a", signedAs("a " + rsa.PSS), nil, true},
 		{"a", signedAs("b " + pgp.Algorithm), nil, true},
 		{"a", signedAs("a "+pgp.Algorithm, "b "+rsa.PSS), nil, false},
@@ -125,6 +128,34 @@ configurations:
 			t.Errorf("%s: got %s %s, expected that of %q", text, spec.Type, spec.Raw, want)
 		}
 	}
+}
+
+// The configuration of a plugin's verifier counts as that of a built-in one, though the plugin is asked for its types only then.
+func TestVerifierSpecOfPlugin(t *testing.T) {
+	t.Parallel()
+	kit, asked := builtin.Kit(), 0
+	load := func() error {
+		if asked++; asked == 1 {
+			kit.Signers.Register(rsa.Handler{}, ocm.Type{Names: []string{"MineConfiguration/v1", "MINE"}})
+			kit.Verifiers.Register(rsa.Handler{}, ocm.Type{Names: []string{"MINE"}})
+		}
+		return nil
+	}
+	kit.Signers.Later(load)
+	kit.Verifiers.Later(load)
+	v := &verifiers{s: &session{kit: kit}}
+	for _, typ := range []string{"GPGSigningConfiguration", "SigstoreSigningConfiguration"} {
+		if err := v.add("flag", ocm.Spec{Type: typ}); err != nil || asked != 0 {
+			t.Errorf("%s: %v, asked plugins %d times", typ, err, asked)
+		}
+	}
+	if err := v.add("flag", ocm.Spec{Type: "MineConfiguration/v1"}); err != nil {
+		t.Fatal(err)
+	}
+	if spec := v.specOf(signedAs("a MINE")[0]); spec.Type != "MineConfiguration/v1" {
+		t.Errorf("judged with %q", spec.Type)
+	}
+	fixture.WantErr(t, v.add("flag", ocm.Spec{Type: "Others/v1"}), ocm.ErrUnknownType, "no verifier")
 }
 
 // A demand that is made with a variable that is not set must not become none.

@@ -133,6 +133,10 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 		return enlist(kit.Access, proxy.Opener(p, c.Kind), c)
 	case wire.Input:
 		return enlist(kit.Inputs, proxy.Opener(p, c.Kind), c)
+	case wire.Signer:
+		return enlist(kit.Signers, proxy.Signer(p, c.Type, p.algorithms(c.Type)), c)
+	case wire.Verifier:
+		return enlist(kit.Verifiers, proxy.Verifier(p, c.Type), c)
 	}
 	return fmt.Errorf("it can be %.100q, which is not known here: %w", c.Kind, errors.ErrUnsupported)
 }
