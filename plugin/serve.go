@@ -35,6 +35,7 @@ func Handler(kit *ocm.Kit, log *slog.Logger, host *wire.Client) http.Handler {
 	mux.Handle(wire.OpenPath, answer(s.open))
 	mux.Handle(wire.FetchPath, wire.AnswerStream(s.fetch))
 	mux.Handle(wire.ClosePath, answer(s.close))
+	mux.Handle(wire.CredentialsPath, answer(s.credentials))
 	return mux
 }
 
