@@ -100,7 +100,7 @@ func (s *Store) confinedVaults() error {
 		if b == nil || !b.known() {
 			continue // judged when it logs in
 		}
-		own, err := b.secret(context.Background(), nil) // nobody is asked
+		own, err := b.secret(context.Background(), nil, nil) // nobody is asked
 		if err == nil {
 			err = s.confinedLogin(own)
 		}
@@ -113,5 +113,5 @@ func (s *Store) confinedVaults() error {
 
 // known reports whether all of a bundle is in the configuration.
 func (b *bundle) known() bool {
-	return !slices.ContainsFunc(b.steps, func(st step) bool { return st.from != nil || st.unknown != "" || st.set != nil && !st.set.known() })
+	return !slices.ContainsFunc(b.steps, func(st step) bool { return st.from != nil || st.foreign != nil || st.set != nil && !st.set.known() })
 }

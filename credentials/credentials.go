@@ -41,6 +41,10 @@
 //	credentials:
 //	- {type: HashiCorpVault/v1alpha1, serverURL: https://vault.example.org, path: team, credentialsName: registry}
 //
+// Types that are none of these are looked up among the credential sources of [Options], which may be plugins. Such a source is told who
+// asks, also where it stands among the credentials of a consumer, and its whole specification. If it needs credentials itself, they are those of a
+// consumer that needs no source. Its answers are kept for a minute.
+//
 // Such a set must be there: what was promised and is missing is an error, because callers go on anonymously where there
 // are no credentials. Repositories that need each other to be opened are refused by [New].
 //
@@ -83,6 +87,9 @@ type Options struct {
 	HTTP     http.RoundTripper   // for repositories on servers; nil: that of package web
 	Confined bool                // [ocm.ErrInvalid] for what is in files, variables and programs of this process; no Docker file is consulted
 	Places   []string            // for messages: what a path in each entry is put behind, such as "FILE: "; may be shorter
+	// Sources are asked for the credentials of types that are not known here; nil: there are none. A type is looked up when a consumer needs it.
+	// A store that is confined has none: plugins belong to the process.
+	Sources *ocm.Registry[ocm.CredentialSource]
 }
 
 func (o Options) getenv(key string) string {
@@ -114,10 +121,10 @@ type Store struct {
 	log *slog.Logger
 
 	consumers    []*consumer
-	repositories []source // asked for consumers that are configured nowhere
+	repositories []finder // asked for consumers that are configured nowhere
 	sets         map[memoryName]*bundle
 	opened       map[string]source
-	unknown      []string // types of repositories that cannot be asked
+	foreigners   int // how many references to sources of other types there are
 }
 
 // consumer is an identity and its secret.
@@ -134,6 +141,9 @@ type consumer struct {
 func New(entries []ocm.Spec, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Confined {
+		o.Sources = nil
 	}
 	s := &Store{o: o, log: o.Log, sets: map[memoryName]*bundle{}, opened: map[string]source{}}
 	for i, e := range entries {
@@ -235,9 +245,7 @@ func (s *Store) addRepository(raw ocm.RawJSON, own []ocm.RawJSON) error {
 		return err
 	}
 	if _, ok := kindOf(spec.Type); !ok {
-		s.log.Warn("credential repository cannot be asked: its type is not known", "type", spec.Type)
-		s.unknown = append(s.unknown, spec.Type)
-		return nil
+		return s.addForeign(raw, own, answersNobody(spec.Propagate))
 	}
 	src, err := s.source(raw)
 	if err != nil {
@@ -245,15 +253,34 @@ func (s *Store) addRepository(raw ocm.RawJSON, own []ocm.RawJSON) error {
 	}
 	if v, ok := src.(*vault); ok && len(own) > 0 {
 		v.own = &bundle{}
-		for n, raw := range own {
-			if err := v.own.add(s, raw); err != nil {
-				return fmt.Errorf("credentials[%d]: %w", n, err)
-			}
+		if err := v.own.addAll(s, own); err != nil {
+			return err
 		}
 	}
-	if !answersNobody(spec.Propagate) && !slices.Contains(s.repositories, src) {
+	if !answersNobody(spec.Propagate) && !slices.Contains(s.repositories, finder(src)) {
 		s.repositories = append(s.repositories, src)
 	}
+	return nil
+}
+
+// addForeign adds a repository of a type that is not known here. One that answers nobody cannot be meant by anybody.
+func (s *Store) addForeign(raw ocm.RawJSON, own []ocm.RawJSON, answersNobody bool) error {
+	f, err := s.foreign(raw)
+	if err != nil || answersNobody {
+		return err
+	}
+	if s.o.Sources == nil {
+		f.warn(ocm.ErrUnknownType)
+	} else if len(own) > 0 {
+		f.own = &bundle{}
+		if err := f.own.addAll(s, own); err != nil {
+			return err
+		}
+	}
+	if len(s.repositories) == MaxRepositories {
+		return fmt.Errorf("more than %d credential repositories: %w", MaxRepositories, ocm.ErrLimit)
+	}
+	s.repositories = append(s.repositories, f)
 	return nil
 }
 
@@ -272,12 +299,7 @@ func (s *Store) addSecret(id ocm.Identity, credentials []ocm.RawJSON, place stri
 	}
 	c := s.consumers[i]
 	c.places = append(c.places, place)
-	for n, raw := range credentials {
-		if err := c.add(s, raw); err != nil {
-			return fmt.Errorf("credentials[%d]: %w", n, err)
-		}
-	}
-	return nil
+	return c.addAll(s, credentials)
 }
 
 // Resolve implements [ocm.Credentials].
@@ -299,24 +321,29 @@ func (s *Store) resolve(ctx context.Context, id ocm.Identity, n *notes) (ocm.Sec
 	}
 	request := normal(id)
 	if c := s.best(request); c != nil {
-		secret, err := c.secret(ctx, n)
+		secret, err := c.secret(ctx, request, n)
 		if err != nil {
 			// A set that is missing where it was promised must not look like "no credentials needed".
 			return nil, nil, fmt.Errorf("credentials for %s: %s: %w", id, c, promised(err))
 		}
 		return renamed(request[attrType], secret), c, nil
 	}
+	var unknown []string
 	for _, r := range s.repositories {
 		secret, err := r.find(ctx, request, n)
-		if err == nil {
+		f, isForeign := r.(*foreign)
+		switch {
+		case err == nil:
 			return renamed(request[attrType], maps.Clone(secret)), nil, nil
-		}
-		if !errors.Is(err, ocm.ErrNotFound) {
+		case isForeign && errors.Is(err, ocm.ErrUnknownType):
+			f.warn(err)
+			unknown = append(unknown, f.spec.Type)
+		case !errors.Is(err, ocm.ErrNotFound):
 			return nil, nil, fmt.Errorf("credentials for %s: %w", id, err)
 		}
 	}
-	if len(s.unknown) > 0 {
-		return nil, nil, fmt.Errorf("credentials for %s (repositories of types %q cannot be asked): %w", id, s.unknown, ocm.ErrNotFound)
+	if len(unknown) > 0 {
+		return nil, nil, fmt.Errorf("credentials for %s (repositories of types %q cannot be asked): %w", id, unknown, ocm.ErrNotFound)
 	}
 	return nil, nil, fmt.Errorf("credentials for %s: %w", id, ocm.ErrNotFound)
 }

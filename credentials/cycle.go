@@ -59,6 +59,9 @@ func (s *Store) needs(node any) []any {
 			if st.from != nil {
 				out = append(out, st.from)
 			}
+			if st.foreign != nil {
+				out = append(out, st.foreign) // which needs nothing that needs it: see direct
+			}
 		}
 	case *vault:
 		if n.own != nil {

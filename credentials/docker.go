@@ -60,7 +60,7 @@ type docker struct {
 	implicit bool   // nobody asked for this file: its faults must not stop anything
 	passive  bool   // it came from elsewhere and must not choose programs: no helper is run
 	log      *slog.Logger
-	helpers  helperCache
+	helpers  answers
 
 	once sync.Once
 	conf dockerConfig
@@ -261,7 +261,9 @@ func (d *docker) search(ctx context.Context, c dockerConfig, request ocm.Identit
 		if d.passive {
 			return nil, fmt.Errorf("it names the credential helper %.100q; no program is run because a secret says so: %w", helper, ocm.ErrDenied)
 		}
-		secret, err := d.helpers.get(ctx, helper, servers[0])
+		secret, err := d.helpers.get(ctx, helper+" "+servers[0], HelperTimeout, func(ctx context.Context) (ocm.Secret, error) {
+			return askHelper(ctx, helper, servers[0])
+		})
 		if err == nil && len(secret) > 0 {
 			n.add("credential helper docker-credential-%s: has %s", helper, names(secret))
 			return secret, nil

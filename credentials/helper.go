@@ -7,10 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os/exec"
 	"strings"
-	"sync"
 	"time"
 
 	json "github.com/go-json-experiment/json"
@@ -125,39 +123,4 @@ func readHelper(name, server string, out []byte) (ocm.Secret, error) {
 		return filled(ocm.Secret{"refreshToken": h.Secret}), nil
 	}
 	return filled(ocm.Secret{"username": h.Username, "password": h.Secret}), nil
-}
-
-// helperCache keeps answers for a while. One question is asked once, however many ask it. The zero value is ready.
-type helperCache struct {
-	mu    sync.Mutex
-	known map[string]*helperAnswer
-}
-
-type helperAnswer struct {
-	mu     sync.Mutex
-	until  time.Time
-	secret ocm.Secret
-}
-
-func (c *helperCache) get(ctx context.Context, name, server string) (ocm.Secret, error) {
-	c.mu.Lock()
-	key := name + " " + server
-	if c.known == nil {
-		c.known = map[string]*helperAnswer{}
-	}
-	if c.known[key] == nil {
-		c.known[key] = &helperAnswer{}
-	}
-	a := c.known[key]
-	c.mu.Unlock()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if time.Now().Before(a.until) {
-		return maps.Clone(a.secret), nil
-	}
-	secret, err := askHelper(ctx, name, server)
-	if err == nil {
-		a.secret, a.until = secret, time.Now().Add(helperKept)
-	}
-	return maps.Clone(secret), err
 }

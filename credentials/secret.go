@@ -25,10 +25,10 @@ type bundle struct{ steps []step }
 type step struct {
 	properties ocm.Secret
 	replaces   bool
-	unknown    string  // type that nobody here understands
-	from       source  // with name
-	name       string  // of a set in from
-	set        *bundle // a set in memory
+	foreign    *foreign // of a type that is not known here
+	from       source   // with name
+	name       string   // of a set in from
+	set        *bundle  // a set in memory
 }
 
 // typedFields are the credential types whose members are the properties themselves, with the names of these.
@@ -50,6 +50,16 @@ var typedFields = map[string][]string{
 // newerNames are property names of newer configurations by the older ones, for consumers that have both.
 var newerNames = map[string]map[string]string{
 	"S3Bucket": {"awsAccessKeyID": "accessKeyId", "awsSecretAccessKey": "secretAccessKey", "token": "sessionToken"},
+}
+
+// addAll adds a list of credentials.
+func (b *bundle) addAll(s *Store, credentials []ocm.RawJSON) error {
+	for n, raw := range credentials {
+		if err := b.add(s, raw); err != nil {
+			return fmt.Errorf("credentials[%d]: %w", n, err)
+		}
+	}
+	return nil
 }
 
 // add adds one credential.
@@ -92,7 +102,11 @@ func (b *bundle) add(s *Store, raw ocm.RawJSON) error {
 // addNamed adds a set of credentials that a repository keeps under a name.
 func (b *bundle) addNamed(s *Store, typ string, raw ocm.RawJSON) error {
 	if _, ok := kindOf(typ); !ok {
-		b.steps = append(b.steps, step{unknown: typ})
+		f, err := s.foreign(raw)
+		if err != nil {
+			return fmt.Errorf("%s: %w", typ, err)
+		}
+		b.steps = append(b.steps, step{foreign: f})
 		return nil
 	}
 	var v struct {
@@ -143,29 +157,32 @@ func (s *Store) warnUnknown(typ string, known []string, members map[string]ocm.R
 	}
 }
 
-// secret puts the parts together; [ocm.ErrNotFound] if there are none.
-func (b *bundle) secret(ctx context.Context, n *notes) (ocm.Secret, error) {
-	out, unknown := ocm.Secret{}, ""
+// secret puts the parts together for a consumer; [ocm.ErrNotFound] if there are none.
+func (b *bundle) secret(ctx context.Context, request ocm.Identity, n *notes) (ocm.Secret, error) {
+	out, unknown := ocm.Secret{}, error(nil)
 	for _, st := range b.steps {
 		part, err := st.properties, error(nil)
 		switch {
-		case st.unknown != "":
-			unknown = st.unknown
+		case st.foreign != nil:
+			part, err = st.foreign.find(ctx, request, n)
 		case st.set != nil:
-			part, err = st.set.secret(ctx, n)
+			part, err = st.set.secret(ctx, request, n)
 		case st.from != nil:
 			part, err = st.from.named(ctx, st.name, n)
+		}
+		if st.foreign != nil && errors.Is(err, ocm.ErrUnknownType) {
+			unknown, err = err, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		if st.replaces {
-			out, unknown = ocm.Secret{}, ""
+			out, unknown = ocm.Secret{}, nil
 		}
 		maps.Copy(out, part)
 	}
-	if unknown != "" {
-		return nil, fmt.Errorf("credential type %q: %w", unknown, ocm.ErrUnknownType)
+	if unknown != nil {
+		return nil, unknown
 	}
 	return out, nil
 }

@@ -12,12 +12,17 @@ import (
 	"ocm"
 )
 
-// source is a place that keeps credentials, a repository in the configuration's words.
-type source interface {
+// finder is a place that keeps credentials.
+type finder interface {
 	// String is what people call it, such as a file.
 	String() string
 	// find answers a consumer, [ocm.ErrNotFound] if it has nothing for it.
 	find(ctx context.Context, request ocm.Identity, n *notes) (ocm.Secret, error)
+}
+
+// source is a finder of one of the kinds that are known here, a repository in the configuration's words.
+type source interface {
+	finder
 	// named returns one set by its name, [ocm.ErrNotFound] if there is none.
 	named(ctx context.Context, name string, n *notes) (ocm.Secret, error)
 }

@@ -71,11 +71,11 @@ func vaultMethod(own ocm.Secret) string {
 // here, unless a consumer says so: that could go round in circles.
 func (v *vault) ownSecret(ctx context.Context) (ocm.Secret, error) {
 	if v.own != nil {
-		return v.own.secret(ctx, nil)
+		return v.own.secret(ctx, v.identity(), nil)
 	}
 	id := v.identity()
 	if c := v.store.best(id); c != nil {
-		secret, err := c.secret(ctx, nil)
+		secret, err := c.secret(ctx, id, nil)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c, promised(err))
 		}

@@ -37,6 +37,7 @@ func Handler(kit *ocm.Kit, log *slog.Logger, host *wire.Client) http.Handler {
 	mux.Handle(wire.ClosePath, answer(s.close))
 	mux.Handle(wire.SignPath, answer(s.sign))
 	mux.Handle(wire.VerifyPath, answer(s.verify))
+	mux.Handle(wire.CredentialsPath, answer(s.credentials))
 	return mux
 }
 

@@ -94,7 +94,11 @@ func New(o Options) (*Session, error) {
 	}
 	s.Secrets, err = config.Explained(s.Config, config.CredentialsType, func(c *config.Config) (*credentials.Store, error) {
 		entries, places := c.CredentialPlaces()
-		return credentials.New(entries, credentials.Options{Getenv: o.Getenv, Log: s.Env.Logger(), HTTP: s.Env.HTTP, Places: places, Confined: o.Confined})
+		options := credentials.Options{Getenv: o.Getenv, Log: s.Env.Logger(), HTTP: s.Env.HTTP, Places: places, Confined: o.Confined}
+		if s.Kit != nil {
+			options.Sources = s.Kit.Secrets
+		}
+		return credentials.New(entries, options)
 	})
 	s.Env.Credentials = s.Secrets
 	return s, err

@@ -108,6 +108,9 @@ func (c *calls) skip(_ context.Context, secret string, q wire.Fetch) (wire.Skipp
 
 // Call begins a call; the plugin is started if it does not run.
 func (p *Plugin) Call(ctx context.Context, env *ocm.Env) (proxy.Call, error) {
+	if p.Capabilities.OneShot {
+		return p.shoot(ctx), nil
+	}
 	process, err := p.start()
 	if err != nil {
 		return nil, err

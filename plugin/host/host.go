@@ -128,6 +128,9 @@ func (p *Plugin) register(kit *ocm.Kit) error {
 
 func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 	c.Type.Origin = "plugin " + p.Name
+	if err := p.checkOneShot(c.Kind); err != nil {
+		return err
+	}
 	switch c.Kind {
 	case wire.AccessMethod:
 		return enlist(kit.Access, proxy.Opener(p, c.Kind), c)
@@ -137,6 +140,8 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 		return enlist(kit.Signers, proxy.Signer(p, c.Type, p.algorithms(c.Type)), c)
 	case wire.Verifier:
 		return enlist(kit.Verifiers, proxy.Verifier(p, c.Type), c)
+	case wire.CredentialSource:
+		return enlist(kit.Secrets, proxy.CredentialSource(p, p.Name), c)
 	}
 	return fmt.Errorf("it can be %.100q, which is not known here: %w", c.Kind, errors.ErrUnsupported)
 }

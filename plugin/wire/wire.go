@@ -57,6 +57,7 @@ type Capabilities struct {
 	Name         string       `json:"name"`
 	Version      string       `json:"version,omitempty"`
 	About        string       `json:"about,omitempty"`
+	OneShot      bool         `json:"oneShot,omitzero"` // it is started for each question: see [OneShotArgument]
 	Capabilities []Capability `json:"capabilities"`
 }
 
