@@ -133,6 +133,7 @@ func (r *deployers) learn(d *v1alpha1.Deployer) (*done, error) {
 	r.acting.ended(d.UID, last)
 	last.write(d)
 	r.acts.Forget(lookOf(d)) // it saw what was before
+	r.watches.acted(d.Name)
 	return last, nil
 }
 

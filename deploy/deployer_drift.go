@@ -37,16 +37,10 @@ type repair struct {
 	pause time.Duration
 }
 
-// due returns those that may be repaired now, notes that they are, and says when the next may be.
+// due returns those that may be repaired now, and says when the next may be.
 func (x *repairs) due(id types.UID, refs []apply.Ref, now time.Time) (due []apply.Ref, next time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.all == nil {
-		x.all = map[types.UID]map[apply.Ref]repair{}
-	}
-	if x.all[id] == nil {
-		x.all[id] = map[apply.Ref]repair{}
-	}
 	next = longestRepairPause
 	for _, ref := range refs {
 		ref.UID = ""
@@ -56,14 +50,29 @@ func (x *repairs) due(id types.UID, refs []apply.Ref, now time.Time) (due []appl
 			next = min(next, was.pause-since)
 			continue
 		}
-		pause := min(max(2*was.pause, firstRepairPause), longestRepairPause)
-		if since > 4*pause {
-			pause = firstRepairPause
-		}
-		x.all[id][ref] = repair{last: now, pause: pause}
 		due = append(due, ref)
 	}
 	return due, next
+}
+
+// begun notes that objects are being repaired.
+func (x *repairs) begun(id types.UID, refs []apply.Ref, now time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.all == nil {
+		x.all = map[types.UID]map[apply.Ref]repair{}
+	}
+	if x.all[id] == nil {
+		x.all[id] = map[apply.Ref]repair{}
+	}
+	for _, ref := range refs {
+		was := x.all[id][ref]
+		pause := min(max(2*was.pause, firstRepairPause), longestRepairPause)
+		if now.Sub(was.last) > 4*pause {
+			pause = firstRepairPause
+		}
+		x.all[id][ref] = repair{last: now, pause: pause}
+	}
 }
 
 func (x *repairs) forget(id types.UID) {
@@ -109,6 +118,7 @@ func (r *deployers) repair(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 	rev := *running(d)
 	meanwhile := waiting(v1alpha1.ReasonResolutionInProgress, safety, errors.New("objects that somebody else changed are being repaired"))
 	return r.act(ctx, d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
+		r.repairs.begun(d.UID, refs, r.now())
 		j := &job{d: d, dep: dep, rev: rev}
 		k, err := r.unpack(ctx, d, &rev)
 		if err != nil {

@@ -34,6 +34,7 @@ const maxUnhealthy = 20
 
 // look is what was seen of what runs.
 type look struct {
+	after     uint64 // changes that were noticed before it began
 	health    []apply.Health
 	drift     []apply.Ref
 	unwatched string // why nothing is known of drift
@@ -60,13 +61,33 @@ func (r *deployers) tend(ctx context.Context, d *v1alpha1.Deployer, dep *deputy,
 		Run: r.looking(d.DeepCopy(), dep)}, askerFor(d))
 	if err != nil {
 		err = r.unseen(d, err)
-	} else if err = r.gate(ctx, d, dep, seen); err == nil {
-		err = r.drifted(ctx, d, dep, seen, !errors.Is(problem, ocm.ErrSignature)) // of what is refused nothing is applied, not even again
+	} else {
+		r.lookAgain(d, seen)
+		if err = r.gate(ctx, d, dep, seen); err == nil {
+			err = r.drifted(ctx, d, dep, seen, !errors.Is(problem, ocm.ErrSignature)) // of what is refused nothing is applied, not even again
+		}
 	}
-	if problem != nil {
-		return problem
+	if problem == nil {
+		return err
 	}
-	return err
+	if err != nil { // the outcome is another, and so is when that is looked at again
+		after := illPeriod
+		if o := (*outcome)(nil); errors.As(err, &o) && o.after > 0 {
+			after = o.after
+		}
+		r.later(d, after)
+	}
+	return problem
+}
+
+// lookAgain makes another look follow one that began before something changed. The Deployer was woken for that as well, but who is woken twice
+// before it is looked at is looked at once: for the answer of the look that was still going on.
+func (r *deployers) lookAgain(d *v1alpha1.Deployer, seen *look) {
+	if seen.after == r.watches.seen(d.Name) {
+		return
+	}
+	r.acts.Forget(lookOf(d))
+	r.later(d, settling)
 }
 
 // unseen says what it means that there is no look yet, or that it failed.
@@ -103,7 +124,7 @@ func (r *deployers) later(d *v1alpha1.Deployer, after time.Duration) {
 // looking looks at what runs.
 func (r *deployers) looking(d *v1alpha1.Deployer, dep *deputy) func(context.Context) (*look, int64, error) {
 	return func(ctx context.Context) (*look, int64, error) {
-		seen := &look{}
+		seen := &look{after: r.watches.seen(d.Name)}
 		var refs []apply.Ref
 		for _, o := range d.Status.Deployed {
 			refs = append(refs, refOf(o))

@@ -43,6 +43,7 @@ type testCluster struct {
 	drift   []apply.Ref
 	fail    map[string]error // by method
 	let     []string         // gone by Release
+	looked  func()           // called by Drift, after it has looked
 }
 
 func (c *testCluster) failing(method string) error {
@@ -93,8 +94,12 @@ func (c *testCluster) Diff(_ context.Context, s apply.Set, _ int) (string, error
 
 func (c *testCluster) Drift(context.Context, apply.Set) ([]apply.Ref, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.drift, c.fail["Drift"]
+	drift, err, looked := c.drift, c.fail["Drift"], c.looked
+	c.mu.Unlock()
+	if looked != nil {
+		looked()
+	}
+	return drift, err
 }
 
 func (c *testCluster) Delete(_ context.Context, _ apply.Parent, members []apply.Ref) (bool, error) {

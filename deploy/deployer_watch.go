@@ -49,8 +49,9 @@ type watches struct {
 	changed func(name string, look lookKey)
 	now     func() time.Time
 
-	mu  sync.Mutex
-	all map[target]*watching
+	mu      sync.Mutex
+	all     map[target]*watching
+	changes map[string]uint64 // how often something changed, by the name of the Deployer
 }
 
 // watching is one watch.
@@ -157,13 +158,59 @@ func (w *watches) begin(t target, dep *deputy) *watching {
 			w.refuse(at)
 		}
 	})
-	if _, err := informer.AddEventHandler(w.handler(t, at)); err != nil {
+	events, err := informer.AddEventHandler(w.handler(t, at))
+	if err != nil {
 		stop()
 		return nil
 	}
 	go informer.RunWithContext(ctx)
+	go func() { // what changed before the watch saw anything makes no event: a look that began before that may have missed it
+		select {
+		case <-events.HasSyncedChecker().Done():
+			w.tell(at, func(interest) bool { return true })
+		case <-ctx.Done():
+		}
+	}()
 	w.all[t] = at
 	return at
+}
+
+// tell notes that something changed for those who are interested, and wakes them.
+func (w *watches) tell(at *watching, concerns func(interest) bool) {
+	w.mu.Lock()
+	who := map[string]interest{}
+	for name, i := range at.who {
+		if concerns(i) {
+			who[name] = i
+			w.note(name)
+		}
+	}
+	w.mu.Unlock()
+	for name, i := range who {
+		w.changed(name, i.look)
+	}
+}
+
+// note counts a change. The lock is held.
+func (w *watches) note(name string) {
+	if w.changes == nil {
+		w.changes = map[string]uint64{}
+	}
+	w.changes[name]++
+}
+
+// acted counts what was done for a Deployer itself: looks that began before that are as old as those before a change.
+func (w *watches) acted(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(name)
+}
+
+// seen is how often something changed for a Deployer until now.
+func (w *watches) seen(name string) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changes[name]
 }
 
 // refuse ends a watch that is not allowed again and again; it stays among the watches, so that it is not tried at once again.
@@ -200,14 +247,7 @@ func (w *watches) handler(t target, at *watching) cache.ResourceEventHandler {
 		if err != nil {
 			return
 		}
-		w.mu.Lock()
-		who := maps.Clone(at.who)
-		w.mu.Unlock()
-		for name, i := range who {
-			if t.name != "" || i.set == m.GetLabels()[apply.LabelPartOf] {
-				w.changed(name, i.look)
-			}
-		}
+		w.tell(at, func(i interest) bool { return t.name != "" || i.set == m.GetLabels()[apply.LabelPartOf] })
 	}
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(o any, first bool) {
@@ -236,6 +276,7 @@ func (w *watches) drop(name string) {
 	for t, at := range w.all {
 		w.leave(t, at, name)
 	}
+	delete(w.changes, name)
 }
 
 func (w *watches) leave(t target, at *watching, name string) {

@@ -373,6 +373,7 @@ func TestRepairsOfOneObjectSlowDown(t *testing.T) {
 	for range 3600 {
 		due, _ := x.due("d", []apply.Ref{a}, now)
 		n += len(due)
+		x.begun("d", due, now)
 		now = now.Add(time.Second)
 	}
 	if n < 5 || n > 12 {

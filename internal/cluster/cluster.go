@@ -55,7 +55,7 @@ type Cluster struct {
 	serial    int
 }
 
-// Start starts a cluster for one test, and stops it when that ends. What the parts wrote is in the log of a failed test.
+// Start starts a cluster for one test, and stops it when that ends. With -v, what the parts wrote is in the log of a failed test.
 // Packages with more tests than one use [Shared].
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
@@ -238,7 +238,7 @@ type Shared struct {
 	dir     string
 }
 
-// Get is the cluster. What its parts wrote is in the log of a failed test.
+// Get is the cluster. With -v, what its parts wrote is in the log of a failed test.
 func (s *Shared) Get(t testing.TB) *Cluster {
 	t.Helper()
 	Need(t)

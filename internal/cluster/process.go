@@ -166,9 +166,9 @@ func (p *Process) Log() string {
 	return string(b)
 }
 
-// tell logs what the parts wrote if a test has failed.
+// tell logs what the parts wrote if a test has failed, and the tests are verbose: it is long, and mostly about something else.
 func (c *Cluster) tell(t testing.TB) {
-	if !t.Failed() {
+	if !t.Failed() || !testing.Verbose() {
 		return
 	}
 	c.mu.Lock()

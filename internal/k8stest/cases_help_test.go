@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -92,6 +93,7 @@ func (s *site) team(t *testing.T, ns, password string) *team {
 	t.Helper()
 	x := &team{site: s, warehouse: newWarehouse(t, password), ns: ns, env: &ocm.Env{Job: ocm.NewJob(4)}, made: map[string]ocm.Version{}}
 	x.newKeys(t)
+	t.Cleanup(func() { x.tell(t) })
 	if password != "" {
 		host, port, _ := net.SplitHostPort(x.address)
 		x.env.Credentials = credentials.Static(credentials.Entry{Identity: ocm.Identity{"type": "OCIRegistry", "hostname": host, "port": port},
@@ -125,6 +127,21 @@ type: kubernetes.io/dockerconfigjson
 data: {.dockerconfigjson: %[3]s}
 `, ns, x.keys[1], base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"auths":{%q:{"username":"x","password":%q}}}`, x.address, password))))
 	return x
+}
+
+// tell logs what the objects of a team say of themselves, if the test has failed.
+func (x *team) tell(t *testing.T) {
+	if !t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // that of the test is over
+	defer cancel()
+	out, err := x.Run(ctx, "", "get", "repositories,components,resources.delivery.ocm.software,replications", "-n", x.ns, "-o",
+		"jsonpath={range .items[*]}{.kind} {.metadata.name}, generation {.metadata.generation}: {.status}{'\\n'}{end}")
+	t.Logf("what is in %s says (%v):\n%s", x.ns, err, out)
+	out, err = x.Run(ctx, "", "get", "deployers", "-o",
+		"jsonpath={range .items[?(@.spec.resourceRef.namespace=='"+x.ns+"')]}{.kind} {.metadata.name}, generation {.metadata.generation}: {.spec} {.status}{'\\n'}{end}")
+	t.Logf("Deployers of %s say (%v):\n%s", x.ns, err, out)
 }
 
 func (x *team) newKeys(t *testing.T) {
