@@ -111,6 +111,8 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 		return enlist(kit.Access, proxy.Opener(p, c.Kind), c)
 	case wire.Input:
 		return enlist(kit.Inputs, proxy.Opener(p, c.Kind), c)
+	case wire.Repository:
+		return enlist(kit.Repositories, proxy.Repository(p, c.Origin), c)
 	}
 	return fmt.Errorf("it can be %.100q, which is not known here: %w", c.Kind, errors.ErrUnsupported)
 }
