@@ -3,6 +3,7 @@
 package ocm
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -46,7 +47,7 @@ const (
 //
 // Without a repository, as in //acme.org/app:1.0.0, they leave it to a configuration to say where components are.
 type Coordinates struct {
-	Type       string        // one of the canonical type names; empty: no repository was named
+	Type       string        // a canonical type name, or that of a plugin; empty: no repository was named
 	Repository string        // registry with path, file path, or name; empty: not said
 	Component  string        // component name
 	Version    string        // empty: not said
@@ -161,8 +162,11 @@ func parseCoordinates(s string) (Coordinates, error) {
 //
 // In place of the location may stand the specification as JSON: OCIRegistry::{"baseUrl":"ghcr.io","subPath":"acme"}.
 //
+// Any other type is one of a plugin, WebDAV::https://host/path, which is looked for when the repository is opened: its location is
+// whatever the plugin says, but a URL must not carry user, query or fragment, and JSON stays as it is.
+//
 // A leading "+", with which an older tool asked to create the repository, is ignored:
-// writing creates what is missing. Errors are [ErrInvalid], or [ErrUnknownType].
+// writing creates what is missing. Errors are [ErrInvalid], or [ErrUnknownType] for what can be no type.
 func ParseRepository(s string) (typ, location string, err error) {
 	if err = checkText(s); err == nil {
 		typ, location = splitType(s)
@@ -176,7 +180,8 @@ func ParseRepository(s string) (typ, location string, err error) {
 
 // RepositorySpec makes the specification of a repository from what [ParseRepository]
 // returned. The location of an OCI repository is [scheme://]host[:port][/path]; it must
-// not carry credentials. Errors are [ErrInvalid], or [ErrUnknownType].
+// not carry credentials. That of a type which is not known here becomes the member "location", or, as JSON,
+// the specification itself. Errors are [ErrInvalid], or [ErrUnknownType] for what can be no type.
 func RepositorySpec(typ, location string) (Spec, error) {
 	switch canonical := canonicalType(typ); canonical {
 	case CTFType, ComponentArchiveType:
@@ -200,7 +205,36 @@ func RepositorySpec(typ, location string) (Spec, error) {
 			SubPath string `json:"subPath,omitempty"`
 		}{OCIRepositoryType, base, sub})
 	}
-	return Spec{}, unknownRepositoryType(typ)
+	return foreignSpec(typ, location)
+}
+
+// foreignSpec is the specification of a repository whose type is not known here.
+func foreignSpec(typ, location string) (Spec, error) {
+	base, _, _ := strings.Cut(typ, "+")
+	if !typeName().MatchString(typ) || canonicalType(base) != "" { // such as ctf+zip
+		return Spec{}, unknownRepositoryType(typ)
+	}
+	if strings.HasPrefix(location, "{") {
+		var spec struct {
+			Type string  `json:"type"`
+			Rest RawJSON `json:",embed"`
+		}
+		if err := jsonv2.Unmarshal([]byte(location), &spec); err != nil || spec.Type != "" && spec.Type != typ {
+			return Spec{}, fmt.Errorf("repository as JSON: expected an object, without type or of type %s: %w", typ, ErrInvalid)
+		}
+		spec.Type = typ
+		return NewSpec(spec)
+	}
+	if location == "" || strings.HasSuffix(location, ":") { // which would read as a URL's scheme before "//"
+		return Spec{}, fmt.Errorf("repository of type %s: expected %[1]s::location, which must not end with a colon: %w", typ, ErrInvalid)
+	}
+	if _, rest, isURL := strings.Cut(location, "://"); isURL && strings.ContainsAny(rest, "@?#") {
+		return Spec{}, fmt.Errorf("repository of type %s: expected a URL without user, query or fragment; credentials belong into the configuration: %w", typ, ErrInvalid)
+	}
+	return NewSpec(struct {
+		Type     string `json:"type"`
+		Location string `json:"location"`
+	}{typ, location})
 }
 
 // checkedRepository completes a type and checks that a specification can be made of it.
@@ -216,11 +250,12 @@ func checkedRepository(typ, location string) (string, string, error) {
 	}
 	if typ == "" {
 		typ = guessType(location)
-	} else if canonicalType(typ) == "" {
-		return "", "", unknownRepositoryType(typ)
+	}
+	if canonical := canonicalType(typ); canonical != "" {
+		typ = canonical
 	}
 	var err error
-	switch typ = canonicalType(typ); typ {
+	switch typ {
 	case CTFType, ComponentArchiveType:
 		location, err = archivePath(location)
 	case MemoryType:
@@ -320,6 +355,13 @@ func canonicalType(typ string) string {
 // fromJSON reads a repository that is written as its specification, as an older tool accepts it:
 // OCIRegistry::{"baseUrl":"ghcr.io","subPath":"acme"}. What has no place in a reference is refused.
 func fromJSON(typ, text string) (string, string, error) {
+	var whole Spec
+	if err := whole.UnmarshalJSON([]byte(text)); err == nil {
+		typ = cmp.Or(typ, whole.Type)
+		if typ != "" && canonicalType(typ) == "" {
+			return typ, text, nil // its members are the plugin's
+		}
+	}
 	var spec struct {
 		Type     string `json:"type"`
 		BaseURL  string `json:"baseUrl"`
@@ -329,9 +371,6 @@ func fromJSON(typ, text string) (string, string, error) {
 	}
 	if err := jsonv2.Unmarshal([]byte(text), &spec, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return "", "", fmt.Errorf("repository as JSON: expected an object with type, baseUrl, subPath, filePath or name only: %w", ErrInvalid)
-	}
-	if typ == "" {
-		typ = spec.Type
 	}
 	location := spec.BaseURL
 	if sub := strings.Trim(spec.SubPath, "/"); sub != "" {

@@ -80,6 +80,9 @@ func TestParseCoordinates(t *testing.T) {
 		{`{"type":"ComponentArchive","filePath":"a"}//acme.org/app`, ocm.Coordinates{ocm.ComponentArchiveType, "a", "acme.org/app", "", ""}},
 		{`{"type":"memory","name":"a"}//acme.org/app`, ocm.Coordinates{ocm.MemoryType, "a", "acme.org/app", "", ""}},
 		{"OCIRegistry::ghcr.io/x//acme.org/app", ocm.Coordinates{oci, "ghcr.io/x", "acme.org/app", "", ""}},
+		{"WebDAV::https://host/path//acme.org/app:1.0.0", ocm.Coordinates{"WebDAV", "https://host/path", "acme.org/app", "1.0.0", ""}},
+		{"WebDAV::https://host/path/component-descriptors/acme.org/app", ocm.Coordinates{"WebDAV", "https://host/path", "acme.org/app", "", ""}},
+		{`{"type":"WebDAV","location":"https://host/path"}//acme.org/app`, ocm.Coordinates{"WebDAV", `{"type":"WebDAV","location":"https://host/path"}`, "acme.org/app", "", ""}},
 	}
 	for _, tt := range tests {
 		got, err := ocm.ParseCoordinates(tt.in)
@@ -128,7 +131,13 @@ func TestParseCoordinatesRefuses(t *testing.T) {
 		{"ghcr.io/x//acme.org/app@md5:" + hex64, ocm.ErrInvalid, "digest"},
 		{"ghcr.io/x//acme.org/app@sha256:" + hex64 + "@sha256:" + hex64, ocm.ErrInvalid, "digest"},
 		{"ghcr.io/x//acme.org/app@", ocm.ErrInvalid, "digest"},
-		{"s3::bucket//acme.org/app", ocm.ErrUnknownType, "known: oci"},
+		{"s3:://acme.org/app", ocm.ErrInvalid, "no repository"},
+		{"s3::x:/component-descriptors/acme.org/app", ocm.ErrInvalid, "must not end with a colon"},
+		{"s3::https://u:s3cret@host/x//acme.org/app", ocm.ErrInvalid, "without user"},
+		{"s3::https://host/x?token=s3cret//acme.org/app", ocm.ErrInvalid, "without user"},
+		{`s3::{"type":"s4"}//acme.org/app`, ocm.ErrInvalid, "of type s3"},
+		{`{"type":"s 3"}//acme.org/app`, ocm.ErrUnknownType, "known: oci"},
+		{"ctf+zip::bucket//acme.org/app", ocm.ErrUnknownType, "ctf::archive.tgz"},
 		{"ctf+tgz::x//acme.org/app", ocm.ErrUnknownType, "ctf::archive.tgz"},
 		{"ghcr.io/ACME//acme.org/app", ocm.ErrInvalid, "lower-case"},
 		{"ghcr.io/../x//acme.org/app", ocm.ErrInvalid, "registry path"},
@@ -239,6 +248,9 @@ func TestRepositorySpec(t *testing.T) {
 		{"ctf", "./a", `{"type":"CommonTransportFormat/v1","filePath":"./a"}`},
 		{"ca", "./a", `{"type":"ComponentArchive/v1","filePath":"./a"}`},
 		{"memory", "a", `{"type":"Memory/v1","name":"a"}`},
+		{"WebDAV", "https://host/path", `{"type":"WebDAV","location":"https://host/path"}`},
+		{"acme/v2", "bucket?x", `{"type":"acme/v2","location":"bucket?x"}`},
+		{"WebDAV", `{"url":"https://host", "more":{"name":[1]}}`, `{"type":"WebDAV","url":"https://host","more":{"name":[1]}}`},
 	}
 	for _, tt := range tests {
 		s, err := ocm.RepositorySpec(tt.typ, tt.location)
@@ -246,8 +258,10 @@ func TestRepositorySpec(t *testing.T) {
 			t.Errorf("%s %s: got %s, %v; want %s", tt.typ, tt.location, s.Raw, err, tt.want)
 		}
 	}
-	if _, err := ocm.RepositorySpec("s3", "x"); !errors.Is(err, ocm.ErrUnknownType) {
-		t.Errorf("unknown type: got %v", err)
+	for _, typ := range []string{"", "s 3", "ctf+zip"} {
+		if _, err := ocm.RepositorySpec(typ, "x"); !errors.Is(err, ocm.ErrUnknownType) {
+			t.Errorf("type %q: got %v", typ, err)
+		}
 	}
 }
 
@@ -256,6 +270,7 @@ func FuzzParseCoordinates(f *testing.F) {
 		"ghcr.io/acme//acme.org/app:1.0.0", "ctf::./a.tgz//acme.org/app", "/tmp/component-descriptors/acme.org/app:0.1.0",
 		"oci::http://localhost:5000/sub//acme.org/app:1.0.0+b@sha256:" + hex64, `C:\x//acme.org/app`, "[::1]:5000//acme.org/app:v1",
 		"r.o////acme.org/a", "file:///x//acme.org/app", "+ctf::x://acme.org/app", "u:p@h/x//acme.org/app",
+		"WebDAV::https://host/path//acme.org/app:1.0.0", `WebDAV::{"name":{"a":"b:"}}//acme.org/app`, `{"type":"x/y","u":"a@b//c"}//acme.org/app`, "a+b::::x//acme.org/app",
 		`OCIRegistry::{"baseUrl":"https://ghcr.io","subPath":"/acme/x"}//acme.org/app:1.0.0`, `{"type":"ctf","filePath":"{}"}//acme.org/app`,
 		"acme.org/app:1.0.0", "//acme.org/app", "ca::x//acme.org/app", "memory::m//acme.org/app", "ctf+tgz::x.tgz//acme.org/app",
 	} {

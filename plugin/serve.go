@@ -26,6 +26,7 @@ type server struct {
 	http http.RoundTripper
 
 	contents wire.Table[ocm.Content]
+	places   places
 }
 
 // Handler answers the questions of a host, which is asked back by a client.
@@ -38,6 +39,7 @@ func Handler(kit *ocm.Kit, log *slog.Logger, host *wire.Client) http.Handler {
 	mux.Handle(wire.SignPath, answer(s.sign))
 	mux.Handle(wire.VerifyPath, answer(s.verify))
 	mux.Handle(wire.CredentialsPath, answer(s.credentials))
+	s.handleRepositories(mux)
 	return mux
 }
 
@@ -112,17 +114,26 @@ func (s *server) fetch(ctx context.Context, secret string, q wire.Fetch) (io.Rea
 
 func (s *server) close(_ context.Context, q wire.Close) (wire.Empty, error) {
 	_, _ = s.contents.Take(q.Handle) // not known: nothing to do
-	return wire.Empty{}, nil
+	return wire.Empty{}, s.places.close(q.Handle)
 }
 
-// content is a content of the host.
-func (s *server) content(c wire.Content) (ocm.Content, error) {
+// content is a content of the host, which is read in the name of the call that goes on. What of it stays behind is asked in the name of
+// this one.
+func (s *server) content(ctx context.Context, c wire.Content) (ocm.Content, error) {
 	out, err := c.Content(wire.Fetcher(func(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
 		body, _, err := s.host.Stream(ctx, tokenOf(ctx), wire.FetchPath, wire.Fetch{Handle: c.Handle, Descriptor: d})
 		return body, err
 	}))
 	if err != nil {
 		return out, fmt.Errorf("the host's content: %w", err)
+	}
+	if c.Partial {
+		out.Skip = func(d ociv1.Descriptor) bool {
+			var skipped wire.Skipped
+			// Without an answer it is asked for, and the host says what is wrong.
+			_ = s.host.Ask(ctx, tokenOf(ctx), wire.SkipPath, wire.Fetch{Handle: c.Handle, Descriptor: d}, &skipped)
+			return skipped.Skip
+		}
 	}
 	return out, nil
 }

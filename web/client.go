@@ -131,7 +131,9 @@ type Request struct {
 	Method     string // default GET
 	Header     http.Header
 	Body       []byte
-	NoRedirect bool // a redirect is an error
+	Stream     io.ReadCloser // in place of Body; it is sent once, and closed, perhaps after the answer has come
+	Size       int64         // of Stream; below zero: not known
+	NoRedirect bool          // a redirect is an error
 }
 
 func (r Request) method() string {
@@ -156,6 +158,12 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method(), r.URL.String(), bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, WithoutURL(err)
+	}
+	if r.Stream != nil {
+		req.Body, req.ContentLength, req.GetBody = r.Stream, r.Size, nil
+		if r.Size == 0 {
+			req.Body = http.NoBody // a length of 0 would mean that it is not known
+		}
 	}
 	req.Header.Set("User-Agent", UserAgent)
 	req.Header.Set("Accept-Encoding", "identity") // bytes as they are stored, in their true length

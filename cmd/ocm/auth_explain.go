@@ -172,8 +172,12 @@ func question(what string, id ocm.Identity) []explained {
 }
 
 func registryConsumer(what, typ, location string) ([]explained, error) {
-	if typ != ocm.OCIRepositoryType {
+	switch typ {
+	case ocm.OCIRepositoryType:
+	case ocm.CTFType, ocm.ComponentArchiveType, ocm.MemoryType:
 		return nil, fmt.Errorf("%s is an archive, which needs no credentials: %w", location, ocm.ErrInvalid)
+	default:
+		return nil, fmt.Errorf("%s::%s: which credentials it needs is known to the plugin that opens it; name the consumer, as in type=%s,hostname=HOST: %w", typ, location, typ, ocm.ErrInvalid)
 	}
 	r, err := remote.Open(nil, location, "", remote.Options{})
 	if err != nil {

@@ -155,7 +155,7 @@ func (a *app) completeIdentity(cmd *cobra.Command, args []string, toComplete str
 // openLocal opens an archive on this computer; nil if location names none.
 func (a *app) openLocal(ctx context.Context, location string) ocm.Repository {
 	typ, path, err := ocm.ParseRepository(location)
-	if err != nil || typ == ocm.OCIRepositoryType || path == "" || path == pipeLocation {
+	if err != nil || typ != ocm.CTFType && typ != ocm.ComponentArchiveType || path == "" || path == pipeLocation {
 		return nil
 	}
 	info, err := os.Stat(path)

@@ -146,10 +146,18 @@ func sharedBy(list []wanted) ocm.Repository {
 	return list[0].in
 }
 
-// specOf is the specification of a repository that was named: by an alias of the configuration, or by itself.
+// specOf is the specification of a repository that was named: by an alias of the configuration, or by itself. A type that neither is
+// compiled in nor is one of a plugin is wrong use.
 func (s *session) specOf(typ, location string) (ocm.Spec, error) {
 	if spec, ok := s.Aliases[location]; ok {
 		return spec, nil
 	}
-	return ocm.RepositorySpec(typ, location)
+	spec, err := ocm.RepositorySpec(typ, location)
+	if err != nil {
+		return spec, err
+	}
+	if _, err := s.kit.Repositories.For(spec.Type); err != nil {
+		return spec, usage(err)
+	}
+	return spec, nil
 }

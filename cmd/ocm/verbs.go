@@ -151,6 +151,9 @@ func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, e
 // be done, referenced versions first.
 func (s *session) transfer(ctx context.Context, r transferRequest) (transferred, error) {
 	var out transferred
+	if _, err := s.specOf(r.targetType, r.target); err != nil {
+		return out, err // before anything is read
+	}
 	if r.document == nil {
 		if err := s.transferDefaults(&r); err != nil {
 			return out, err

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ocm"
 	"ocm/plugin/proxy"
@@ -146,10 +147,18 @@ func (c *call) Offer(content ocm.Content, handle string) wire.Content {
 	return wire.Describe(content, handle)
 }
 
+// endGrace is how long a process whose connection broke may take to end. One that has not is asked again.
+const endGrace = time.Second
+
 // Ask asks a question.
 func (c *call) Ask(path string, question, answer any, again bool) error {
 	err := c.process.client.Ask(c.ctx, c.secret, path, question, answer)
 	if again && errors.Is(err, wire.ErrBroken) {
+		select { // its connections break before it is seen to have ended
+		case <-c.process.ended:
+		case <-time.After(endGrace):
+		case <-c.ctx.Done():
+		}
 		process, failed := c.plugin.start()
 		if failed != nil {
 			return failed

@@ -142,6 +142,8 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 		return enlist(kit.Verifiers, proxy.Verifier(p, c.Type), c)
 	case wire.CredentialSource:
 		return enlist(kit.Secrets, proxy.CredentialSource(p, p.Name), c)
+	case wire.Repository:
+		return enlist(kit.Repositories, proxy.Repository(p, c.Origin), c)
 	}
 	return fmt.Errorf("it can be %.100q, which is not known here: %w", c.Kind, errors.ErrUnsupported)
 }

@@ -3,7 +3,9 @@
 package wire
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +19,13 @@ import (
 
 // Table holds what one side keeps for the other, by handle. The zero value is empty; it may be used concurrently. Beyond
 // [MaxContents], what was not asked for the longest is forgotten: the other side opens it again.
+//
+// A handle is of one table for good: one of a process that has ended means nothing to the next one.
 type Table[T any] struct {
+	Limit int // in place of MaxContents; set before the first Put
+
 	mu   sync.Mutex
+	name string // what its handles begin with
 	next int
 	held map[string]*entry[T]
 	uses int
@@ -34,14 +41,14 @@ func (t *Table[T]) Put(v T) (handle string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.held == nil {
-		t.held = map[string]*entry[T]{}
+		t.held, t.name = map[string]*entry[T]{}, rand.Text()[:12]
 	}
-	if len(t.held) == MaxContents {
+	if len(t.held) >= cmp.Or(t.Limit, MaxContents) {
 		t.forget()
 	}
 	t.next++
 	t.uses++
-	handle = strconv.Itoa(t.next)
+	handle = t.name + "-" + strconv.Itoa(t.next)
 	t.held[handle] = &entry[T]{v, t.uses}
 	return handle
 }
