@@ -74,6 +74,7 @@ var rooms = map[string][]string{
 	"compress/flate":                   nil, // its output changes with the toolchain
 	"compress/gzip":                    nil,
 	"github.com/gowebpki/jcs":          {"ocm/normalise"},
+	"github.com/miekg/pkcs11":          {"ocm/examples/plugins/pkcs11"},
 	"github.com/Masterminds/semver/v3": {"ocm/config", "ocm/access", "ocm/cmd/ocm", "ocm/inspect"},
 	"golang.org/x/crypto/ssh":          {"ocm/access/git"},
 }

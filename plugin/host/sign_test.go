@@ -176,3 +176,28 @@ func boasterKit() *ocm.Kit {
 	kit.Signers.Register(forger{}, ocm.Type{Names: []string{"BoasterSigningConfiguration/v1"}, About: "It forges."})
 	return kit
 }
+
+type panics struct{}
+
+func (panics) Verify(context.Context, *ocm.Env, ocm.Signature, ocm.Spec) ([]ocm.Finding, error) {
+	panic("at the disco")
+}
+
+func panicsKit() *ocm.Kit {
+	kit := ocm.NewKit()
+	kit.Verifiers.Register(panics{}, ocm.Type{Names: []string{"PANICS"}, About: "It panics."})
+	return kit
+}
+
+// As in CVE-2026-44310 (gitsign), where a verifier that panicked had verified.
+func TestCVE_2026_44310_PanicOfPluginVerifiesNothing(t *testing.T) {
+	t.Parallel()
+	verifier, err := plugintest.Kit(t, "panics").Verifiers.For("PANICS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig := ocm.Signature{Name: "one", Digest: signtest.Digest(ocm.SHA256, "x"), Signature: ocm.SignatureValue{Algorithm: "PANICS", MediaType: "x", Value: "00"}}
+	if found, err := verifier.Verify(t.Context(), nil, sig, ocm.Spec{}); !errors.Is(err, ocm.ErrSignature) || !strings.Contains(err.Error(), "plugin panics") {
+		t.Errorf("%+v %v", found, err)
+	}
+}
