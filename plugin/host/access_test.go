@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit})
+	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit, "shelf": shelfKit})
 }
 
 type echo struct {
