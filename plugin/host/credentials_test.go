@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -42,6 +43,9 @@ func (shelfSource) Find(ctx context.Context, env *ocm.Env, s ocm.Spec, id ocm.Id
 		return nil, fmt.Errorf("the password is %s: %w", shelfSecret, ocm.ErrDenied)
 	case v.Does == "panic":
 		panic(shelfSecret)
+	case v.Does == "end":
+		fmt.Fprintln(os.Stderr, "the password is", shelfSecret)
+		os.Exit(3)
 	case v.Does == "claim":
 		return nil, fmt.Errorf("%s: %w", shelfSecret, ocm.ErrUnknownType)
 	case v.Does == "empty":
@@ -105,6 +109,22 @@ func TestCVE_2025_65965_words_of_credential_plugins_are_not_shown(t *testing.T) 
 		got, err := source.Find(t.Context(), &ocm.Env{}, s, ocm.Identity{"type": "Wget", "hostname": "good.io"})
 		if err == nil || kind != nil && !errors.Is(err, kind) || len(got) > 0 || strings.Contains(err.Error(), shelfSecret) || !strings.Contains(err.Error(), "plugin shelf") {
 			t.Errorf("%s: %d properties, %v", does, len(got), err)
+		}
+	}
+}
+
+// Nor is what it wrote before it ended, however often it is started.
+func TestLastWordsOfCredentialPluginsAreNotShown(t *testing.T) {
+	t.Parallel()
+	source, err := plugintest.Kit(t, "shelf").Secrets.For("Shelf/v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := ocm.NewSpec(map[string]string{"type": "Shelf", "host": "good.io", "does": "end"})
+	for range 3 {
+		got, err := source.Find(t.Context(), &ocm.Env{}, s, ocm.Identity{"type": "Wget", "hostname": "good.io"})
+		if err == nil || errors.Is(err, ocm.ErrNotFound) || len(got) > 0 || strings.Contains(err.Error(), shelfSecret) || !strings.Contains(err.Error(), "plugin shelf") {
+			t.Errorf("%d properties, %v", len(got), err)
 		}
 	}
 }
