@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit, "rsa": rsaKit, "fragile": fragileKit, "forger": forgerKit, "boaster": boasterKit, "places": placesKit, "panics": panicsKit})
+	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit, "rsa": rsaKit, "fragile": fragileKit, "forger": forgerKit, "boaster": boasterKit, "places": placesKit, "panics": panicsKit, "shelf": shelfKit})
 }
 
 type echo struct {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"ocm"
 	"ocm/plugin/wire"
@@ -14,7 +15,7 @@ import (
 // CredentialSource is a credential source of a plugin of this name.
 //
 // What went wrong is told by its kind only. Who asks a program for a secret does not know what it puts into its message, nor into
-// an answer that cannot be read.
+// an answer that cannot be read, nor into what it writes before it ends.
 func CredentialSource(p Plugin, name string) ocm.CredentialSource { return credentialSource{p, name} }
 
 type credentialSource struct {
@@ -26,7 +27,7 @@ type credentialSource struct {
 func (c credentialSource) Find(ctx context.Context, env *ocm.Env, s ocm.Spec, id ocm.Identity) (ocm.Secret, error) {
 	call, err := c.plugin.Call(ctx, env)
 	if err != nil {
-		return nil, err
+		return nil, firstLine(err)
 	}
 	defer call.End()
 	var found wire.Secret
@@ -41,6 +42,16 @@ func (c credentialSource) Find(ctx context.Context, env *ocm.Env, s ocm.Spec, id
 		return nil, fmt.Errorf("plugin %s: %w", c.name, err)
 	}
 	return found.Secret, nil
+}
+
+// firstLine is an error that says why a plugin does not run, without the lines that it wrote: it may have been asked before.
+func firstLine(err error) error {
+	line, more, _ := strings.Cut(err.Error(), "\n")
+	if more == "" {
+		return err
+	}
+	plain := wire.Error{Kind: wire.NewError(err).Kind, Message: line}
+	return plain.Err()
 }
 
 // unsaid is an error of the same kind, without its words.
