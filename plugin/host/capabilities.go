@@ -34,7 +34,7 @@ func (p *Plugin) ask(ctx context.Context) error {
 	}
 	var doc wire.Capabilities
 	if err := json.Unmarshal(text, &doc); err != nil {
-		return fmt.Errorf("capabilities: expected a JSON document, found %q: %w", wire.Text(string(text), 100), ocm.ErrInvalid)
+		return fmt.Errorf("capabilities: expected a JSON document, found %q: %s: %w", wire.Text(string(text), 100), wire.Text(err.Error(), 300), ocm.ErrInvalid)
 	}
 	if doc.Protocol != wire.Protocol {
 		return fmt.Errorf("capabilities: expected protocol %s, found %q: %w", wire.Protocol, wire.Text(doc.Protocol, 100), errors.ErrUnsupported)
@@ -49,7 +49,7 @@ func (p *Plugin) ask(ctx context.Context) error {
 
 // capabilities runs the plugin with that argument.
 func (p *Plugin) capabilities(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, CapabilitiesTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.host.askTimeout)
 	defer cancel()
 	out, last := &limited{left: wire.MaxCapabilities, stop: cancel}, &lines{}
 	r, err := p.spawn([]string{"capabilities"}, nil, nil, out, last)
@@ -66,7 +66,7 @@ func (p *Plugin) capabilities(ctx context.Context) ([]byte, error) {
 	case out.left < 0:
 		return nil, fmt.Errorf("more than %d bytes: %w", wire.MaxCapabilities, ocm.ErrLimit)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("no answer within %s: %w", CapabilitiesTimeout, context.Cause(ctx))
+		return nil, fmt.Errorf("no answer within %s: %w", p.host.askTimeout, context.Cause(ctx))
 	case r.err != nil:
 		return nil, fmt.Errorf("%w%s", r.err, last)
 	}

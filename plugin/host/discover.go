@@ -44,6 +44,9 @@ type Plugin struct {
 	last   error // what is told of the last one
 }
 
+// String names it in messages.
+func (p *Plugin) String() string { return "plugin " + p.Name }
+
 func (p *Plugin) settings() config.Plugin { return p.host.o.Plugins[p.Name] }
 
 func (p *Plugin) memory() int64 {

@@ -56,6 +56,8 @@ type Host struct {
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 
+	askTimeout, startTimeout time.Duration // what tests shorten
+
 	once    sync.Once
 	plugins []*Plugin
 	failed  error
@@ -78,7 +80,7 @@ func New(o Options) *Host {
 	o.Shutdown = cmp.Or(o.Shutdown, ShutdownTimeout)
 	o.Idle = cmp.Or(o.Idle, IdleTimeout)
 	o.Memory = cmp.Or(o.Memory, Memory)
-	h := &Host{o: o, log: o.Log, running: map[*running]bool{}}
+	h := &Host{o: o, log: o.Log, running: map[*running]bool{}, askTimeout: CapabilitiesTimeout, startTimeout: StartTimeout}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }

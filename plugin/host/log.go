@@ -32,9 +32,10 @@ const (
 type lines struct {
 	each func(line []byte) // called with each line; nil: nobody listens
 
-	mu   sync.Mutex
-	part []byte // of a line that has not ended
-	last []string
+	mu    sync.Mutex
+	part  []byte // of a line that has not ended
+	last  []string
+	cause string // the line by which a Go program says why it ends, long before the last
 }
 
 // Write never fails: who writes must not wait, and not be told.
@@ -63,9 +64,17 @@ func (l *lines) end() {
 	if l.last = append(l.last, string(line)); len(l.last) > lastKept {
 		l.last = slices.Delete(l.last, 0, 1)
 	}
+	if isCrash(line) {
+		l.cause = string(line)
+	}
 	if l.each != nil {
 		l.each(line)
 	}
+}
+
+// isCrash reports whether a Go program ends with this line, and the stacks of all that it did.
+func isCrash(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("fatal error: ")) || bytes.HasPrefix(line, []byte("panic: "))
 }
 
 // close ends the last line.
@@ -85,7 +94,11 @@ func (l *lines) String() string {
 	}
 	var b strings.Builder
 	b.WriteString("; it wrote last:")
-	for _, line := range l.last {
+	shown := l.last
+	if l.cause != "" && !slices.Contains(shown, l.cause) {
+		shown = append([]string{l.cause, "…"}, shown...)
+	}
+	for _, line := range shown {
 		_, text, _ := parseLine([]byte(line))
 		fmt.Fprintf(&b, "\n  %s", wire.Text(strings.ReplaceAll(text, "\n", " "), maxShown))
 	}
@@ -98,6 +111,7 @@ type logger struct {
 	left    float64
 	at      time.Time
 	dropped int
+	crashed bool
 }
 
 func newLogger(log *slog.Logger) *logger { return &logger{log: log, left: logBurst, at: time.Now()} }
@@ -113,6 +127,10 @@ func (l *logger) line(line []byte) {
 	l.left--
 	l.tellDropped()
 	level, text, attrs := parseLine(line)
+	if l.crashed {
+		level = slog.LevelDebug
+	}
+	l.crashed = l.crashed || isCrash(line)
 	l.log.LogAttrs(context.Background(), level, text, attrs...)
 }
 

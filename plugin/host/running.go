@@ -114,8 +114,9 @@ type running struct {
 	client *wire.Client
 	calls  *calls
 
-	once    sync.Once   // told to end
-	stopped atomic.Bool // by us
+	clean   chan struct{} // nothing is left of it
+	once    sync.Once     // told to end
+	stopped atomic.Bool   // by us
 }
 
 func (p *Plugin) launch() (*running, error) {
@@ -123,7 +124,7 @@ func (p *Plugin) launch() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{plugin: p, dir: dir, log: p.host.log.With("plugin", p.Name)}
+	r := &running{plugin: p, dir: dir, clean: make(chan struct{}), log: p.host.log.With("plugin", p.Name)}
 	socket, back := filepath.Join(dir, "plugin"), filepath.Join(dir, "host")
 	l, err := net.Listen("unix", back)
 	if err != nil {
@@ -174,6 +175,7 @@ func (r *running) run(socket, back string) error {
 		r.stderr.close()
 		log.tellDropped()
 		r.cleanUp()
+		close(r.clean)
 	}()
 	if err := r.greeted(out.first); err != nil {
 		r.signal(syscall.SIGKILL)
@@ -184,7 +186,7 @@ func (r *running) run(socket, back string) error {
 }
 
 func (r *running) greeted(line <-chan string) error {
-	late := time.NewTimer(StartTimeout)
+	late := time.NewTimer(r.plugin.host.startTimeout)
 	defer late.Stop()
 	select {
 	case text := <-line:
@@ -197,7 +199,7 @@ func (r *running) greeted(line <-chan string) error {
 	case <-r.plugin.host.ctx.Done():
 		return errClosed
 	case <-late.C:
-		return fmt.Errorf("it did not say within %s that it serves: %w", StartTimeout, context.DeadlineExceeded)
+		return fmt.Errorf("it did not say within %s that it serves: %w", r.plugin.host.startTimeout, context.DeadlineExceeded)
 	}
 }
 
@@ -239,7 +241,7 @@ func (r *running) stop() {
 			r.signal(s)
 		}
 	})
-	<-r.ended
+	<-r.clean
 	r.plugin.host.forget(r)
 }
 
