@@ -45,7 +45,7 @@ func Dir(t testing.TB, names ...string) string {
 // Kit is a kit that has only what these plugins can do.
 func Kit(t testing.TB, names ...string) *ocm.Kit {
 	t.Helper()
-	h := host.New(host.Options{Dirs: []string{Dir(t, names...)}})
+	h := host.New(host.Options{Dirs: []string{Dir(t, names...)}, Memory: Memory})
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {
 			t.Error(err)

@@ -6,6 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"ocm"
@@ -14,10 +18,6 @@ import (
 	"ocm/internal/accesstest"
 	"ocm/internal/plugintest"
 )
-
-func TestMain(m *testing.M) {
-	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit, "rsa": rsaKit, "fragile": fragileKit, "forger": forgerKit, "boaster": boasterKit, "places": placesKit, "panics": panicsKit, "shelf": shelfKit})
-}
 
 type echo struct {
 	Text string `json:"text" need:"yes" about:"the content"`
@@ -34,6 +34,8 @@ func echoKit() *ocm.Kit {
 		switch e.Text {
 		case "missing":
 			return ocm.Content{}, fmt.Errorf("echo: %w", ocm.ErrNotFound)
+		case "surroundings":
+			return blob.Bytes("text/plain", []byte(surroundings())), nil
 		case "secret":
 			secret, err := env.Resolve(ctx, ocm.Identity{"type": "Echo"})
 			return blob.Bytes("text/plain", []byte(secret["text"])), err
@@ -41,6 +43,25 @@ func echoKit() *ocm.Kit {
 		return blob.Bytes("text/plain", []byte(e.Text)), nil
 	}), ocm.Type{Names: []string{"echo/v1", "echo"}, About: "What it says.", Fields: ocm.FieldsOf(echo{})})
 	return kit
+}
+
+// surroundings tells what a process has.
+func surroundings() string {
+	var b strings.Builder
+	b.WriteString(strings.Join(os.Environ(), "\n") + "\n")
+	for what, resource := range map[string]int{"files": syscall.RLIMIT_NOFILE, "core": syscall.RLIMIT_CORE} {
+		var limit syscall.Rlimit
+		_ = syscall.Getrlimit(resource, &limit)
+		fmt.Fprintln(&b, what, limit.Max)
+	}
+	fmt.Fprintln(&b, "group", syscall.Getpgrp() == os.Getpid())
+	all, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range all {
+		if path, err := os.Readlink(fd); err == nil {
+			fmt.Fprintln(&b, "open:", path)
+		}
+	}
+	return b.String()
 }
 
 // An access method in a plugin keeps the contract of access methods.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -50,16 +51,23 @@ const (
 
 // Host has plugins. It may be used concurrently.
 type Host struct {
-	o   Options
-	log *slog.Logger
+	o    Options
+	log  *slog.Logger
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+
+	askTimeout, startTimeout time.Duration // what tests shorten
 
 	once    sync.Once
 	plugins []*Plugin
 	failed  error
 
-	mu     sync.Mutex
-	closed bool
+	launches sync.WaitGroup // processes that are being started
+	mu       sync.Mutex
+	running  map[*running]bool
 }
+
+var errClosed = errors.New("the host of plugins is closed")
 
 // New returns a host. Nothing is looked for yet.
 func New(o Options) *Host {
@@ -72,7 +80,9 @@ func New(o Options) *Host {
 	o.Shutdown = cmp.Or(o.Shutdown, ShutdownTimeout)
 	o.Idle = cmp.Or(o.Idle, IdleTimeout)
 	o.Memory = cmp.Or(o.Memory, Memory)
-	return &Host{o: o, log: o.Log}
+	h := &Host{o: o, log: o.Log, running: map[*running]bool{}, askTimeout: CapabilitiesTimeout, startTimeout: StartTimeout}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	return h
 }
 
 // Attach lets a kit find what plugins can do where it has nothing itself. load does so at once.
@@ -80,7 +90,10 @@ func (h *Host) Attach(kit *ocm.Kit) (load func() error) {
 	load = sync.OnceValue(func() error {
 		plugins, err := h.Plugins()
 		for _, p := range plugins {
-			err = errors.Join(err, p.register(kit))
+			err = errors.Join(err, h.tell(p.register(kit)))
+		}
+		if err != nil { // in words only: what is wrong with one plugin says nothing about a type that is asked for
+			err = errors.New(err.Error())
 		}
 		return err
 	})
@@ -95,42 +108,84 @@ func (h *Host) Attach(kit *ocm.Kit) (load func() error) {
 	return load
 }
 
-// Plugins looks for plugins, once. The error tells which files are none that can be used; the others are returned besides.
+// Plugins looks for plugins, once. The error tells which files are none that can be used; the others are returned besides. Each of
+// its parts is a warning in the log, too.
 func (h *Host) Plugins() ([]*Plugin, error) {
-	h.once.Do(func() { h.plugins, h.failed = h.discover(context.Background()) })
+	h.once.Do(func() {
+		plugins, errs := h.discover(h.ctx)
+		h.plugins, h.failed = plugins, h.tell(errs)
+	})
 	return h.plugins, h.failed
 }
 
-// Close ends all plugins.
+// tell writes errors to the log, and joins them.
+func (h *Host) tell(errs []error) error {
+	for _, err := range errs {
+		h.log.Warn("a plugin cannot be used", "error", err)
+	}
+	return errors.Join(errs...)
+}
+
+// launch reports whether a process may be started; Close waits for the end of that.
+func (h *Host) launch() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return false
+	}
+	h.launches.Add(1)
+	return true
+}
+
+// keep notes a process that Close ends.
+func (h *Host) keep(r *running) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running[r] = true
+}
+
+func (h *Host) forget(r *running) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.running, r)
+}
+
+// Close ends all plugins, and waits for their end. Nothing is started any more.
 func (h *Host) Close() error {
 	h.mu.Lock()
-	h.closed = true
+	h.stop()
 	h.mu.Unlock()
-	h.once.Do(func() {}) // none are started any more
-	var all sync.WaitGroup
-	for _, p := range h.plugins {
-		all.Go(p.stop)
+	h.once.Do(func() { h.failed = errClosed })
+	h.launches.Wait()
+	h.mu.Lock()
+	all := slices.Collect(maps.Keys(h.running))
+	h.mu.Unlock()
+	var wait sync.WaitGroup
+	for _, r := range all {
+		wait.Go(r.stop)
 	}
-	all.Wait()
+	wait.Wait()
 	return nil
 }
 
 // register adds what a plugin can do to a kit. A type that the kit has already stays what it was, and is told.
-func (p *Plugin) register(kit *ocm.Kit) error {
-	var all []error
+func (p *Plugin) register(kit *ocm.Kit) (all []error) {
 	for _, c := range p.Capabilities.Capabilities {
 		if err := p.add(kit, c); err != nil {
 			all = append(all, fmt.Errorf("plugin %s: %w", p.Name, err))
 		}
 	}
-	return errors.Join(all...)
+	return all
 }
 
 func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
-	c.Type.Origin = "plugin " + p.Name
 	if err := p.checkOneShot(c.Kind); err != nil {
 		return err
 	}
+	if err := checkType(&c.Type); err != nil {
+		return err
+	}
+	c.Type.Origin = "plugin " + p.Name + " (" + show(p.Path) + ")"
 	switch c.Kind {
 	case wire.AccessMethod:
 		return enlist(kit.Access, proxy.Opener(p, c.Kind), c)
@@ -145,7 +200,7 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 	case wire.Repository:
 		return enlist(kit.Repositories, proxy.Repository(p, c.Origin), c)
 	}
-	return fmt.Errorf("it can be %.100q, which is not known here: %w", c.Kind, errors.ErrUnsupported)
+	return fmt.Errorf("it can be %q, which is not known here: %w", wire.Text(c.Kind, 100), errors.ErrUnsupported)
 }
 
 // enlist registers v under the names of c that are free.

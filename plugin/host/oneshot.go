@@ -3,12 +3,11 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +43,7 @@ type shot struct {
 
 func (p *Plugin) shoot(ctx context.Context) *shot {
 	s := &shot{plugin: p}
-	s.ctx, s.cancel = context.WithTimeout(ctx, OneShotTimeout)
+	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s
 }
 
@@ -69,26 +68,18 @@ func (s *shot) Ask(path string, question, answer any, _ bool) error {
 	return s.named(wire.ReadAnswer(out, answer))
 }
 
+// run starts the plugin with the question on its standard input. A plugin may end without having read it.
 func (s *shot) run(path string, question []byte) ([]byte, error) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, s.plugin.Path, wire.OneShotArgument, path) //nolint:gosec // what is in the folders of plugins is run
-	cmd.Env = s.plugin.environment()
-	cmd.Stdin = bytes.NewReader(question)
-	var out bytes.Buffer
-	limit := &limited{w: &out, left: MaxOneShotAnswer, stop: cancel}
-	cmd.Stdout = limit
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	switch {
-	case limit.left < 0:
-		return nil, fmt.Errorf("it printed more than %d bytes: %w", MaxOneShotAnswer, ocm.ErrLimit)
-	case s.ctx.Err() != nil:
-		return nil, context.Cause(s.ctx)
-	case errors.Is(err, exec.ErrWaitDelay): // a process that it started lives on, with its output
-		return out.Bytes(), nil
+	in, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
 	}
-	return out.Bytes(), err
+	defer in.Close()
+	go func() {
+		_, _ = w.Write(question)
+		_ = w.Close()
+	}()
+	return s.plugin.once(s.ctx, OneShotTimeout, []string{wire.OneShotArgument, path}, in, MaxOneShotAnswer)
 }
 
 // End ends the call.

@@ -3,133 +3,116 @@
 package host
 
 import (
-	"bufio"
-	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"ocm"
-	"ocm/plugin/wire"
 )
 
-// StartTimeout is how long a plugin may take to serve.
-const StartTimeout = 30 * time.Second
+// leftover is how long a program's output is waited for that others hold open after it has ended.
+const leftover = time.Second
 
-// running is a plugin's process.
-type running struct {
-	cmd    *exec.Cmd
-	input  io.Closer // its end tells the plugin to end
-	dir    string    // of the sockets
-	client *wire.Client
-	calls  *calls
-	ended  chan struct{}
+// process is a program of a plugin that runs, in a group of its own.
+type process struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // why it ended, once it has
+
+	mu   sync.Mutex
+	gone bool // its number may be somebody else's
 }
 
-// start starts the plugin unless it runs.
-func (p *Plugin) start() (*running, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.runs != nil {
-		select {
-		case <-p.runs.ended:
-		default:
-			return p.runs, nil
-		}
-	}
-	r, err := p.launch()
+// spawn starts the plugin's program, within its limits.
+func (p *Plugin) spawn(args, env []string, in *os.File, out, errOut io.Writer) (*process, error) {
+	f, err := p.open()
 	if err != nil {
-		return nil, fmt.Errorf("plugin %s: start: %w", p.Name, err)
+		return nil, err
 	}
-	p.runs = r
+	defer f.Close()
+	cmd := exec.Command(p.real, args...) //nolint:gosec // what is in the folders of plugins is run
+	cmd.Path, cmd.Args[0] = executable(f, p.real), p.Path
+	cmd.Env = append(p.environment(), env...)
+	if in != nil {
+		cmd.Stdin = in
+	}
+	cmd.Stdout, cmd.Stderr = out, errOut
+	cmd.WaitDelay = leftover
+	prepare(cmd)
+	r := &process{cmd: cmd, ended: make(chan struct{})}
+	started := make(chan error)
+	onThread(func() {
+		if err := cmd.Start(); err != nil {
+			started <- startError(err)
+			return
+		}
+		err := limit(cmd.Process.Pid, p.memory(), p.openFiles())
+		if err != nil {
+			r.signal(syscall.SIGKILL)
+			err = fmt.Errorf("its limits cannot be set: %w", err)
+		}
+		started <- err
+		r.wait()
+	})
+	if err := <-started; err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
-func (p *Plugin) launch() (*running, error) {
-	dir, err := os.MkdirTemp(p.host.o.Temp, "ocm-")
-	if err != nil {
-		return nil, err
+// startError leaves the path out, which says nothing.
+func startError(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
 	}
-	r := &running{dir: dir, ended: make(chan struct{})}
-	socket, back := filepath.Join(dir, "plugin"), filepath.Join(dir, "host")
-	l, err := net.Listen("unix", back)
-	if err != nil {
-		_ = os.RemoveAll(dir)
-		return nil, err
+	if errors.Is(err, syscall.ENOEXEC) {
+		return fmt.Errorf("it is no program for this system: %w", ocm.ErrInvalid)
 	}
-	r.calls = serveCalls(l)
-	r.client = wire.NewClient(socket)
-	if err := r.run(p, socket, back); err != nil {
-		r.cleanUp()
-		return nil, err
-	}
-	return r, nil
+	return err
 }
 
-// run starts the process and waits for the line by which it says that it serves.
-func (r *running) run(p *Plugin, socket, back string) error {
-	r.cmd = exec.Command(p.Path) //nolint:gosec // what is in the folders of plugins is run
-	r.cmd.Env = append(p.environment(), wire.PluginSocket+"="+socket, wire.HostSocket+"="+back)
-	r.cmd.WaitDelay = time.Second
-	in, err := r.cmd.StdinPipe()
-	if err != nil {
-		return err
+// wait waits for the end of the program, and ends what it has started and left behind.
+func (r *process) wait() {
+	await(r.cmd.Process.Pid)
+	r.mu.Lock()
+	signal(r.cmd.Process.Pid, syscall.SIGKILL)
+	r.gone = true
+	r.mu.Unlock()
+	r.err = r.cmd.Wait()
+	close(r.ended)
+}
+
+// signal sends a signal to the program and those that it has started.
+func (r *process) signal(s syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.gone {
+		signal(r.cmd.Process.Pid, s)
 	}
-	r.input = in
-	out, err := r.cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := r.cmd.Start(); err != nil {
-		return err
-	}
-	line := make(chan string, 1)
-	go func() {
-		text, _ := bufio.NewReader(io.LimitReader(out, 1024)).ReadString('\n')
-		line <- strings.TrimSpace(text)
-		_, _ = io.Copy(io.Discard, out) // nothing else is expected there
-		_ = r.cmd.Wait()
-		r.cleanUp()
-		close(r.ended)
-	}()
-	select {
-	case text := <-line:
-		if text != wire.Protocol {
-			_ = r.cmd.Process.Kill()
-			return fmt.Errorf("expected the line %q on its standard output, found %q: %w", wire.Protocol, wire.Text(text, 100), ocm.ErrInvalid)
+}
+
+// Variables that every plugin sees. Others it is granted by the configuration.
+var visible = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
+// environment is what a plugin sees of the process's variables.
+func (p *Plugin) environment() (env []string) {
+	granted := append(slices.Clone(visible), p.settings().Environment...)
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if slices.Contains(granted, name) || strings.HasPrefix(name, "LC_") {
+			env = append(env, v)
 		}
-	case <-time.After(StartTimeout):
-		_ = r.cmd.Process.Kill()
-		return fmt.Errorf("it did not say that it serves: %w", context.DeadlineExceeded)
 	}
-	return nil
-}
-
-func (r *running) cleanUp() {
-	r.calls.close()
-	r.client.Close()
-	_ = os.RemoveAll(r.dir)
-}
-
-// stop ends the plugin's process.
-func (p *Plugin) stop() {
-	p.mu.Lock()
-	r := p.runs
-	p.mu.Unlock()
-	if r == nil {
-		return
+	if m := p.memory(); m > 0 { // a Go program collects its garbage before it reaches the limit
+		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(m/8*7, 10))
 	}
-	_ = r.input.Close()
-	select {
-	case <-r.ended:
-	case <-time.After(p.host.o.Shutdown):
-		p.host.log.Warn("the plugin does not end, and is killed", "plugin", p.Name)
-		_ = r.cmd.Process.Kill()
-		<-r.ended
-	}
+	return env
 }

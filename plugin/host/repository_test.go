@@ -30,7 +30,7 @@ import (
 	"ocm/plugin/wire"
 )
 
-type place struct {
+type location struct {
 	Path string `json:"path" need:"yes" about:"where it is"`
 	How  string `json:"how" about:"what is wrong with it"`
 }
@@ -38,29 +38,29 @@ type place struct {
 // placesKit has repositories of some kinds, and one that does wrong.
 func placesKit() *ocm.Kit {
 	kit := ocm.NewKit()
-	add := func(name string, open func(env *ocm.Env, p place) (ocm.Repository, error)) {
+	add := func(name string, open func(env *ocm.Env, p location) (ocm.Repository, error)) {
 		kit.Repositories.Register(func(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
-			var p place
+			var p location
 			if err := s.Members(&p); err != nil {
 				return nil, err
 			}
 			return open(env, p)
-		}, ocm.Type{Names: []string{name}, About: "A place.", Fields: ocm.FieldsOf(place{})})
+		}, ocm.Type{Names: []string{name}, About: "A location.", Fields: ocm.FieldsOf(location{})})
 	}
 	memories := &memory.Set{}
-	archive := func(env *ocm.Env, p place) (ocm.Repository, error) {
+	archive := func(env *ocm.Env, p location) (ocm.Repository, error) {
 		store, err := ctf.Open(p.Path)
 		if err != nil {
 			return nil, err
 		}
 		return oci.NewRepository(store, env), nil
 	}
-	add("memory", func(env *ocm.Env, p place) (ocm.Repository, error) {
+	add("memory", func(env *ocm.Env, p location) (ocm.Repository, error) {
 		return oci.NewRepository(memories.Open(p.Path), env), nil
 	})
 	add("archive", archive)
-	add("component archive", func(_ *ocm.Env, p place) (ocm.Repository, error) { return componentarchive.Open(p.Path) })
-	add("bad", func(env *ocm.Env, p place) (ocm.Repository, error) {
+	add("component-archive", func(_ *ocm.Env, p location) (ocm.Repository, error) { return componentarchive.Open(p.Path) })
+	add("bad", func(env *ocm.Env, p location) (ocm.Repository, error) {
 		if p.How == "hangs when it is opened" {
 			select {}
 		}
@@ -70,10 +70,10 @@ func placesKit() *ocm.Kit {
 	return kit
 }
 
-// badRepository does what its place says.
+// badRepository does what its location says.
 type badRepository struct {
 	ocm.Repository
-	at place
+	at location
 }
 
 func (b badRepository) Open(ctx context.Context, name, ref string) (ocm.Version, error) {
@@ -99,8 +99,11 @@ func (b badRepository) Open(ctx context.Context, name, ref string) (ocm.Version,
 
 func (b badRepository) Versions(ctx context.Context, name string) iter.Seq2[string, error] {
 	switch b.at.How {
-	case "dies":
-		os.Exit(1)
+	case "dies once":
+		if mark, err := os.OpenFile(b.at.Path+".died", os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			mark.Close()
+			os.Exit(1)
+		}
 	case "controls":
 		return func(yield func(string, error) bool) { yield("1.0.0\x1b[2J", nil) }
 	case "twice":
@@ -122,7 +125,7 @@ func (badVersion) Blob(context.Context, ocm.Spec) (ocm.Content, error) {
 
 type badDraft struct {
 	ocm.Draft
-	at place
+	at location
 }
 
 func (b badDraft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored, error) {
@@ -161,7 +164,7 @@ func (b badDraft) Commit(ctx context.Context, d *ocm.Descriptor) (ocm.Version, e
 	return b.Draft.Commit(ctx, d)
 }
 
-func open(t testing.TB, kit *ocm.Kit, typ string, p place) ocm.Repository {
+func open(t testing.TB, kit *ocm.Kit, typ string, p location) ocm.Repository {
 	t.Helper()
 	r, err := tryOpen(t.Context(), kit, typ, p)
 	if err != nil {
@@ -175,7 +178,7 @@ func open(t testing.TB, kit *ocm.Kit, typ string, p place) ocm.Repository {
 	return r
 }
 
-func tryOpen(ctx context.Context, kit *ocm.Kit, typ string, p place) (ocm.Repository, error) {
+func tryOpen(ctx context.Context, kit *ocm.Kit, typ string, p location) (ocm.Repository, error) {
 	spec, err := ocm.NewSpec(map[string]string{"type": typ, "path": p.Path, "how": p.How})
 	if err != nil {
 		return nil, err
@@ -195,14 +198,14 @@ func TestRepository(t *testing.T) {
 		t.Run(typ, func(t *testing.T) {
 			t.Parallel()
 			repotest.Run(t, func(t *testing.T) ocm.Repository {
-				return open(t, kit, typ, place{Path: filepath.Join(t.TempDir(), "x")})
+				return open(t, kit, typ, location{Path: filepath.Join(t.TempDir(), "x")})
 			})
 		})
 	}
 	t.Run("archive in one file", func(t *testing.T) {
 		t.Parallel()
 		repotest.Run(t, func(t *testing.T) ocm.Repository {
-			return open(t, kit, "archive", place{Path: filepath.Join(t.TempDir(), "x.tgz")})
+			return open(t, kit, "archive", location{Path: filepath.Join(t.TempDir(), "x.tgz")})
 		})
 	})
 }
@@ -226,7 +229,7 @@ func TestRepositoryThatIsOnlyRead(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, descriptor.FileName), raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return open(t, kit, "component archive", place{Path: dir})
+		return open(t, kit, "component-archive", location{Path: dir})
 	})
 }
 
@@ -246,14 +249,14 @@ func TestRepositoryAbilities(t *testing.T) {
 		}
 		return out
 	}
-	r := open(t, kit, "archive", place{Path: filepath.Join(t.TempDir(), "x")})
+	r := open(t, kit, "archive", location{Path: filepath.Join(t.TempDir(), "x")})
 	if got := can(r); len(got) != 3 {
 		t.Errorf("archive: %q", got)
 	}
 	if _, err := r.(ocm.Publisher).Reference("acme.org/image:1"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("address in an archive: %v", err)
 	}
-	if got := can(open(t, kit, "bad", place{Path: filepath.Join(t.TempDir(), "x")})); len(got) != 0 {
+	if got := can(open(t, kit, "bad", location{Path: filepath.Join(t.TempDir(), "x")})); len(got) != 0 {
 		t.Errorf("bad: %q", got)
 	}
 }
@@ -305,7 +308,7 @@ func TestDraftOfALiar(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "x")
-			_, err := commit(t, open(t, kit, "bad", place{path, how}), "acme.org/app", "1.0.0", "hello")
+			_, err := commit(t, open(t, kit, "bad", location{path, how}), "acme.org/app", "1.0.0", "hello")
 			fixture.WantErr(t, err, want, "plugin places")
 			if how != "another descriptor" {
 				wantNothing(t, path)
@@ -320,7 +323,7 @@ func TestDraftOfWhoDoesNotLook(t *testing.T) {
 	t.Parallel()
 	kit := plugintest.Kit(t, "places")
 	add := func(how string, c ocm.Content) error {
-		r := open(t, kit, "bad", place{filepath.Join(t.TempDir(), "x"), how})
+		r := open(t, kit, "bad", location{filepath.Join(t.TempDir(), "x"), how})
 		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
 		defer d.Close()
 		_, err := d.Add(t.Context(), c, "")
@@ -343,22 +346,22 @@ func TestDraftOfWhoDoesNotLook(t *testing.T) {
 // A plugin that ends while a version is written leaves nothing behind that is visible, and is not asked twice.
 func TestDraftOfWhoDies(t *testing.T) {
 	t.Parallel()
-	kit := plugintest.Kit(t, "places")
 	for _, how := range []string{"dies in the middle", "dies before the commit"} {
 		t.Run(how, func(t *testing.T) {
+			kit := plugintest.Kit(t, "places")
 			path := filepath.Join(t.TempDir(), "x")
-			r := open(t, kit, "bad", place{path, how})
+			r := open(t, kit, "bad", location{path, how})
 			_, err := commit(t, r, "acme.org/app", "1.0.0", "hello")
 			fixture.WantErr(t, err, wire.ErrBroken, "plugin places")
 			wantNothing(t, path)
-			if got := slices.Collect(keys(r.Versions(t.Context(), "acme.org/app"))); len(got) != 0 {
+			if got := slices.Collect(listed(r.Versions(t.Context(), "acme.org/app"))); len(got) != 0 {
 				t.Errorf("it is opened again, and has %q", got)
 			}
 		})
 	}
 }
 
-func keys(all iter.Seq2[string, error]) iter.Seq[string] {
+func listed(all iter.Seq2[string, error]) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for k, err := range all {
 			if !yield(k + text(err)) {
@@ -381,14 +384,14 @@ func TestRepositoryOfWhoDied(t *testing.T) {
 	kit := plugintest.Kit(t, "places")
 	path := filepath.Join(t.TempDir(), "x")
 	fill(t, path, "acme.org/app:1.0.0")
-	good := open(t, kit, "archive", place{Path: path})
+	good := open(t, kit, "archive", location{Path: path})
 	v := fixture.Must[ocm.Version](t)(good.Open(t.Context(), "acme.org/app", "1.0.0"))
 	c := fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access))
 	d := fixture.Must[ocm.Draft](t)(good.Draft(t.Context(), "acme.org/app", "2.0.0", nil))
 
-	killer := open(t, kit, "bad", place{path, "dies"})
-	if got := slices.Collect(keys(killer.Versions(t.Context(), "acme.org/app"))); len(got) != 1 || !strings.Contains(got[0], "plugin places") {
-		t.Errorf("of who dies each time: %q", got)
+	killer := open(t, kit, "bad", location{path, "dies once"})
+	if got := slices.Collect(listed(killer.Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
+		t.Errorf("of who died, and was started again: %q", got)
 	}
 	raw, err := blob.ReadAll(t.Context(), c.From, c.Root, 100)
 	if err != nil || string(raw) != "hello" {
@@ -397,7 +400,7 @@ func TestRepositoryOfWhoDied(t *testing.T) {
 	if c, err := v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access); err != nil || c.Root.Size != 5 {
 		t.Errorf("version: %+v, %v", c.Root, err)
 	}
-	if got := slices.Collect(keys(good.Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
+	if got := slices.Collect(listed(good.Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
 		t.Errorf("repository: %q", got)
 	}
 	_, err = d.Add(t.Context(), blob.Bytes("text/plain", []byte("more")), "")
@@ -409,7 +412,7 @@ func TestRepositoryOfWhoDied(t *testing.T) {
 		t.Errorf("a base that was opened again: %v", err)
 	}
 	fixture.WantErr(t, good.(ocm.Finisher).Finish(t.Context()), wire.ErrGone)
-	once := open(t, kit, "bad", place{path, "dies once"})
+	once := open(t, kit, "bad", location{path, "dies once"})
 	if _, err := once.Open(t.Context(), "acme.org/app", "1.0.0"); err != nil {
 		t.Errorf("a question that may be asked twice: %v", err)
 	}
@@ -422,7 +425,7 @@ func TestVersionThatIsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	fill(t, path, "acme.org/app:1.0.0", "acme.org/app:2.0.0")
 	for how, want := range map[string]error{"": nil, "another state": ocm.ErrDigest} {
-		r := open(t, kit, "bad", place{path, how})
+		r := open(t, kit, "bad", location{path, how})
 		v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), "acme.org/app", "2.0.0"))
 		for range wire.MaxVersions {
 			fixture.Must[ocm.Version](t)(r.Open(t.Context(), "acme.org/app", "1.0.0"))
@@ -441,20 +444,20 @@ func TestVersionOfALiar(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	fill(t, path, "acme.org/app:1.0.0", "acme.org/app:2.0.0", "acme.org/other:1.0.0")
 	for how, says := range map[string]string{"another component": "acme.org/other", "another version": "2.0.0"} {
-		_, err := open(t, kit, "bad", place{path, how}).Open(t.Context(), "acme.org/app", "1.0.0")
+		_, err := open(t, kit, "bad", location{path, how}).Open(t.Context(), "acme.org/app", "1.0.0")
 		fixture.WantErr(t, err, ocm.ErrInvalid, "plugin places", says)
 	}
-	r := open(t, kit, "bad", place{path, "another state"})
+	r := open(t, kit, "bad", location{path, "another state"})
 	v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), "acme.org/app", "2.0.0"))
 	_, err := r.Open(t.Context(), "acme.org/app", v.Manifest().Digest.String())
 	fixture.WantErr(t, err, ocm.ErrDigest)
-	v = fixture.Must[ocm.Version](t)(open(t, kit, "bad", place{path, "another blob"}).Open(t.Context(), "acme.org/app", "2.0.0"))
+	v = fixture.Must[ocm.Version](t)(open(t, kit, "bad", location{path, "another blob"}).Open(t.Context(), "acme.org/app", "2.0.0"))
 	_, err = v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access)
 	fixture.WantErr(t, err, ocm.ErrDigest)
-	if got := fmt.Sprint(slices.Collect(keys(open(t, kit, "bad", place{path, "controls"}).Versions(t.Context(), "acme.org/app")))); strings.Contains(got, "\x1b") || !strings.Contains(got, "no name") {
+	if got := fmt.Sprint(slices.Collect(listed(open(t, kit, "bad", location{path, "controls"}).Versions(t.Context(), "acme.org/app")))); strings.Contains(got, "\x1b") || !strings.Contains(got, "no name") {
 		t.Errorf("%q", got)
 	}
-	if got := slices.Collect(keys(open(t, kit, "bad", place{path, "twice"}).Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
+	if got := slices.Collect(listed(open(t, kit, "bad", location{path, "twice"}).Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -464,7 +467,7 @@ func TestRepositoryOfWhoHangs(t *testing.T) {
 	t.Parallel()
 	kit := plugintest.Kit(t, "places")
 	path := filepath.Join(t.TempDir(), "x")
-	r := open(t, kit, "bad", place{path, "hangs"})
+	r := open(t, kit, "bad", location{path, "hangs"})
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	asked := make(chan error)
@@ -478,7 +481,7 @@ func TestRepositoryOfWhoHangs(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancelCause(t.Context())
 	cancel(enough)
-	if _, err := tryOpen(ctx, kit, "bad", place{path, "hangs when it is opened"}); !errors.Is(err, enough) {
+	if _, err := tryOpen(ctx, kit, "bad", location{path, "hangs when it is opened"}); !errors.Is(err, enough) {
 		t.Errorf("expected what the context ended with, found %v", err)
 	}
 }
@@ -486,7 +489,7 @@ func TestRepositoryOfWhoHangs(t *testing.T) {
 // What stays behind of an index stays behind in a plugin's repository, too.
 func TestContentInPart(t *testing.T) {
 	t.Parallel()
-	r := open(t, plugintest.Kit(t, "places"), "memory", place{Path: t.Name()})
+	r := open(t, plugintest.Kit(t, "places"), "memory", location{Path: t.Name()})
 	c := fixture.Index("layer")
 	raw := fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), c.From, c.Root, blob.MaxManifest))
 	entries := fixture.Must[[]ociv1.Descriptor](t)(blob.Children(c.Root, raw))

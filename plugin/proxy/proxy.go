@@ -6,6 +6,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -84,7 +85,11 @@ func content(ctx context.Context, p Plugin, env *ocm.Env, open func(context.Cont
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	return described.Content(&remote{plugin: p, env: env, open: open, handle: described.Handle})
+	c, err := described.Content(&remote{plugin: p, env: env, open: open, handle: described.Handle})
+	if err != nil {
+		err = fmt.Errorf("%v: %w", p, err)
+	}
+	return c, err
 }
 
 // Fetch asks the plugin for the bytes.
