@@ -35,6 +35,8 @@ func Handler(kit *ocm.Kit, log *slog.Logger, host *wire.Client) http.Handler {
 	mux.Handle(wire.OpenPath, answer(s.open))
 	mux.Handle(wire.FetchPath, wire.AnswerStream(s.fetch))
 	mux.Handle(wire.ClosePath, answer(s.close))
+	mux.Handle(wire.UploadPath, answer(s.upload))
+	mux.Handle(wire.TransformPath, answer(s.transform))
 	return mux
 }
 
@@ -112,14 +114,23 @@ func (s *server) close(_ context.Context, q wire.Close) (wire.Empty, error) {
 	return wire.Empty{}, nil
 }
 
-// content is a content of the host.
-func (s *server) content(c wire.Content) (ocm.Content, error) {
+// content is a content of the host, which is read in the name of the call that goes on. What of it stays behind is asked in the name of
+// this one.
+func (s *server) content(ctx context.Context, c wire.Content) (ocm.Content, error) {
 	out, err := c.Content(wire.Fetcher(func(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
 		body, _, err := s.host.Stream(ctx, tokenOf(ctx), wire.FetchPath, wire.Fetch{Handle: c.Handle, Descriptor: d})
 		return body, err
 	}))
 	if err != nil {
 		return out, fmt.Errorf("the host's content: %w", err)
+	}
+	if c.Partial {
+		out.Skip = func(d ociv1.Descriptor) bool {
+			var skipped wire.Skipped
+			// Without an answer it is asked for, and the host says what is wrong.
+			_ = s.host.Ask(ctx, tokenOf(ctx), wire.SkipPath, wire.Fetch{Handle: c.Handle, Descriptor: d}, &skipped)
+			return skipped.Skip
+		}
 	}
 	return out, nil
 }

@@ -111,6 +111,10 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 		return enlist(kit.Access, proxy.Opener(p, c.Kind), c)
 	case wire.Input:
 		return enlist(kit.Inputs, proxy.Opener(p, c.Kind), c)
+	case wire.Uploader:
+		return enlist(kit.Uploaders, proxy.Uploader(p), c)
+	case wire.Transformer:
+		return enlist(kit.Transformers, proxy.Transformer(p), c)
 	}
 	return fmt.Errorf("it can be %.100q, which is not known here: %w", c.Kind, errors.ErrUnsupported)
 }
