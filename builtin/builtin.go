@@ -31,8 +31,7 @@ func Kit() *ocm.Kit {
 	}
 	registerOCM(k)
 	k.Transformers.Register(chart.Extract{}, ocm.Type{Names: ocm.Versioned("v1", "helm"),
-		About: "The archive of a Helm chart, made of an OCI artifact that holds one; with its provenance file, if there is one.",
-		Notes: []string{"It has no members."}})
+		About: "The archive of a Helm chart, made of an OCI artifact that holds one, with its provenance file if there is one."})
 
 	for _, s := range signatures() {
 		if s.sign != nil {

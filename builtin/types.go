@@ -38,6 +38,8 @@ func Types(k *ocm.Kit) []Kind {
 			append(local, access...)},
 		{"input", "Where the content of a resource or source comes from when it is packed, as constructor files name it.",
 			describe(k.Inputs.Types(), func(t ocm.Type) []string { return inputSupport(k, t) })},
+		{"uploader", "Places that are no OCM repository, into which a transfer stores the content of resources.", describe(k.Uploaders.Types(), nil)},
+		{"transformer", "What makes other content of content, when it is downloaded, packed or transferred.", describe(k.Transformers.Types(), nil)},
 		{"credential-repository", "Where secrets are kept, as the entries of credentials name it.", describe(credentials.Repositories(), nil)},
 		{"credentials", "Secrets in the configuration, for a consumer.", describe(credentialTypes(), nil)},
 		{"signing", "How signatures are made and verified, as the configuration names it.",
