@@ -17,13 +17,18 @@ import (
 	"ocm/blob"
 )
 
-// Kit is a kit with an uploader that stores in a folder, the access method that reads there, and a transformer that decompresses.
+// Kit is a kit that has what [Add] adds.
 func Kit() *ocm.Kit {
 	kit := ocm.NewKit()
+	Add(kit)
+	return kit
+}
+
+// Add adds an uploader that stores in a folder, the access method that reads there, and a transformer that decompresses.
+func Add(kit *ocm.Kit) {
 	kit.Uploaders.Register(folder{}, ocm.Type{Names: []string{"folder/v1", "folder"}, About: "Files in a folder.", Fields: ocm.FieldsOf(place{})})
 	kit.Access.Register(ocm.OpenerFunc(openFolder), ocm.Type{Names: []string{"folder/v1", "folder"}, About: "A file in a folder.", Fields: ocm.FieldsOf(file{})})
 	kit.Transformers.Register(gunzip{}, ocm.Type{Names: []string{"gunzip/v1", "gunzip"}, About: "The decompressed content.", Fields: ocm.FieldsOf(plain{})})
-	return kit
 }
 
 // folder is an uploader.

@@ -15,14 +15,20 @@ import (
 	"ocm/blob"
 )
 
-// Liars is a kit with an uploader and a transformer that break the contract, each in the way that the specification's member how says,
-// and with what [Kit] has.
+// Liars is a kit that has what [AddLiars] adds.
 func Liars() *ocm.Kit {
-	kit := Kit()
+	kit := ocm.NewKit()
+	AddLiars(kit)
+	return kit
+}
+
+// AddLiars adds an uploader and a transformer that break the contract, each in the way that the specification's member how says,
+// and what [Add] adds.
+func AddLiars(kit *ocm.Kit) {
+	Add(kit)
 	about := ocm.Type{Names: []string{"liar"}, About: "It lies.", Fields: ocm.FieldsOf(how{})}
 	kit.Uploaders.Register(liar{}, about)
 	kit.Transformers.Register(liar{}, about)
-	return kit
 }
 
 type how struct {
