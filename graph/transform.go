@@ -10,6 +10,7 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/access/chart"
 	"ocm/blob"
 )
 
@@ -57,6 +58,14 @@ func (b bounded) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, 
 		return nil, fmt.Errorf("transformer %s: %w", b.by, err)
 	}
 	return &boundedReader{rc, b, b.limit}, nil
+}
+
+// Provenance implements [chart.Provider]: a bound takes nothing away from a chart.
+func (b bounded) Provenance(ctx context.Context) ([]byte, error) {
+	if p, ok := b.Fetcher.(chart.Provider); ok {
+		return p.Provenance(ctx)
+	}
+	return nil, fmt.Errorf("provenance file: %w", ocm.ErrNotFound)
 }
 
 type boundedReader struct {

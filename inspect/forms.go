@@ -78,6 +78,12 @@ func (f *fetched) transform(ctx context.Context, kit *ocm.Kit, env *ocm.Env) (dr
 	if err != nil {
 		return nil, err
 	}
+	if p, ok := f.source.From.(chart.Provider); ok { // which the file is not
+		c.From = struct {
+			ocm.Fetcher
+			chart.Provider
+		}{c.From, p}
+	}
 	made, err := graph.Transform(ctx, kit, env, c, *f.options.Transformer)
 	if err != nil {
 		return nil, err
