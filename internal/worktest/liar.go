@@ -111,6 +111,8 @@ func (liar) Transform(_ context.Context, _ *ocm.Env, c ocm.Content, s ocm.Spec) 
 		made.Root = ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Size: -1}
 	case "makes garbage of a manifest":
 		made = blob.Bytes(ociv1.MediaTypeImageManifest, []byte("garbage"))
+	case "makes a manifest that is an index, too":
+		made = blob.Bytes(ociv1.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"`+digest.FromString("x").String()+`","size":1},"layers":[],"manifests":[]}`))
 	case "has no media type":
 		made.Root.MediaType = ""
 	case "has no end":

@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	json "github.com/go-json-experiment/json"
+	"github.com/opencontainers/image-spec/specs-go"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"ocm"
 	"ocm/blob"
 	"ocm/builtin"
@@ -21,6 +25,7 @@ import (
 	"ocm/internal/worktest"
 	"ocm/oci"
 	"ocm/oci/memory"
+	"ocm/oci/remote"
 	"ocm/plugin/host"
 	"ocm/plugin/wire"
 	"ocm/transfer"
@@ -63,12 +68,17 @@ func repository() ocm.Repository {
 
 // move transfers a version by one rule.
 func move(ctx context.Context, kit *ocm.Kit, to ocm.Repository, v ocm.Version, rule config.TransferRule) (*transfer.Plan, error) {
-	env := &ocm.Env{Job: ocm.NewJob(4)}
+	return run(ctx, kit, to, v, 4, transfer.Options{Rules: []config.TransferRule{rule}})
+}
+
+// run transfers a version, and does so many things at once.
+func run(ctx context.Context, kit *ocm.Kit, to ocm.Repository, v ocm.Version, parallel int, o transfer.Options) (*transfer.Plan, error) {
+	env := &ocm.Env{Job: ocm.NewJob(parallel)}
 	g, err := graph.Walk(ctx, env.Job, nil, []ocm.Version{v}, graph.Options{})
 	if err != nil {
 		return nil, err
 	}
-	p, err := transfer.NewPlan(ctx, kit, env, g, to, transfer.Options{Rules: []config.TransferRule{rule}})
+	p, err := transfer.NewPlan(ctx, kit, env, g, to, o)
 	if err == nil {
 		_, err = p.Run(ctx)
 	}
@@ -104,6 +114,56 @@ func TestTransferUpload(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of an image for several platforms an uploader gets those that are wanted, out of a registry and with a single slot for all work.
+func TestTransferUploadOfPlatforms(t *testing.T) {
+	t.Parallel()
+	index := fixture.Must[ocm.Content](t)(platforms(t, "amd64", "arm64"))
+	store := fixture.Must[*remote.Store](t)(remote.Open(&ocm.Env{Job: ocm.NewJob(1)}, fixture.Registry(t), "", remote.Options{}))
+	v := packed(t, oci.NewRepository(store, &ocm.Env{Job: ocm.NewJob(1)}), index, true)
+	for where, kit := range whole(t) {
+		t.Run(where, func(t *testing.T) {
+			dir, target := t.TempDir(), repository()
+			upload := spec(t, map[string]string{"type": "folder", "path": dir})
+			o := transfer.Options{Rules: []config.TransferRule{{Uploader: &upload}}, Platforms: []blob.Platform{{OS: "linux", Architecture: "amd64"}}}
+			for _, state := range []string{transfer.Absent, transfer.Identical} {
+				p, err := run(t.Context(), kit, target, v, 1, o)
+				if err != nil || p.Versions[0].State != state {
+					t.Fatalf("expected %s, found %v", state, err)
+				}
+			}
+			if n := len(fixture.Must[[]os.DirEntry](t)(os.ReadDir(dir))); n != 4 { // index, manifest, config, layer
+				t.Errorf("%d files were stored", n)
+			}
+			r := &fixture.Must[ocm.Version](t)(target.Open(t.Context(), "acme.org/app", "1.0.0")).Descriptor().Component.Resources[0]
+			if list := graph.Platforms(r.Labels); r.Access.Type != "folder/v1" || len(list) != 1 || list[0].Architecture != "amd64" {
+				t.Errorf("%s %v", r.Access.Type, list)
+			}
+		})
+	}
+}
+
+// platforms is an image for Linux on several processors.
+func platforms(t testing.TB, architectures ...string) (ocm.Content, error) {
+	t.Helper()
+	h := fixture.Heap{}
+	index := ociv1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageIndex}
+	for _, arch := range architectures {
+		raw, err := json.Marshal(ociv1.Manifest{
+			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest,
+			Config: h.Put(ociv1.MediaTypeImageConfig, []byte(`{"os":"linux","architecture":"`+arch+`"}`)),
+			Layers: []ociv1.Descriptor{h.Put(ociv1.MediaTypeImageLayer, []byte("layer for "+arch))},
+		})
+		if err != nil {
+			return ocm.Content{}, err
+		}
+		d := h.Put(ociv1.MediaTypeImageManifest, raw)
+		d.Platform = &ociv1.Platform{OS: "linux", Architecture: arch}
+		index.Manifests = append(index.Manifests, d)
+	}
+	raw, err := json.Marshal(index)
+	return ocm.Content{Root: h.Put(index.MediaType, raw), From: h}, err
 }
 
 // Whatever an uploader says that is not so: nothing becomes visible.
@@ -161,6 +221,7 @@ func TestTransformLies(t *testing.T) {
 				{"says another size", ocm.ErrDigest},
 				{"makes a manifest without digest", ocm.ErrInvalid},
 				{"makes garbage of a manifest", ocm.ErrInvalid},
+				{"makes a manifest that is an index, too", ocm.ErrInvalid}, // CVE-2021-41190
 				{"has no media type", ocm.ErrInvalid},
 				{"has no end, and a digest", ocm.ErrDigest},
 				{"dies", nil},
