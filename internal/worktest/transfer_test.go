@@ -26,7 +26,6 @@ import (
 	"ocm/oci"
 	"ocm/oci/memory"
 	"ocm/oci/remote"
-	"ocm/plugin/host"
 	"ocm/plugin/wire"
 	"ocm/transfer"
 )
@@ -34,15 +33,15 @@ import (
 // whole are kits with all that is built in, and the liars in the process and in a plugin.
 func whole(t *testing.T) map[string]*ocm.Kit {
 	t.Helper()
-	near, far := builtin.Kit(), builtin.Kit()
+	near, far, plugins := builtin.Kit(), builtin.Kit(), plugintest.Kit(t, "liars")
 	worktest.AddLiars(near)
-	h := host.New(host.Options{Dirs: []string{plugintest.Dir(t, "liars")}})
-	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	h.Attach(far)
+	far.Access.Add(fixture.Must[ocm.Opener](t)(plugins.Access.For("folder")), "folder", "folder/v1")
+	for _, name := range []string{"folder", "liar"} {
+		far.Uploaders.Add(fixture.Must[ocm.Uploader](t)(plugins.Uploaders.For(name)), name)
+	}
+	for _, name := range []string{"gunzip", "liar"} {
+		far.Transformers.Add(fixture.Must[ocm.Transformer](t)(plugins.Transformers.For(name)), name)
+	}
 	return map[string]*ocm.Kit{"in the process": near, "in a plugin": far}
 }
 

@@ -59,7 +59,7 @@ func (u uploader) upload(ctx context.Context, env *ocm.Env, c ocm.Content, s ocm
 		err = fmt.Errorf("its answer has no access: %w", ocm.ErrInvalid)
 	}
 	if err != nil {
-		return ocm.Stored{}, fmt.Errorf("uploader %s: %w", s.Type, err)
+		return ocm.Stored{}, named(u.plugin, err)
 	}
 	return ocm.Stored{Root: root, Access: answer.Access}, nil
 }
@@ -185,9 +185,18 @@ func (t transformer) Transform(ctx context.Context, env *ocm.Env, c ocm.Content,
 		err = call.Ask(wire.TransformPath, wire.Transform{Content: source, Spec: s, Env: envOf(env)}, &made, true)
 		return made, err
 	}
-	made, err := open(ctx)
+	described, err := open(ctx)
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	return made.Content(&remote{plugin: t.plugin, env: env, open: open, sources: map[string]ocm.Content{handle: c}, handle: made.Handle})
+	made, err := described.Content(&remote{plugin: t.plugin, env: env, open: open, sources: map[string]ocm.Content{handle: c}, handle: described.Handle})
+	return made, named(t.plugin, err)
+}
+
+// named says which plugin it is that has answered something wrong.
+func named(p Plugin, err error) error {
+	if who, ok := p.(fmt.Stringer); ok && err != nil {
+		return fmt.Errorf("%s: %w", who, err)
+	}
+	return err
 }
