@@ -36,8 +36,8 @@ type RepositoryOpener func(ctx context.Context, env *Env, s Spec) (Repository, e
 // Uploader stores content in a place that is no OCM repository.
 type Uploader interface {
 	// Upload stores the whole content where the specification says, and returns the access that leads to it there. hint is the name
-	// that the content had in a registry, may be empty. Content that is there already is not read. Whoever calls it compares
-	// what the access leads to with what was given.
+	// that the content had in a registry, may be empty. Content that is there already is not read. It takes slots of env.Job itself.
+	// Whoever calls it compares what the access leads to with what was given.
 	Upload(ctx context.Context, env *Env, c Content, s Spec, hint string) (Stored, error)
 }
 

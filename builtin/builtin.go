@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package builtin is the one list of what is compiled in: repository types, access methods,
-// inputs and signature algorithms, each with all names by which descriptors, constructor
+// inputs, transformers and signature algorithms, each with all names by which descriptors, constructor
 // files and configurations may call it.
 package builtin
 
@@ -12,6 +12,7 @@ import (
 
 	"ocm"
 	"ocm/access"
+	"ocm/access/chart"
 	"ocm/input"
 	"ocm/sign/timestamp"
 )
@@ -29,6 +30,8 @@ func Kit() *ocm.Kit {
 		k.Inputs.Register(m, m.Type)
 	}
 	registerOCM(k)
+	k.Transformers.Register(chart.Extract{}, ocm.Type{Names: ocm.Versioned("v1", "helm"),
+		About: "The archive of a Helm chart, made of an OCI artifact that holds one, with its provenance file if there is one."})
 
 	for _, s := range signatures() {
 		if s.sign != nil {

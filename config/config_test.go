@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -388,14 +389,14 @@ func TestSettings(t *testing.T) {
 	if f, err := c.Filesystem(); err != nil || f != (Filesystem{"/c", "/b"}) {
 		t.Errorf("%+v %v", f, err)
 	}
-	if tr, err := c.Transfer(); err != nil || tr != (Transfer{true, CopyAllResources, UploadOCIArtifact}) {
+	if tr, err := c.Transfer(); err != nil || !reflect.DeepEqual(tr, Transfer{true, CopyAllResources, UploadOCIArtifact, nil}) {
 		t.Errorf("%+v %v", tr, err)
 	}
 	if p, err := c.Plugins(); err != nil || !slices.Equal(p.Locations, []string{"x", "z"}) || p.IdleTimeout != 2*time.Hour {
 		t.Errorf("%+v %v", p, err)
 	}
 	var none *Config
-	if tr, err := none.Transfer(); err != nil || tr != (Transfer{false, CopyLocalBlobs, UploadLocalBlob}) {
+	if tr, err := none.Transfer(); err != nil || !reflect.DeepEqual(tr, Transfer{false, CopyLocalBlobs, UploadLocalBlob, nil}) {
 		t.Errorf("%+v %v", tr, err)
 	}
 	if p, err := none.Plugins(); err != nil || p.IdleTimeout != time.Hour {
@@ -513,5 +514,28 @@ func TestCVE_2019_11254_AliasesOfALongText(t *testing.T) {
 	text := "type: x\na: &a " + strings.Repeat("x", 10_000) + "\nb: [" + strings.Repeat("*a,", 1000) + "]\n"
 	if _, err := Parse([]byte(text)); !errors.Is(err, ocm.ErrLimit) {
 		t.Errorf("got %v, want %v", err, ocm.ErrLimit)
+	}
+}
+
+// TestTransferRules: those of all entries count, and what is misspelt or says nothing is refused.
+func TestTransferRules(t *testing.T) {
+	t.Parallel()
+	c := entries(t, `
+- {type: transfer.config.ocm.software/v1alpha1, rules: [{match: {name: a*, mediaType: text/plain}, uploader: {type: store/v1, url: "https://one.example"}}]}
+- {type: transfer.config.ocm.software/v1alpha1, copyMode: allResources}
+- {type: transfer.config.ocm.software/v1alpha1, rules: [{transformer: {type: helm}}]}
+`)
+	tr, err := c.Transfer()
+	if err != nil || len(tr.Rules) != 2 || tr.Rules[0].Uploader.Type != "store/v1" || tr.Rules[0].Match != (TransferMatch{Name: "a*", MediaType: "text/plain"}) ||
+		tr.Rules[1].Transformer.Type != "helm" || tr.Rules[1].Match != (TransferMatch{}) || tr.Rules[1].Uploader != nil {
+		t.Errorf("%+v %v", tr, err)
+	}
+	for _, rule := range []string{
+		"{mtach: {name: a}, uploader: {type: x}}", "{match: {nmae: a}, uploader: {type: x}}", "{match: {name: a}}", "{}", "{uploader: {url: x}}", "{transformer: {}}", "{uploader: x}", "x", "null",
+	} {
+		c := entries(t, "- {type: transfer.config.ocm.software/v1alpha1, rules: ["+rule+"]}")
+		if tr, err := c.Transfer(); !errors.Is(err, ocm.ErrInvalid) {
+			t.Errorf("%s: expected ErrInvalid, found %v, %+v", rule, err, tr.Rules)
+		}
 	}
 }

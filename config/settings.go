@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"ocm"
 )
 
@@ -110,10 +112,42 @@ type Transfer struct {
 	Recursive  bool
 	CopyMode   string // CopyLocalBlobs (default) or CopyAllResources
 	UploadType string // UploadLocalBlob (default) or UploadOCIArtifact
+	Rules      []TransferRule
+}
+
+// TransferRule says what becomes of resources that are copied. Of several rules the first one that matches counts.
+type TransferRule struct {
+	Match       TransferMatch `json:"match,omitzero"`
+	Transformer *ocm.Spec     `json:"transformer,omitempty"` // makes other content of it before it is stored
+	Uploader    *ocm.Spec     `json:"uploader,omitempty"`    // stores it somewhere else than beside its descriptor
+}
+
+// TransferMatch says which resources a rule is for: all of what it names must match. Name, type and media type are patterns, in which
+// * stays within one element of a name and ** does not.
+type TransferMatch struct {
+	Name         string `json:"name,omitempty" about:"pattern of the names of resources"`
+	ResourceType string `json:"resourceType,omitempty" about:"pattern of their types"`
+	AccessType   string `json:"accessType,omitempty" about:"type of the access that they have at the source; all names of a type are the same"`
+	MediaType    string `json:"mediaType,omitempty" about:"pattern of the media type of their content"`
+}
+
+// UnmarshalJSON refuses members that are not known: a rule with a misspelt one would match too much.
+func (r *TransferRule) UnmarshalJSON(raw []byte) error {
+	type plain TransferRule
+	if err := jsonv2.Unmarshal(raw, (*plain)(r), jsonv2.RejectUnknownMembers(true)); err != nil {
+		return err
+	}
+	switch {
+	case r.Transformer == nil && r.Uploader == nil:
+		return fmt.Errorf("a rule has neither transformer nor uploader: %w", ocm.ErrInvalid)
+	case r.Transformer != nil && r.Transformer.Type == "", r.Uploader != nil && r.Uploader.Type == "":
+		return fmt.Errorf("the transformer or uploader of a rule has no type: %w", ocm.ErrInvalid)
+	}
+	return nil
 }
 
 // Transfer returns the defaults of transfers; later entries win where they say something
-// else than the default.
+// else than the default. The rules of all entries count, in their order.
 func (c *Config) Transfer() (Transfer, error) { return Explained(c, TransferType, (*Config).transfer) }
 
 func (c *Config) transfer() (Transfer, error) {
@@ -123,6 +157,8 @@ func (c *Config) transfer() (Transfer, error) {
 			Recursive  int    `json:"recursive"`
 			CopyMode   string `json:"copyMode"`
 			UploadType string `json:"uploadType"`
+
+			Rules []TransferRule `json:"rules"`
 		}
 		if err := s.Decode(&t); err != nil {
 			return all, err
@@ -137,6 +173,7 @@ func (c *Config) transfer() (Transfer, error) {
 			return all, fmt.Errorf("%s: uploadType %q, expected %s or %s: %w", s.Type, t.UploadType, UploadLocalBlob, UploadOCIArtifact, ocm.ErrInvalid)
 		}
 		all.Recursive = all.Recursive || t.Recursive != 0
+		all.Rules = append(all.Rules, t.Rules...)
 		if t.CopyMode != CopyLocalBlobs {
 			replace(&all.CopyMode, t.CopyMode)
 		}

@@ -82,6 +82,11 @@ type transferFields struct {
 	Recursive int    `json:"recursive" about:"-1: with all that is referenced; default 0"`
 	Copy      string `json:"copyMode" about:"localBlob (default), or allResources: also what is only referred to"`
 	Upload    string `json:"uploadType" about:"localBlob (default), or ociArtifact: OCI artifacts become repositories of their own"`
+	Rules     []struct {
+		Match       TransferMatch `json:"match" about:"which resources of those that are copied it is for; default: all"`
+		Transformer ocm.Spec      `json:"transformer" about:"makes other content of theirs; only for resources without a digest, or if the digest stays the same"`
+		Uploader    ocm.Spec      `json:"uploader" about:"stores their content elsewhere than beside the descriptor"`
+	} `json:"rules" about:"what becomes of resources that are copied; the first one that matches counts"`
 }
 
 type pluginFields struct {

@@ -3,6 +3,7 @@
 package construct_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/access/chart"
+	"ocm/blob"
 	"ocm/builtin"
 	"ocm/construct"
 	"ocm/ctf"
@@ -145,6 +148,32 @@ func TestDigests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The digest of what a transformer has made is that of what was made, by whatever algorithm.
+func TestTransformer(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"app/Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n"})
+	const how = minimal + "resources: [{name: res, type: helmChart, input: {type: helm, path: app}, transformer: {type: helm}"
+	v := mustPack(t, memory.New(), dir, how+"}]")[0]
+	r := v.Descriptor().Component.Resources[0]
+	content := fixture.Must[ocm.Content](t)(v.Blob(t.Context(), r.Access))
+	raw := fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), content.From, content.Root, 1<<20))
+	if r.Digest.NormalisationAlgorithm != ocm.GenericBlobDigest || r.Digest.Value != digest.FromBytes(raw).Encoded() || content.Root.MediaType != chart.MediaTypeContent {
+		t.Errorf("%v %+v", r.Digest, content.Root)
+	}
+	if _, err := chart.Scan(bytes.NewReader(raw)); err != nil {
+		t.Error(err)
+	}
+	given := func(algorithm, value string) error {
+		_, err := pack(t, memory.New(), dir, how+", digest: {hashAlgorithm: "+algorithm+", normalisationAlgorithm: genericBlobDigest/v1, value: \""+value+"\"}}]", construct.Options{})
+		return err
+	}
+	if err := errors.Join(given("SHA-256", r.Digest.Value), given("SHA-512", digest.SHA512.FromBytes(raw).Encoded())); err != nil {
+		t.Error(err)
+	}
+	fixture.WantErr(t, given("SHA-256", strings.Repeat("0", 64)), ocm.ErrDigest)
+	fixture.WantErr(t, given("SHA-512", strings.Repeat("0", 128)), ocm.ErrDigest)
 }
 
 func TestDigestsThatTheFileGives(t *testing.T) {

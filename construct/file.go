@@ -58,8 +58,10 @@ type Resource struct {
 	Relation string          `json:"relation,omitempty"`
 	SrcRefs  []ocm.SourceRef `json:"srcRefs,omitempty"`
 	Input    *ocm.Spec       `json:"input,omitempty"`
-	Access   *ocm.Spec       `json:"access,omitempty"`
-	Digest   *ocm.Digest     `json:"digest,omitempty"`
+	// Transformer makes other content of the input's; its digest is that of what was made.
+	Transformer *ocm.Spec   `json:"transformer,omitempty"`
+	Access      *ocm.Spec   `json:"access,omitempty"`
+	Digest      *ocm.Digest `json:"digest,omitempty"`
 	// SkipDigest leaves the resource without a digest: its content is not covered by signatures.
 	SkipDigest bool        `json:"skipDigestGeneration,omitempty"`
 	Options    ocm.RawJSON `json:"options,omitempty"`
@@ -68,9 +70,10 @@ type Resource struct {
 // Source is a source with content from an input or behind an access.
 type Source struct {
 	ocm.Element
-	Type   string    `json:"type"`
-	Input  *ocm.Spec `json:"input,omitempty"`
-	Access *ocm.Spec `json:"access,omitempty"`
+	Type        string    `json:"type"`
+	Input       *ocm.Spec `json:"input,omitempty"`
+	Transformer *ocm.Spec `json:"transformer,omitempty"` // as of a resource
+	Access      *ocm.Spec `json:"access,omitempty"`
 }
 
 // Parse reads a constructor file: one component or a list of them under "components", YAML or
@@ -168,6 +171,7 @@ func (c *Component) check() error {
 		if (s.Input == nil) == (s.Access == nil) {
 			p.add("%s: exactly one of input and access must be given", at)
 		}
+		p.transformer(at, s.Input, s.Transformer)
 		p.labels(at, s.Labels)
 		def(&s.Version, c.Version)
 	}
@@ -189,6 +193,7 @@ func (r *Resource) check(p *problems, version string) {
 	case r.Input != nil && r.Relation == ocm.RelationExternal:
 		p.add("%s: content from an input is local, relation external is not possible", at)
 	}
+	p.transformer(at, r.Input, r.Transformer)
 	p.labels(at, r.Labels)
 	p.digest(at, r.Digest)
 	for _, ref := range r.SrcRefs {
@@ -217,6 +222,17 @@ func (p *problems) known(at string, unknown ocm.RawJSON) {
 		for _, name := range slices.Sorted(maps.Keys(members)) {
 			p.add("%s: unknown field %s", at, name)
 		}
+	}
+}
+
+// transformer refuses one without a type, and one for content that stays where it is.
+func (p *problems) transformer(at string, input, t *ocm.Spec) {
+	switch {
+	case t == nil:
+	case input == nil:
+		p.add("%s: transformer goes with input: what an access leads to stays as it is", at)
+	case t.Type == "":
+		p.add("%s: transformer.type is missing", at)
 	}
 }
 

@@ -169,7 +169,15 @@ func TestProvenanceBesideADownloadedChart(t *testing.T) {
 	if err != nil || !slices.Equal(written, []string{"app-1.0.0.tgz", "app-1.0.0.tgz-2.prov"}) || !slices.Equal(left(t, dir), written) {
 		t.Errorf("found %q, %v", written, err)
 	}
+	helm := inspect.DownloadOptions{Own: func(name string) string { return name }, Transformer: &ocm.Spec{Type: "helm"}}
+	if dir, written, err = fetch(t, v, "chart", helm); err != nil || !slices.Equal(written, []string{"app-1.0.0.tgz", "app-1.0.0.tgz.prov"}) || !slices.Equal(left(t, dir), written) {
+		t.Errorf("transformed: found %q, %v", written, err)
+	}
 	prov = string(provenanceText([]byte("another")))
+	dir, _, err = fetch(t, v, "chart.tgz", helm)
+	if fixture.WantErr(t, err, ocm.ErrDigest, "provenance file"); len(left(t, dir)) != 0 {
+		t.Errorf("left: %q", left(t, dir))
+	}
 	_, _, err = fetch(t, v, "chart.tgz", inspect.DownloadOptions{})
 	fixture.WantErr(t, err, ocm.ErrDigest, "provenance file")
 	prov = "<html>Welcome</html>"
@@ -198,5 +206,33 @@ func TestProvenanceWithoutItsChartIsNotLeft(t *testing.T) {
 	fixture.WantErr(t, err, ocm.ErrExists)
 	if found := left(t, dir); !slices.Equal(found, []string{"app-1.2.3.tgz"}) {
 		t.Errorf("left: %q", found)
+	}
+}
+
+// The transformer helm makes the same of an artifact as the form of charts does, and nothing of what does not have its digest.
+func TestTransformerHelm(t *testing.T) {
+	t.Parallel()
+	archive := fixture.Tgz(map[string]string{"app/Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n"})
+	artifact, _, err := chart.Artifact(t.Context(), blob.Bytes(chart.MediaTypeContent, archive), provenanceText(archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := func(name string) string { return name }
+	for _, o := range []inspect.DownloadOptions{{Own: own, Transformer: &ocm.Spec{Type: "helm"}}, {Own: own}, {Own: own, Form: inspect.FormChart}} {
+		dir, written, err := fetch(t, version(t, memory.New(), artifact, nil), "x", o)
+		if err != nil || !slices.Equal(written, []string{"app-1.0.0.tgz", "app-1.0.0.tgz.prov"}) || !slices.Equal(left(t, dir), written) {
+			t.Fatalf("%+v: found %q, %v", o, written, err)
+		}
+		got := fixture.Must[[]byte](t)(os.ReadFile(filepath.Join(dir, written[0])))
+		prov := fixture.Must[[]byte](t)(os.ReadFile(filepath.Join(dir, written[1])))
+		if !bytes.Equal(got, archive) || !bytes.Equal(prov, provenanceText(archive)) {
+			t.Errorf("%+v: found %d and %d bytes", o, len(got), len(prov))
+		}
+	}
+	dir, _, err := fetch(t, version(t, memory.New(), artifact, func(r *ocm.Resource) {
+		r.Digest = &ocm.Digest{HashAlgorithm: ocm.SHA256, NormalisationAlgorithm: ocm.OCIArtifactDigest, Value: digest.FromString("x").Encoded()}
+	}), "x", inspect.DownloadOptions{Transformer: &ocm.Spec{Type: "helm"}})
+	if fixture.WantErr(t, err, ocm.ErrDigest); len(left(t, dir)) != 0 {
+		t.Errorf("left: %q", left(t, dir))
 	}
 }

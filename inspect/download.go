@@ -32,13 +32,15 @@ type DownloadOptions struct {
 	// Own says under which name a chart, which has a name of its own such as app-1.0.0.tgz, is written in the folder of
 	// the path; nil: under that of the path. The name it gets is one for a file.
 	Own func(name string) string
+	// Transformer is the specification of what makes other content of the resource's, before that gets its form; nil: nothing does.
+	Transformer *ocm.Spec
 }
 
 // Download writes the content of a resource to path, in the form that the options ask for, and returns what was
 // written: one file or directory, for a chart with a provenance file both. path must not be an existing directory.
 // Content with a digest is compared with it, first to last byte, and what that digest does not cover, such as
 // further files in the archive of an OCI artifact, is not written; nothing is left at path if that or anything
-// else fails. [ocm.ErrInvalid] if the content cannot have the form.
+// else fails. What a transformer is given was compared before. [ocm.ErrInvalid] if the content cannot have the form.
 func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r *ocm.Resource, path string, o DownloadOptions) ([]string, error) {
 	c, err := graph.Content(ctx, kit, env, v, r.Access)
 	if err != nil {
@@ -62,6 +64,13 @@ func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r 
 		return nil, graph.ExplainMissing(ctx, c, r.Labels, err)
 	}
 	f := &fetched{resource: r, source: c, raw: raw, mediaType: mediaType, path: path, options: o}
+	if o.Transformer != nil {
+		drop, err := f.transform(ctx, kit, env)
+		if err != nil {
+			return nil, fmt.Errorf("resource %s: %w", r.Element.String(), err)
+		}
+		defer drop()
+	}
 	written, err := f.write(ctx)
 	if err != nil {
 		return nil, err
@@ -108,33 +117,32 @@ func fetch(ctx context.Context, env *ocm.Env, c ocm.Content, r *ocm.Resource, to
 			return "", err
 		}
 	}
+	mediaType, err := store(ctx, c, r.Version, to)
+	if err != nil {
+		return "", err
+	}
+	written, err := blob.File(to.Name(), mediaType)
+	if err == nil && blob.IsManifest(c.Root.MediaType) {
+		written, err = blob.Layout(ctx, written)
+	}
+	if err != nil {
+		return "", err
+	}
+	return mediaType, checkDigest(ctx, written, r)
+}
+
+// store writes content into a file and returns the media type that it has there: a graph becomes an OCI layout archive.
+func store(ctx context.Context, c ocm.Content, version string, to *os.File) (mediaType string, err error) {
 	if blob.IsManifest(c.Root.MediaType) {
-		if err := blob.WriteLayout(ctx, to, c, r.Version); err != nil {
-			return "", err
-		}
-		written, err := blob.File(to.Name(), blob.MediaTypeLayout)
-		if err != nil {
-			return "", err
-		}
-		artifact, err := blob.Layout(ctx, written)
-		if err != nil {
-			return "", err
-		}
-		return blob.MediaTypeLayout, checkDigest(ctx, artifact, r)
+		return blob.MediaTypeLayout, blob.WriteLayout(ctx, to, c, version)
 	}
 	rc, err := blob.OpenContent(ctx, c)
 	if err != nil {
 		return "", err
 	}
 	defer rc.Close()
-	if _, err := io.Copy(to, rc); err != nil {
-		return "", err
-	}
-	written, err := blob.File(to.Name(), c.Root.MediaType)
-	if err != nil {
-		return "", err
-	}
-	return c.Root.MediaType, checkDigest(ctx, written, r)
+	_, err = io.Copy(to, rc)
+	return c.Root.MediaType, err
 }
 
 // coversArtifactOnly reports whether a digest is that of an OCI artifact. Of an archive it covers the

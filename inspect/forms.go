@@ -19,6 +19,7 @@ import (
 	"ocm"
 	"ocm/access/chart"
 	"ocm/blob"
+	"ocm/graph"
 )
 
 // Forms that a download gives to content.
@@ -69,6 +70,33 @@ func (f *fetched) write(ctx context.Context) ([]string, error) {
 		return f.chart(ctx)
 	}
 	return nil, fmt.Errorf("form %.40q: expected one of %q: %w", f.options.Form, Forms(), ocm.ErrInvalid)
+}
+
+// transform puts what a transformer makes of the content in its place. drop removes that, unless it got a name.
+func (f *fetched) transform(ctx context.Context, kit *ocm.Kit, env *ocm.Env) (drop func(), err error) {
+	c, err := f.content(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := f.source.From.(chart.Provider); ok { // which the file is not
+		c.From = struct {
+			ocm.Fetcher
+			chart.Provider
+		}{c.From, p}
+	}
+	made, err := graph.Transform(ctx, kit, env, c, *f.options.Transformer)
+	if err != nil {
+		return nil, err
+	}
+	out, drop, err := tempBeside(f.path)
+	if err != nil {
+		return nil, err
+	}
+	f.raw, f.source = out, made
+	if f.mediaType, err = store(ctx, made, f.resource.Version, out); err != nil {
+		drop()
+	}
+	return drop, err
 }
 
 // content is what lies in the file; an OCI layout as the artifact that it holds.

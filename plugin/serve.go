@@ -40,6 +40,8 @@ func Handler(kit *ocm.Kit, log *slog.Logger, host *wire.Client) http.Handler {
 	mux.Handle(wire.VerifyPath, answer(s.verify))
 	mux.Handle(wire.CredentialsPath, answer(s.credentials))
 	s.handleRepositories(mux)
+	mux.Handle(wire.UploadPath, answer(s.upload))
+	mux.Handle(wire.TransformPath, answer(s.transform))
 	return mux
 }
 

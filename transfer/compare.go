@@ -81,6 +81,8 @@ func (p *Plan) missing(vp *VersionPlan, dst *ocm.Descriptor) bool {
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
 		switch {
+		case m.uploader != nil && p.o.Overwrite: // what is there already the uploader finds out
+			vp.State = Merge
 		case m.Action == Omit, vp.placed(m, dst) && !p.lacks(labelsOf(dst, m), labelsOf(src, m)):
 			m.Action, m.To = Keep, ""
 		case m.Moves():
@@ -93,7 +95,10 @@ func (p *Plan) missing(vp *VersionPlan, dst *ocm.Descriptor) bool {
 // placed reports whether the content of an element, or a part of it, is where the move would put it.
 func (vp *VersionPlan) placed(m *Move, dst *ocm.Descriptor) bool {
 	access, _ := element(dst, m)
-	_, want := element(vp.node.Descriptor(), m)
+	from, want := element(vp.node.Descriptor(), m)
+	if m.uploader != nil { // only the uploader knows which access it would make; what is neither here nor at the source is its work
+		return !oci.IsLocal(access.Type) && !graph.IsOmitted(access.Type) && !equal(*access, *from)
+	}
 	return published(m, *access, want) || m.Action != Upload && oci.IsLocal(access.Type)
 }
 
@@ -109,6 +114,10 @@ func (p *Plan) uncovered(ctx context.Context, vp *VersionPlan) (string, error) {
 			continue
 		}
 		switch {
+		case m.transformer != nil || m.uploader != nil:
+			if same, err := p.sameContent(ctx, vp, m, *from, *to); err != nil || !same {
+				return fmt.Sprintf("%s %s has no digest, and the target has other content than what would be stored", m.Kind, m.Element), err
+			}
 		case sameOmitted(from, to):
 		case oci.IsLocal(from.Type), graph.IsOmitted(from.Type):
 			a, err := localDigest(ctx, vp.node.Version, *from)

@@ -30,27 +30,36 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.
 	var l landed
 	if err == nil {
 		c.Name, c.Alone = vp.Component+" "+m.Element, p.o.NoReferrers
+		c, err = p.transform(ctx, m, p.fed.again(c), want)
+	}
+	if err == nil {
 		var narrowed error
-		c, l.labels, narrowed = p.narrow(ctx, vp, m, p.fed.again(c))
+		c, l.labels, narrowed = p.narrow(ctx, vp, m, c)
 		if c, err = p.checkBefore(ctx, c, want); err == nil { // that it is not what it should be says more
 			err = narrowed
 		}
 	}
 	if err != nil {
-		return l, fmt.Errorf("source: %w", err)
+		return l, fmt.Errorf("source: %w", m.changed(err))
 	}
-	if m.Action == Upload {
+	switch {
+	case m.uploader != nil:
+		l.Stored, err = p.upload(ctx, vp, m, c, *access, want)
+		return l, err
+	case m.Action == Upload:
 		l.Stored, err = p.uploads.publish(ctx, m, c)
-	} else {
+	case m.transformer != nil:
+		l.Stored, err = draft.Add(ctx, c, c.Hint)
+	default:
 		l.Stored, err = draft.Add(ctx, c, cmp.Or(hint(*access), c.Hint))
 	}
-	if errors.Is(err, ocm.ErrDigest) { // it is the target that found out
+	if errors.Is(err, ocm.ErrDigest) && m.transformer == nil { // it is the target that found out
 		return l, fmt.Errorf("source %s: the content is damaged (ocm check cv tells all): %w", m.From, err)
 	}
 	if err != nil {
 		return l, refusedPart(c, err)
 	}
-	return l, errors.Join(checkAfter(l.Stored, want), m.asPlanned(l.Root.Digest))
+	return l, errors.Join(m.changed(checkAfter(l.Stored, want)), m.asPlanned(l.Root.Digest))
 }
 
 // asPlanned compares with the digest that content had when it was planned to be moved.

@@ -117,7 +117,7 @@ func (f *feed) expand(ctx context.Context, vp *VersionPlan) error {
 	}
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
-		if m.Action != Copy {
+		if m.Action != Copy && m.uploader == nil {
 			continue
 		}
 		access, want := element(vp.node.Descriptor(), m)
@@ -136,7 +136,7 @@ func (f *feed) expand(ctx context.Context, vp *VersionPlan) error {
 }
 
 func (f *feed) expandContent(ctx context.Context, vp *VersionPlan, m *Move, c ocm.Content, want *ocm.Digest) error {
-	if !want.Empty() && !want.Excluded() && !addressed(c.Root, want) {
+	if !want.Empty() && !want.Excluded() && !addressed(c.Root, want) || m.transformer != nil || m.uploader != nil {
 		f.mixed = true
 	}
 	c, _, err := f.plan.narrow(ctx, vp, m, c)

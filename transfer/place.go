@@ -16,7 +16,7 @@ import (
 
 // place fills in where the content of an element comes from and where it goes to, as far as that
 // is known without asking anybody.
-func (p *Plan) place(ctx context.Context, vp *VersionPlan, m *Move, access ocm.Spec) error {
+func (p *Plan) place(ctx context.Context, vp *VersionPlan, m *Move, access ocm.Spec) {
 	local := oci.IsLocal(access.Type) || oci.IsRelative(access.Type)
 	if !local {
 		m.From = address(access)
@@ -38,7 +38,6 @@ func (p *Plan) place(ctx context.Context, vp *VersionPlan, m *Move, access ocm.S
 	if m.Action == Copy {
 		m.To = p.Target
 	}
-	return p.uploads.place(vp, m, access)
 }
 
 // address says where an access leads, for people; types that nobody here knows say nothing. A

@@ -22,6 +22,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/config"
 	"ocm/graph"
 	"ocm/oci"
 )
@@ -36,8 +37,10 @@ type Options struct {
 	Platforms     []blob.Platform `json:"platforms,omitempty"`    // of images for several, only these; none: all
 	NoReferrers   bool            `json:"noReferrers,omitzero"`   // leave behind what is attached to images and versions
 	UploadAs      string          `json:"uploadAs,omitempty"`     // [UploadLocalBlob], which is the default, or [UploadOCIArtifact]
-	Overwrite     bool            `json:"overwrite,omitzero"`     // replace a target version whose signed content differs
-	KeepExisting  bool            `json:"keepExisting,omitzero"`  // never touch a version that is in the target already
+	// Rules say what becomes of resources that are copied: other content, another place. The first one that matches counts.
+	Rules        []config.TransferRule `json:"rules,omitempty"`
+	Overwrite    bool                  `json:"overwrite,omitzero"`    // replace a target version whose signed content differs
+	KeepExisting bool                  `json:"keepExisting,omitzero"` // never touch a version that is in the target already
 
 	Unfinished bool `json:"-"` // the caller writes more, and finishes the target (see ocm.Finisher)
 	// Proof demands that the roots are verified, before the first write and after the last; nil: not.
@@ -47,7 +50,7 @@ type Options struct {
 // Actions of a [Move].
 const (
 	Copy   = "copy"   // the content becomes part of the target, beside its descriptor
-	Upload = "upload" // the artifact gets a repository of its own in the target's registry
+	Upload = "upload" // the artifact gets a repository of its own in the target's registry, or goes where an uploader stores it
 	Keep   = "keep"   // the access stays as it is
 	Omit   = "omit"   // the content is left out, and the access says so
 )
@@ -67,9 +70,14 @@ type Move struct {
 	Bytes     int64         `json:"bytes"`              // with everything below the root, as far as it moves; -1: not known
 	Present   int64         `json:"present,omitzero"`   // bytes of it that the target has; known after [Plan.Measure]
 
+	Transformer string `json:"transformer,omitempty"` // type of what makes other content of it before it is stored
+	Uploader    string `json:"uploader,omitempty"`    // type of what stores it; empty: the target does
+
 	index     int
 	name      string // repository path and tag of an upload
 	mediaType string // of the content's root, if it is local
+
+	transformer, uploader *ocm.Spec // nil: none
 }
 
 // Moves reports whether content goes to the target.
@@ -114,6 +122,7 @@ type Plan struct {
 	graph    *graph.Graph
 	o        Options
 	uploads  uploads
+	rules    []handling
 	replayed bool  // it is another one's plan, and nothing else may be done
 	fed      *feed // nil: no source is read front to back
 }
@@ -124,7 +133,7 @@ type Plan struct {
 // covers cannot be shown to be the same.
 func NewPlan(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, target ocm.Repository, o Options) (*Plan, error) {
 	p := &Plan{Target: target.String(), Versions: make([]*VersionPlan, len(g.Nodes)), kit: kit, env: env, target: target, graph: g, o: o}
-	if err := p.uploads.prepare(p); err != nil {
+	if err := errors.Join(p.uploads.prepare(p), p.prepareRules()); err != nil {
 		return nil, err
 	}
 	conflicts := make([]error, len(g.Nodes))
@@ -303,7 +312,12 @@ func (p *Plan) move(ctx context.Context, vp *VersionPlan, e *ocm.Element, it ite
 	case all:
 		m.Action = Copy
 	}
-	if err := p.place(ctx, vp, &m, access); err != nil {
+	p.place(ctx, vp, &m, access)
+	err := p.apply(ctx, vp, &m, it)
+	if err == nil && m.Uploader == "" && m.Transformer == "" {
+		err = p.uploads.place(vp, &m, access)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %s %s: %w", vp.Component, kind, e, err)
 	}
 	vp.Moves = append(vp.Moves, m)

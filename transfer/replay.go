@@ -105,6 +105,8 @@ func (vp *VersionPlan) accept(v *DocumentVersion) error {
 			return fmt.Errorf("planned was %.40s %.100q with access %.100q, found %s with %s", planned.Kind, planned.Element, planned.Access, name, m.Access)
 		case vp.State == v.State && m.Action != planned.Action, m.Moves() && m.Action != planned.Action:
 			return fmt.Errorf("%s: planned was to %s, it would be to %s", name, planned.Action, m.Action)
+		case m.Moves() && (m.Transformer != planned.Transformer || m.Uploader != planned.Uploader):
+			return fmt.Errorf("%s: planned were transformer %.100q and uploader %.100q, found %q and %q", name, planned.Transformer, planned.Uploader, m.Transformer, m.Uploader)
 		case m.Moves() && (m.To != planned.To || m.From != planned.From):
 			return fmt.Errorf("%s: planned was from %.200q to %.200q, it would be from %q to %q", name, planned.From, planned.To, m.From, m.To)
 		case m.Digest != "" && planned.Digest != "" && m.Digest != planned.Digest:

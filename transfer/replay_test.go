@@ -299,6 +299,7 @@ func TestConflictTellsNoSecrets(t *testing.T) {
 func FuzzParseDocument(f *testing.F) {
 	f.Add([]byte(minimalPlan))
 	f.Add([]byte("type: transferPlan.ocm.software/v1\nsource: {reference: a, roots: [b]}\ntarget: c\n"))
+	f.Add([]byte(strings.Replace(minimalPlan, `"options":{`, `"options":{"rules":[{"match":{"name":"a*"},"uploader":{"type":"x"}}]`, 1)))
 	f.Add([]byte(`{"transformations":[]}`))
 	f.Add([]byte("a: &a [x]\nb: *a\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -34,6 +34,9 @@ decompressed. blob takes the bytes as they are (an image as one archive in OCI l
 so does stdout; oci-layout makes a folder, or an archive where --output ends in .tar;
 docker makes an archive that "docker load" reads. --extraction-policy disable is --as blob.
 
+--transformer makes other content of it before, by its type or specification: helm makes the
+chart of an OCI artifact, with its provenance file; plugins may have more.
+
 A file that is there already is replaced when the new content is complete and compared.`
 
 const downloadExample = `  # into a file of the resource's name
@@ -44,17 +47,21 @@ const downloadExample = `  # into a file of the resource's name
   ocm download resource ./archive//acme.org/app:1.0.0 --identity name=readme --output -
   ocm download resource ./archive//acme.org/app:1.0.0 --identity name=tool -x --output bin/tool
 
+  # the archive of a chart that is kept as an OCI artifact
+  ocm download resource ./archive//acme.org/app:1.0.0 --identity name=chart --transformer helm
+
   # all images of the product, each as an archive for docker load
   ocm download resources ./archive//acme.org/app:1.0.0 --recursive --type ociImage --as docker --output images`
 
 type downloadOptions struct {
-	selection  elementSelection
-	executable bool
-	recursive  depth
-	output     string
-	extraction string
-	as         string
-	platform   string
+	selection   elementSelection
+	executable  bool
+	recursive   depth
+	output      string
+	extraction  string
+	as          string
+	transformer string
+	platform    string
 }
 
 func (o *downloadOptions) AddFlags(fs *pflag.FlagSet) {
@@ -64,6 +71,7 @@ func (o *downloadOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.output, "output", "O", "", "`file` or folder to write, a file that is there is replaced; - for stdout (default: the name of the resource)")
 	addEnum(fs, &o.extraction, "extraction-policy", "", "decompress and unpack, or keep the bytes", "auto", "disable")
 	addEnum(fs, &o.as, "as", "", "what to make of the content", inspect.Forms()...)
+	fs.StringVar(&o.transformer, "transformer", "", "what makes other content of it first: its `type`, or its specification as JSON or in a file")
 	fs.StringVar(&o.platform, "platform", "", "with --as docker: which image of several, such as linux/arm64 (`os/architecture`; default: linux on this computer's processor)")
 	alias(fs, "output", "outfile", "")
 }
@@ -139,6 +147,9 @@ func (o *downloadOptions) request(reference string) (r downloadRequest, err erro
 		return r, usagef("--output is missing: name the folder that the resources are to be written to")
 	case o.output == "-":
 		return r, usagef("--output -: only one resource can go to stdout, select it by --identity")
+	}
+	if r.options.Transformer, err = parseSpec("transformer", o.transformer); err != nil {
+		return r, err
 	}
 	return r, o.form(&r.options)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -81,6 +82,10 @@ func (s *session) transferDefaults(r *transferRequest) error {
 	if !r.explicit.uploadAs {
 		r.uploadAs = d.UploadType
 	}
+	r.rules = d.Rules
+	if r.uploader != nil { // the rules say more
+		r.rules = append(r.rules, config.TransferRule{Uploader: r.uploader})
+	}
 	return nil
 }
 
@@ -100,6 +105,26 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 		err = fmt.Errorf("more than %d bytes: %w", limit, ocm.ErrLimit)
 	}
 	return text, err
+}
+
+// parseSpec reads what a flag says of a specification: its type, all of it as JSON, or a file that ends in .json, .yaml or .yml.
+func parseSpec(flag, text string) (*ocm.Spec, error) {
+	spec := ocm.Spec{Type: text}
+	var err error
+	switch ext := filepath.Ext(text); {
+	case text == "":
+		return nil, nil
+	case strings.HasPrefix(text, "{"):
+		if err = spec.UnmarshalJSON([]byte(text)); err == nil && spec.Type == "" {
+			err = fmt.Errorf("the type is missing: %w", ocm.ErrInvalid)
+		}
+	case ext == ".json" || ext == ".yaml" || ext == ".yml":
+		spec, err = readSpec(text)
+	}
+	if err != nil {
+		return nil, usage(fmt.Errorf("--%s: %w", flag, err))
+	}
+	return &spec, nil
 }
 
 // readSpec reads a typed specification from a YAML or JSON file.

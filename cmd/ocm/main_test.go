@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 			now = func() time.Time { return t }
 		}
 		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, now))
-	}})
+	}, workPlugin: runWorkPlugin})
 }
 
 // TestScripts runs the scripts in testdata/script, each in an empty folder $WORK with a
@@ -42,8 +42,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               isolate,
 		Condition: func(cond string) (bool, error) {
-			if cond == "mount" {
+			switch cond {
+			case "mount":
 				return canMount(), nil
+			case "plugins":
+				return hasPlugins(), nil
 			}
 			if cond == "plugins" {
 				return newRoot(&app{out: io.Discard, err: newScreen(io.Discard), getenv: os.Getenv}).PersistentFlags().Lookup("plugin-directory") != nil, nil
@@ -63,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"snapshot":       scriptSnapshot,
 			"unchanged":      scriptUnchanged,
 			"disk":           scriptDisk,
+			"plugin":         scriptPlugin,
 			"fit":            scriptFit,
 			"registry":       scriptRegistry,
 			"badregistry":    scriptBadRegistry,

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ocm"
+	"ocm/config"
 	"ocm/transfer"
 )
 
@@ -38,7 +39,10 @@ of it behind.
 
 --upload-as ociArtifact gives images that are copied into a registry a repository of their
 own, REGISTRY/PATH/NAME:TAG, where other tools find them; a tag that leads to something
-else is an error. Without it images stand beside their component.
+else is an error. Without it images stand beside their component. --uploader stores resources
+that are copied in another place, by an uploader of a plugin; the configuration can say so
+for some of them (transfer.config.ocm.software, rules). What was stored there is read and
+compared before the component version becomes visible.
 
 --dry-run shows the plan: what would move, from where to where, how much, and what is there
 already. As JSON it can be reviewed, and made again by --transfer-spec: that refuses if
@@ -82,6 +86,7 @@ type transferOptions struct {
 	copySources    bool
 	omitTypes      []string
 	uploadAs       string
+	uploader       string
 	constraint     string
 	latest         bool
 	overwrite      bool
@@ -105,6 +110,7 @@ func (o *transferOptions) AddFlags(fs *pflag.FlagSet, g *globalFlags) {
 	fs.StringSliceVarP(&o.omitTypes, "omit-access-types", "N", nil, "leave content with these `types` of access where it is")
 	addEnum(fs, &o.uploadAs, "upload-as", "u", "how images are stored in a registry: beside their component, or in repositories of their own",
 		transfer.UploadLocalBlob, transfer.UploadOCIArtifact)
+	fs.StringVar(&o.uploader, "uploader", "", "store resources that are copied by this uploader and not beside their component: its `type`, or its specification as JSON or in a file")
 	addSelection(fs, &o.constraint, &o.latest)
 	addSelectFlags(fs, &o.selection)
 	fs.BoolVar(&o.noReferrers, "no-referrers", false, "leave behind what is attached to images: signatures, SBOMs, attestations")
@@ -131,7 +137,9 @@ type transferRequest struct {
 	copyLocal          bool
 	copySources        bool
 	omitTypes          []string
-	uploadAs           string // localBlob or ociArtifact
+	uploadAs           string                // localBlob or ociArtifact
+	uploader           *ocm.Spec             // nil: none but those of the configuration
+	rules              []config.TransferRule // of the configuration, and that of uploader
 	explicit           explicitFlags
 	overwrite          bool
 	noUpdate           bool
@@ -281,10 +289,16 @@ func (o *transferOptions) request(a *app, fs *pflag.FlagSet, args []string) (tra
 	if err := o.requestProof(&r, fs); err != nil {
 		return r, err
 	}
+	var err error
+	if r.uploader, err = parseSpec("uploader", o.uploader); err != nil {
+		return r, err
+	}
+	if r.uploader != nil && r.explicit.uploadAs {
+		return r, usagef("--uploader and --upload-as contradict each other")
+	}
 	if o.spec != "" {
 		return r, r.replay(a, o.spec)
 	}
-	var err error
 	if r.from, err = parseSelection(args[0], o.constraint, o.latest); err != nil {
 		return r, err
 	}

@@ -19,7 +19,7 @@ import (
 // Plans of transfers: how they are read, made again and shown.
 
 // planFlags are those that a plan has decided about.
-var planFlags = []string{"recursive", "copy-resources", "copy-local-resources", "copy-sources", "omit-access-types", "upload-as",
+var planFlags = []string{"recursive", "copy-resources", "copy-local-resources", "copy-sources", "omit-access-types", "upload-as", "uploader",
 	"include", "exclude", "platform", "no-referrers",
 	"semver-constraint", "latest", "overwrite", "no-update", "stop-on-existing", "lookup"}
 
@@ -233,6 +233,8 @@ func toText(m *transfer.Move) string {
 
 func actionText(m *transfer.Move) string {
 	switch {
+	case m.Transformer != "":
+		return m.Action + ", transformed by " + m.Transformer
 	case m.Reason != "":
 		return m.Action + ", " + m.Reason
 	case !m.Moves() || m.Bytes < 0 || m.Present == 0:

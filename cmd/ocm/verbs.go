@@ -216,7 +216,7 @@ func (s *session) plan(ctx context.Context, r transferRequest, g *graph.Graph, t
 	plan, err := transfer.NewPlan(ctx, s.kit, s.env, g, target, transfer.Options{
 		CopyResources: r.copyResources, CopyLocal: r.copyLocal, CopySources: r.copySources, OmitAccess: r.omitTypes,
 		Select: r.selected.rules, Platforms: r.selected.platforms, NoReferrers: r.noReferrers,
-		UploadAs: r.uploadAs, Overwrite: r.overwrite, KeepExisting: r.noUpdate, Proof: proof,
+		UploadAs: r.uploadAs, Rules: r.rules, Overwrite: r.overwrite, KeepExisting: r.noUpdate, Proof: proof,
 	})
 	if err != nil {
 		return nil, err

@@ -199,6 +199,10 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 		return enlist(kit.Secrets, proxy.CredentialSource(p, p.Name), c)
 	case wire.Repository:
 		return enlist(kit.Repositories, proxy.Repository(p, c.Origin), c)
+	case wire.Uploader:
+		return enlist(kit.Uploaders, proxy.Uploader(p), c)
+	case wire.Transformer:
+		return enlist(kit.Transformers, proxy.Transformer(p), c)
 	}
 	return fmt.Errorf("it can be %q, which is not known here: %w", wire.Text(c.Kind, 100), errors.ErrUnsupported)
 }

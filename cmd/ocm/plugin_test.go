@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ocm/internal/worktest"
+	"ocm/plugin"
+)
+
+// workPlugin is the name under which this test binary is a plugin that uploads into folders and decompresses.
+const workPlugin = "work"
+
+func runWorkPlugin() {
+	plugin.Main(plugin.About{Name: workPlugin, Version: "1.0.0", About: "Folders, and content that is compressed."}, worktest.Kit())
+}
+
+// scriptPlugin puts a plugin into a folder:
+//
+//	plugin NAME DIR
+func scriptPlugin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: plugin NAME DIR")
+	}
+	from, err := exec.LookPath(args[0]) // where testscript has put the commands that this binary is
+	ts.Check(err)
+	from, err = filepath.EvalSymlinks(from)
+	ts.Check(err)
+	dir := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	to := filepath.Join(dir, args[0])
+	if os.Link(from, to) == nil {
+		return
+	}
+	raw, err := os.ReadFile(from)
+	ts.Check(err)
+	ts.Check(os.WriteFile(to, raw, 0o755)) //nolint:gosec // it is a program
+}
+
+// hasPlugins is the condition [plugins]: the command knows them.
+func hasPlugins() bool {
+	return newRoot(&app{getenv: os.Getenv}).PersistentFlags().Lookup("plugin-directory") != nil
+}
