@@ -54,11 +54,13 @@ func (p *Plugin) capabilities(ctx context.Context) ([]byte, error) {
 	return p.once(ctx, p.host.askTimeout, []string{"capabilities"}, nil, wire.MaxCapabilities)
 }
 
-// once runs the plugin until it ends, and returns what it printed. What it prints on its standard error is told where it fails.
+// once runs the plugin until it ends, and returns what it printed. What it prints on its standard error is in the log, and in the error
+// where it fails.
 func (p *Plugin) once(ctx context.Context, timeout time.Duration, args []string, in *os.File, most int) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	out, last := &limited{left: most, stop: cancel}, &lines{}
+	log := newLogger(p.host.log.With("plugin", p.Name))
+	out, last := &limited{left: most, stop: cancel}, &lines{each: log.line}
 	r, err := p.spawn(args, nil, in, out, last)
 	if err != nil {
 		return nil, err
@@ -69,6 +71,8 @@ func (p *Plugin) once(ctx context.Context, timeout time.Duration, args []string,
 		r.signal(syscall.SIGKILL)
 		<-r.ended
 	}
+	last.close()
+	log.tellDropped()
 	switch {
 	case out.left < 0:
 		return nil, fmt.Errorf("it printed more than %d bytes: %w", most, ocm.ErrLimit)

@@ -342,7 +342,7 @@ func (v *version) Blob(ctx context.Context, access ocm.Spec) (ocm.Content, error
 	if r, ok := c.From.(*remote); ok {
 		r.sources = v.in.writing.offered() // it may be one of them, before it is finished
 	}
-	if want := named(access); want != "" && c.Root.Digest == "" {
+	if want := promised(access); want != "" && c.Root.Digest == "" {
 		c.Root.Digest = want // so that whoever reads it finds out
 	} else if want != "" && c.Root.Digest != want {
 		return ocm.Content{}, v.in.lie(ocm.ErrDigest, "local blob: expected %s, found %s", want, c.Root.Digest)
@@ -350,8 +350,8 @@ func (v *version) Blob(ctx context.Context, access ocm.Spec) (ocm.Content, error
 	return c, nil
 }
 
-// named is the digest by which a local access names its content; empty if it does so in another way.
-func named(access ocm.Spec) digest.Digest {
+// promised is the digest by which a local access names its content; empty if it does so in another way.
+func promised(access ocm.Spec) digest.Digest {
 	if !oci.IsLocal(access.Type) {
 		return ""
 	}

@@ -125,7 +125,7 @@ func (w *watched) stored(said wire.Stored) (ocm.Stored, error) {
 	case said.Access.Type == "":
 		return ocm.Stored{}, fmt.Errorf("%s: it returned no access: %w", got.Digest, ocm.ErrInvalid)
 	}
-	if leads := named(said.Access); leads != "" && leads != got.Digest {
+	if leads := promised(said.Access); leads != "" && leads != got.Digest {
 		return ocm.Stored{}, fmt.Errorf("%s: it returned an access that leads to %s: %w", got.Digest, leads, ocm.ErrDigest)
 	}
 	w.count(got, read)
