@@ -41,7 +41,7 @@ func shooting(t *testing.T, script string) (*ocm.Kit, string) {
 	return kit, dir
 }
 
-func shoot(t *testing.T, ctx context.Context, script string) (ocm.Secret, error) { //nolint:revive // t comes first
+func shoot(t *testing.T, ctx context.Context, script string) (ocm.Secret, error) {
 	t.Helper()
 	kit, dir := shooting(t, oneShotBegin+"cd '"+t.TempDir()+"' || exit\n"+script)
 	source, err := kit.Secrets.For("Shot/v1")
