@@ -41,7 +41,7 @@ func shooting(t *testing.T, script string) (*ocm.Kit, string) {
 	return kit, dir
 }
 
-func shoot(t *testing.T, ctx context.Context, script string) (ocm.Secret, error) { //nolint:revive // t comes first
+func shoot(t *testing.T, ctx context.Context, script string) (ocm.Secret, error) {
 	t.Helper()
 	kit, dir := shooting(t, oneShotBegin+"cd '"+t.TempDir()+"' || exit\n"+script)
 	source, err := kit.Secrets.For("Shot/v1")
@@ -160,5 +160,46 @@ func TestOneShotKinds(t *testing.T) {
 		if _, err := kit.Secrets.For("Good/v1"); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Signers and verifiers are asked in the same way; there is nothing else that such a plugin could be asked.
+func TestOneShotSigns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	script := "#!/bin/sh\n" + `case "$*" in
+capabilities) echo '{"protocol":"ocm.software/plugin/v1","name":"shot","oneShot":true,"capabilities":[{"type":"signer","names":["Shot/v1"],"about":"…"}]}' ;;
+'call /v1/sign') read -r question; echo "{\"value\":$question}" ;;
+*) exit 9 ;;
+esac`
+	if err := os.WriteFile(filepath.Join(dir, "shot"), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	h := host.New(host.Options{Dirs: []string{dir}})
+	t.Cleanup(func() { _ = h.Close() })
+	all, err := h.Plugins()
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	call, err := all[0].Call(t.Context(), &ocm.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer call.End()
+	var answer struct {
+		Value map[string]string `json:"value"`
+	}
+	if err := call.Ask("/v1/sign", map[string]string{"name": "release"}, &answer, false); err != nil || answer.Value["name"] != "release" {
+		t.Errorf("%v %v", answer, err)
+	}
+	if _, _, err := call.Stream("/v1/fetch", nil); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "plugin shot") {
+		t.Error(err)
+	}
+	if offered := call.Offer(ocm.Content{Name: "x"}, ""); offered.Handle != "" {
+		t.Errorf("%v is offered", offered)
+	}
+	call.End()
+	if err := call.Ask("/v1/sign", map[string]string{"name": "late"}, &answer, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its end: %v", err)
 	}
 }

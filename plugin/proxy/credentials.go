@@ -50,7 +50,7 @@ func firstLine(err error) error {
 	if more == "" {
 		return err
 	}
-	plain := wire.Error{Kind: wire.NewError(err).Kind, Message: line}
+	plain := wire.Error{Kind: wire.NewError(err).Kind, Message: line + " (not shown here, because a secret could be among it)"}
 	return plain.Err()
 }
 
