@@ -704,3 +704,15 @@ func TestNoActOnAStaleState(t *testing.T) {
 		t.Error(meanwhile)
 	}
 }
+
+// Another account deploys the product again: what it may not do shows at once, and not at the next version.
+func TestAnotherAccountDeploysAgain(t *testing.T) {
+	t.Parallel()
+	bed := newDeployerBed(t, standard()...)
+	first := bed.settle(t, "True Succeeded")
+	bed.change(t, func(d *v1alpha1.Deployer) { d.Spec.ServiceAccountName = "other" })
+	d := bed.settle(t, "True Succeeded: revision 2")
+	if bed.cluster.applied() != 2 || bed.as[len(bed.as)-1] != (identity{Namespace: "team", Name: "other"}) || d.Status.History[0].Input == first.Status.History[0].Input {
+		t.Errorf("%d sets as %v: %+v", bed.cluster.applied(), bed.as, d.Status.History)
+	}
+}

@@ -58,13 +58,13 @@ func (r *deployers) valued(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 	if err := render.SetValues(w.values, w.images, d.Spec.Localization); err != nil {
 		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
-	return w.sum(d, sources)
+	return w.sum(d, dep.as, sources)
 }
 
-// sum computes the digest over all that decides what is deployed. Who deploys, and what happens afterwards, is not part of it.
-func (w *wanted) sum(d *v1alpha1.Deployer, sources []valuesSource) error {
+// sum computes the digest over all that decides what is deployed, and in whose name. What happens afterwards is not part of it.
+func (w *wanted) sum(d *v1alpha1.Deployer, as identity, sources []valuesSource) error {
 	s := d.Spec
-	data, err := json.Marshal([]any{w.resource.Component, w.resource.Version, w.resource.Digest.Value, w.resource.Resource.Element, w.resource.Resource.Type,
+	data, err := json.Marshal([]any{as, w.resource.Component, w.resource.Version, w.resource.Digest.Value, w.resource.Resource.Element, w.resource.Resource.Type,
 		w.resource.Resource.Access, w.resource.Resource.Digest, s.Format, s.Path, s.ReleaseName, s.TargetNamespace, s.ResourceRef,
 		s.Values, sources, s.ValuesFrom, s.ValueExpressions, s.Localization, w.pulled})
 	if err != nil {
