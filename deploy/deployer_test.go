@@ -3,6 +3,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type testCluster struct {
 	fail    map[string]error // by method
 	let     []string         // gone by Release
 	looked  func()           // called by Drift, after it has looked
+	text    string           // of Diff
 }
 
 func (c *testCluster) failing(method string) error {
@@ -89,7 +91,7 @@ func (c *testCluster) Apply(_ context.Context, s apply.Set) (*apply.Applied, err
 }
 
 func (c *testCluster) Diff(_ context.Context, s apply.Set, _ int) (string, error) {
-	return fmt.Sprintf("%d objects", len(s.Objects)), c.failing("Diff")
+	return cmp.Or(c.text, fmt.Sprintf("%d objects", len(s.Objects))), c.failing("Diff")
 }
 
 func (c *testCluster) Drift(context.Context, apply.Set) ([]apply.Ref, error) {
