@@ -276,3 +276,14 @@ func TestLane(t *testing.T) {
 		t.Error("equal places have equal keys")
 	}
 }
+
+func TestSessionsAreConfined(t *testing.T) {
+	t.Parallel()
+	s, err := newResolver(t, Options{}).session(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Env.Confined {
+		t.Error("what tenants write may name files of the process")
+	}
+}
