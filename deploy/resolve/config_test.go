@@ -37,6 +37,7 @@ func TestRead(t *testing.T) {
 		"no type":           {[]Document{{from, OCMConfig, []byte("a: b")}}, ocm.ErrInvalid, from},
 		"an unknown format": {[]Document{{from, "tls.crt", nil}}, ocm.ErrInvalid, "tls.crt"},
 		"too large":         {[]Document{{from, OCMConfig, bytes.Repeat([]byte(" "), MaxDocument+1)}}, ocm.ErrLimit, from},
+		"too large, Docker": {[]Document{{from, DockerConfig, bytes.Repeat([]byte(" "), MaxDocument+1)}}, ocm.ErrLimit, from},
 		"too many":          {make([]Document, MaxDocuments+1), ocm.ErrLimit, "65"},
 	} {
 		_, err := Read(c.docs)

@@ -71,7 +71,7 @@ func inConfinement() []mutation {
 	return []mutation{
 		c(`	case f.TempFolder != "":`, `	case false:`, test+"temporary folder"),
 		c(`	case f.WorkingDirectory != "":`, `	case false:`, test+"working folder"),
-		c(`	if len(plugins.Locations) > 0 {`, `	if false {`, test+"plugins"),
+		c(`	if len(plugins.Locations) > 0 {`, `	if len(plugins.Locations) < 0 {`, test+"plugins"),
 		c(`map[string]map[string]config.Key{"publicKeys": keys.Public, "privateKeys": keys.Private}`, `map[string]map[string]config.Key{"publicKeys": keys.Public}`, test+"older private key"),
 		c(`	for i, k := range keys.Roots {
 		if k.Path != "" {`, `	for i, k := range keys.Roots {
