@@ -100,8 +100,8 @@ $(K8S)/%-controller: PACKAGE = github.com/fluxcd/$(@F)
 $(K8S)/crds/made: hack/k8s/consumers/go.mod hack/k8s/crds.sh
 	hack/k8s/crds.sh $(@D)
 	touch $@
-test-k8s: k8s-binaries ## what needs real clusters
-	OCM_TEST_K8S=must go test -timeout 30m ./internal/cluster ./internal/k8stest ./deploy/render
+test-k8s: k8s-binaries $(BIN)/helm ## what needs real clusters
+	OCM_TEST_K8S=must go test -timeout 30m ./internal/cluster ./internal/k8stest
 
 fuzz: ## every fuzz target for FUZZTIME
 	@go list ./... | while read -r pkg; do \

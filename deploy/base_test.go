@@ -164,9 +164,17 @@ type canned struct {
 	errs     map[string]error
 	trap     func(context.Context, string) // for a component
 	copied   func(context.Context, resolve.Copy) (*resolve.Copied, error)
+	strict   bool // keys are read
 
 	asked  []resolve.Question
 	wishes []resolve.Wish
+}
+
+func (c *canned) Check(demands []resolve.Demand) error {
+	if c.strict {
+		return resolve.New(resolve.Options{}).Check(demands)
+	}
+	return nil
 }
 
 func (c *canned) Ping(context.Context, resolve.Place) error {

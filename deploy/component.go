@@ -175,7 +175,7 @@ func (c *components) take(l *visit, version string) error {
 	if was := status.Component; was == nil || was.Component != is.Component || was.Version != is.Version || was.Digest == nil || *was.Digest != *is.Digest {
 		before = nil
 	}
-	status.Component, status.Verification = &is, vouched(answer, before)
+	status.Component, status.Verification = &is, vouched(answer, before, l.obj.Spec.Verify)
 	return nil
 }
 

@@ -49,7 +49,9 @@ func (r *deployers) deploy(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 	rev := r.next(d, w)
 	meanwhile := waiting(v1alpha1.ReasonProgressing, safety, fmt.Errorf("revision %d, %s:%s, is being deployed", rev.Revision, rev.Component, rev.Version))
 	return r.act(ctx, d, meanwhile, func(ctx context.Context, d *v1alpha1.Deployer) *done {
-		return r.deployment(ctx, &job{d: d, dep: dep, rev: rev}, w, c)
+		result := r.deployment(ctx, &job{d: d, dep: dep, rev: rev, hidden: w.hidden}, w, c)
+		result.err = w.hidden.of(result.err)
+		return result
 	})
 }
 
@@ -85,9 +87,10 @@ func (r *deployers) next(d *v1alpha1.Deployer, w *wanted) v1alpha1.Revision {
 
 // job is a revision on its way into the cluster.
 type job struct {
-	d   *v1alpha1.Deployer
-	dep *deputy
-	rev v1alpha1.Revision
+	d      *v1alpha1.Deployer
+	dep    *deputy
+	rev    v1alpha1.Revision
+	hidden hidden
 	kept
 }
 
@@ -103,7 +106,7 @@ func (r *deployers) deployment(ctx context.Context, j *job, w *wanted, c *conten
 		result.err = r.refused(j, err)
 		if err == nil {
 			result.err = waiting(v1alpha1.ReasonDryRun, idle, errors.New("spec.dryRun: nothing was changed; status.diff tells what would be"))
-			result.tell = func(d *v1alpha1.Deployer) { d.Status.Diff = diff }
+			result.tell = func(d *v1alpha1.Deployer) { d.Status.Diff = w.hidden.in(diff) }
 		}
 		return result
 	}
@@ -204,13 +207,13 @@ func (r *deployers) bring(ctx context.Context, j *job, before, after string) (*a
 	applied, err := r.applied(ctx, j, before, after)
 	j.rev.Outcome = v1alpha1.OutcomePending
 	if err != nil {
-		j.rev.Outcome, j.rev.Message = v1alpha1.OutcomeFailed, clipped(err.Error())
+		j.rev.Outcome, j.rev.Message = v1alpha1.OutcomeFailed, clipped(j.hidden.in(err.Error()))
 		err = r.refused(j, err)
 	} else if j.d.Spec.HealthGate == nil {
 		j.rev.Outcome = v1alpha1.OutcomeGood
 	}
 	if recordErr := r.recorded(ctx, j); recordErr != nil && err == nil {
-		j.rev.Message = clipped(recordErr.Error())
+		j.rev.Message = clipped(j.hidden.in(recordErr.Error()))
 	}
 	return applied, err
 }

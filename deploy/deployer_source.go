@@ -27,6 +27,7 @@ type wanted struct {
 	images   map[string]render.Image // by the name of the entry of localization
 	pulled   []v1alpha1.DeployedImage
 	values   map[string]any
+	hidden   hidden // of the values
 	input    string // a digest over all that decides what is deployed
 	blocked  error  // why nothing new is deployed yet; what is deployed already is none the worse for it
 }

@@ -3,6 +3,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type testCluster struct {
 	fail    map[string]error // by method
 	let     []string         // gone by Release
 	looked  func()           // called by Drift, after it has looked
+	text    string           // of Diff
 }
 
 func (c *testCluster) failing(method string) error {
@@ -89,7 +91,7 @@ func (c *testCluster) Apply(_ context.Context, s apply.Set) (*apply.Applied, err
 }
 
 func (c *testCluster) Diff(_ context.Context, s apply.Set, _ int) (string, error) {
-	return fmt.Sprintf("%d objects", len(s.Objects)), c.failing("Diff")
+	return cmp.Or(c.text, fmt.Sprintf("%d objects", len(s.Objects))), c.failing("Diff")
 }
 
 func (c *testCluster) Drift(context.Context, apply.Set) ([]apply.Ref, error) {
@@ -702,5 +704,17 @@ func TestNoActOnAStaleState(t *testing.T) {
 	}
 	if _, meanwhile := bed.r.acting.get(d.UID); meanwhile != nil {
 		t.Error(meanwhile)
+	}
+}
+
+// Another account deploys the product again: what it may not do shows at once, and not at the next version.
+func TestAnotherAccountDeploysAgain(t *testing.T) {
+	t.Parallel()
+	bed := newDeployerBed(t, standard()...)
+	first := bed.settle(t, "True Succeeded")
+	bed.change(t, func(d *v1alpha1.Deployer) { d.Spec.ServiceAccountName = "other" })
+	d := bed.settle(t, "True Succeeded: revision 2")
+	if bed.cluster.applied() != 2 || bed.as[len(bed.as)-1] != (identity{Namespace: "team", Name: "other"}) || d.Status.History[0].Input == first.Status.History[0].Input {
+		t.Errorf("%d sets as %v: %+v", bed.cluster.applied(), bed.as, d.Status.History)
 	}
 }

@@ -36,13 +36,18 @@ func (r *deployers) valued(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 	var sources []valuesSource
 	for i, ref := range d.Spec.ValuesFrom {
 		field := fmt.Sprintf("spec.valuesFrom[%d]: %s %s/%s", i, ref.Kind, d.Spec.ResourceRef.Namespace, ref.Name)
-		seen, err := valuesFrom(ctx, dep, d.Spec.ResourceRef.Namespace, ref, w.values)
+		more := map[string]any{}
+		seen, err := valuesFrom(ctx, dep, d.Spec.ResourceRef.Namespace, ref, more)
 		switch {
 		case errors.Is(err, ocm.ErrDenied):
 			return failed(v1alpha1.ReasonForbidden, fmt.Errorf("%s: %w", field, err))
 		case err != nil:
 			return failed(v1alpha1.ReasonInvalidSpec, fmt.Errorf("%s: %w", field, err))
 		}
+		if ref.Kind == "Secret" {
+			w.hidden.add(more)
+		}
+		merge(w.values, more)
 		sources = append(sources, seen)
 	}
 	if v := d.Spec.Values; v != nil {
@@ -56,15 +61,15 @@ func (r *deployers) valued(ctx context.Context, d *v1alpha1.Deployer, dep *deput
 		return stalled(v1alpha1.ReasonInvalidSpec, err)
 	}
 	if err := render.SetValues(w.values, w.images, d.Spec.Localization); err != nil {
-		return stalled(v1alpha1.ReasonInvalidSpec, err)
+		return stalled(v1alpha1.ReasonInvalidSpec, w.hidden.of(err))
 	}
-	return w.sum(d, sources)
+	return w.sum(d, dep.as, sources)
 }
 
-// sum computes the digest over all that decides what is deployed. Who deploys, and what happens afterwards, is not part of it.
-func (w *wanted) sum(d *v1alpha1.Deployer, sources []valuesSource) error {
+// sum computes the digest over all that decides what is deployed, and in whose name. What happens afterwards is not part of it.
+func (w *wanted) sum(d *v1alpha1.Deployer, as identity, sources []valuesSource) error {
 	s := d.Spec
-	data, err := json.Marshal([]any{w.resource.Component, w.resource.Version, w.resource.Digest.Value, w.resource.Resource.Element, w.resource.Resource.Type,
+	data, err := json.Marshal([]any{as, w.resource.Component, w.resource.Version, w.resource.Digest.Value, w.resource.Resource.Element, w.resource.Resource.Type,
 		w.resource.Resource.Access, w.resource.Resource.Digest, s.Format, s.Path, s.ReleaseName, s.TargetNamespace, s.ResourceRef,
 		s.Values, sources, s.ValuesFrom, s.ValueExpressions, s.Localization, w.pulled})
 	if err != nil {
@@ -121,11 +126,9 @@ func valuesFrom(ctx context.Context, c client.Client, namespace string, ref v1al
 	if ref.TargetPath != "" {
 		return seen, setText(into, ref.TargetPath, text)
 	}
-	more := map[string]any{}
-	if err := readValues([]byte(text), more); err != nil {
+	if err := readValues([]byte(text), into); err != nil {
 		return valuesSource{}, fmt.Errorf("key %s: %w", name, err)
 	}
-	merge(into, more)
 	return seen, nil
 }
 

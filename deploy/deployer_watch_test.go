@@ -4,6 +4,8 @@ package deploy
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ocm/deploy/apply"
+	"ocm/deploy/v1alpha1"
 	"ocm/deploy/work"
 )
 
@@ -156,4 +159,40 @@ func TestRepairThatDidNotBeginIsNotCounted(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// alarms remembers when a Deployer shall be looked at again.
+type alarms struct {
+	queue
+	mu  sync.Mutex
+	all []time.Duration
+}
+
+func (a *alarms) AddAfter(_ reconcile.Request, after time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = append(a.all, after)
+}
+
+// What is wrong with what is wanted is told; when what runs is looked at again is not that of the problem.
+func TestRepairGoesOnBesideAProblem(t *testing.T) {
+	t.Parallel()
+	bed := newDeployerBed(t, standard()...)
+	d := bed.settle(t, "True Succeeded")
+	dep, err := bed.r.deputy(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bed.cluster.with(func() { bed.cluster.drift = []apply.Ref{one()} })
+	bed.r.acts.Forget(lookOf(d))
+	clock := &alarms{}
+	bed.r.queue = clock
+	d.ResourceVersion = "0" // it was changed in the meantime: the repair cannot begin
+	problem := waiting(v1alpha1.ReasonResourceIsNotAvailable, safety, errors.New("x"))
+	eventually(t, func() bool {
+		if err := bed.r.tend(t.Context(), d, dep, problem); err != problem { //nolint:errorlint // this very one
+			t.Fatal(err)
+		}
+		return slices.Contains(clock.all, soon)
+	})
 }

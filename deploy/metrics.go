@@ -48,6 +48,15 @@ func observe(registry prometheus.Registerer) (*observer, error) {
 		register(registry, &o.took, took))
 }
 
+// failures counts failed looks at objects, by controller. That is the metric of controller-runtime, by which people raise alarms: it would
+// count errors that reconcilers return, and ours write them into conditions and say themselves when they look again.
+func failures(registry prometheus.Registerer) (*prometheus.CounterVec, error) {
+	var count *prometheus.CounterVec
+	err := register(registry, &count, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "controller_runtime_reconcile_errors_total",
+		Help: "Total number of reconciliation errors per controller"}, []string{"controller"}))
+	return count, err
+}
+
 // register registers a collector, or finds the one that is registered under its name.
 func register[T prometheus.Collector](registry prometheus.Registerer, to *T, c T) error {
 	*to = c

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -212,6 +213,9 @@ func (b *base) judge(obj object, after time.Duration, o *outcome) ctrl.Result {
 		if rest := patience - b.attempts.asking(who, b.now()); rest > 0 {
 			return ctrl.Result{RequeueAfter: rest}
 		}
+	}
+	if o.kind != waits && b.failures != nil {
+		b.failures.WithLabelValues(strings.ToLower(who.kind)).Inc()
 	}
 	set(obj, v1alpha1.ConditionReady, metav1.ConditionFalse, o.reason, o.Error())
 	status.ObservedGeneration = obj.GetGeneration()

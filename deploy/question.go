@@ -17,6 +17,7 @@ import (
 // answerer is what is asked about component versions: [resolve.Resolver].
 type answerer interface {
 	Ping(ctx context.Context, p resolve.Place) error
+	Check(demands []resolve.Demand) error
 	Select(ctx context.Context, p resolve.Place, w resolve.Wish) (string, error)
 	Version(ctx context.Context, p resolve.Place, q resolve.Question) (*resolve.Answer, error)
 	Copy(ctx context.Context, c resolve.Copy) (*resolve.Copied, error)

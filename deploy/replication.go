@@ -125,7 +125,7 @@ func (r *replications) consignment(ctx context.Context, obj *v1alpha1.Replicatio
 	if err != nil {
 		return nil, waiting(v1alpha1.ReasonResourceIsNotAvailable, safety, fmt.Errorf("spec.repositorySpec of %s: %w", nameOf(&to), err))
 	}
-	j := &consignment{source: from.Status.Component.DeepCopy(), target: clip(string(target.Repository.Raw), MaxNote), copy: resolve.Copy{Target: target}}
+	j := &consignment{source: from.Status.Component.DeepCopy(), target: clip(string(target.Repository.Raw), MaxNote), copy: resolve.Copy{Target: target, Tenant: obj.Namespace}}
 	spec, err := repositorySpec(j.source.RepositorySpec.Raw)
 	if err != nil {
 		return nil, failed(v1alpha1.ReasonReplicationFailed, fmt.Errorf("status.component.repositorySpec of %s: %w", nameOf(&from), err))

@@ -131,7 +131,11 @@ func (r *resources) publish(ctx context.Context, obj *v1alpha1.Resource, s *reso
 // notFound says what becomes of a search that failed. What is not there in a version that is known by its digest will never be there.
 func notFound(err error) error {
 	if errors.Is(err, ocm.ErrNotFound) || errors.Is(err, ocm.ErrInvalid) || errors.Is(err, ocm.ErrLimit) {
-		return stalled(v1alpha1.ReasonGetOCMResourceFailed, fmt.Errorf("spec.resource.byReference: %w", err))
+		reason := v1alpha1.ReasonGetOCMResourceFailed
+		if errors.Is(err, resolve.ErrReference) {
+			reason = v1alpha1.ReasonGetReferenceFailed
+		}
+		return stalled(reason, fmt.Errorf("spec.resource.byReference: %w", err))
 	}
 	return failed(v1alpha1.ReasonGetOCMResourceFailed, err)
 }

@@ -121,7 +121,7 @@ func TestBadResourcesInRegistry(t *testing.T) {
 		want   string
 	}{
 		"name": {func(ref *v1alpha1.ResourceReference) { ref.Resource["name"] = "other" }, "False GetOCMResourceFailed: spec.resource.byReference: resource name=other of acme.org/backend:2.0.0: not found, there is"},
-		"path": {func(ref *v1alpha1.ResourceReference) { ref.ReferencePath[0]["name"] = "frontend" }, "False GetOCMResourceFailed: spec.resource.byReference: referencePath[0]: reference name=frontend of acme.org/app:1.0.0: not found, there is name=backend"},
+		"path": {func(ref *v1alpha1.ResourceReference) { ref.ReferencePath[0]["name"] = "frontend" }, "False GetReferenceFailed: spec.resource.byReference: referencePath[0]: reference name=frontend of acme.org/app:1.0.0: not found, there is name=backend"},
 		"path's end": {func(ref *v1alpha1.ResourceReference) {
 			ref.ReferencePath = append(ref.ReferencePath, v1alpha1.Identity{"name": "x"})
 		}, "referencePath[1]"},

@@ -209,12 +209,21 @@ func TestManualRollback(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := Rollback(t.Context(), bed.GetClient(), "app", 1); err != nil {
+			forbidden := strings.Contains(c.want, "Forbidden")
+			if err := Rollback(t.Context(), bed.GetClient(), "app", 1); errors.Is(err, ErrForbidden) != forbidden || !forbidden && err != nil {
 				t.Fatal(err)
+			}
+			if forbidden { // it is not asked for; who asks nevertheless is refused
+				bed.change(t, func(d *v1alpha1.Deployer) {
+					if d.Annotations[v1alpha1.AnnotationRollbackTo] != "" {
+						t.Error("it is asked for")
+					}
+					d.Annotations[v1alpha1.AnnotationRollbackTo] = "1"
+				})
 			}
 			d := bed.settle(t, c.want)
 			back := bed.cluster.names() == "ConfigMap team/one"
-			if forbidden := strings.Contains(c.want, "Forbidden"); forbidden == back || !forbidden && d.Status.HandledRollback == "" {
+			if forbidden == back || !forbidden && d.Status.HandledRollback == "" {
 				t.Errorf("%s: %+v", bed.cluster.names(), d.Status)
 			}
 		})

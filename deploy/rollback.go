@@ -22,7 +22,7 @@ import (
 )
 
 // Rollback asks for a revision of the history of a Deployer to be deployed again. [ocm.ErrNotFound] if there is no such Deployer or revision, or
-// its objects are not kept. What becomes of it stands in the conditions: a policy may forbid it.
+// its objects are not kept; [ErrForbidden] if a policy forbids it. What becomes of it stands in the conditions.
 func Rollback(ctx context.Context, c client.Client, name string, number int64) error {
 	d := &v1alpha1.Deployer{}
 	if err := c.Get(ctx, types.NamespacedName{Name: name}, d); err != nil {
@@ -31,7 +31,11 @@ func Rollback(ctx context.Context, c client.Client, name string, number int64) e
 		}
 		return err
 	}
-	if _, err := revisionFor(d, number); err != nil {
+	to, err := revisionFor(d, number)
+	if err == nil && to.Revision != d.Status.Revision {
+		_, err = forbidden(ctx, c, d, to)
+	}
+	if err != nil {
 		return fmt.Errorf("Deployer %s: %w", name, err)
 	}
 	value := fmt.Sprintf("%d/%s", number, time.Now().UTC().Format(time.RFC3339Nano))
@@ -78,7 +82,7 @@ func (r *deployers) rollBack(ctx context.Context, d *v1alpha1.Deployer, dep *dep
 		d.Status.HandledRollback = text
 		return nil
 	}
-	if reason, err := r.forbidden(ctx, d, to); err != nil {
+	if reason, err := forbidden(ctx, r.GetClient(), d, to); err != nil {
 		return stalled(reason, fmt.Errorf("%s: %w; remove the annotation to go on without", field, err))
 	}
 	return r.revert(ctx, d, dep, to, text)
@@ -86,7 +90,7 @@ func (r *deployers) rollBack(ctx context.Context, d *v1alpha1.Deployer, dep *dep
 
 // forbidden says why a revision must not be deployed again by hand: it has an older version than what runs, and the Component does not allow
 // downgrades, or that very version is refused by now. What cannot be judged is forbidden.
-func (r *deployers) forbidden(ctx context.Context, d *v1alpha1.Deployer, to *v1alpha1.Revision) (string, error) {
+func forbidden(ctx context.Context, c client.Reader, d *v1alpha1.Deployer, to *v1alpha1.Revision) (string, error) {
 	from := running(d)
 	if from == nil {
 		from = current(d)
@@ -94,26 +98,29 @@ func (r *deployers) forbidden(ctx context.Context, d *v1alpha1.Deployer, to *v1a
 	same := from.Component == to.Component && from.Version == to.Version
 	res, comp := &v1alpha1.Resource{}, &v1alpha1.Component{}
 	ns := d.Spec.ResourceRef.Namespace
-	err := r.GetClient().Get(ctx, types.NamespacedName{Namespace: ns, Name: d.Spec.ResourceRef.Name}, res)
+	err := c.Get(ctx, types.NamespacedName{Namespace: ns, Name: d.Spec.ResourceRef.Name}, res)
 	if err == nil {
-		err = r.GetClient().Get(ctx, types.NamespacedName{Namespace: ns, Name: res.Spec.ComponentRef.Name}, comp)
+		err = c.Get(ctx, types.NamespacedName{Namespace: ns, Name: res.Spec.ComponentRef.Name}, comp)
 	}
 	if err != nil && same {
 		return "", nil
 	}
 	if err != nil {
-		return v1alpha1.ReasonDowngradeForbidden, fmt.Errorf("whether a downgrade is allowed cannot be judged: %w", err)
+		return v1alpha1.ReasonDowngradeForbidden, fmt.Errorf("%w: revision %d has %s:%s; whether that is allowed cannot be judged: %w", ErrForbidden, to.Revision, to.Component, to.Version, err)
 	}
 	v, info := comp.Status.Verification, comp.Status.Component
 	if v != nil && v.Verdict == v1alpha1.Refused && (info == nil || to.Component != info.Component || to.Version == info.Version) {
-		return v1alpha1.ReasonVerificationFailed, fmt.Errorf("%w: Component %s: %s", ocm.ErrSignature, comp.Name, v.Message)
+		return v1alpha1.ReasonVerificationFailed, fmt.Errorf("%w: revision %d: %w: Component %s: %s", ErrForbidden, to.Revision, ocm.ErrSignature, comp.Name, v.Message)
 	}
 	if same || comp.Spec.DowngradePolicy == v1alpha1.DowngradeAllow || from.Component == to.Component && !older(to.Version, from.Version) {
 		return "", nil
 	}
 	return v1alpha1.ReasonDowngradeForbidden, fmt.Errorf("%w: revision %d has %s:%s, %s:%s is deployed, and the downgradePolicy of Component %s is %s",
-		ocm.ErrDenied, to.Revision, to.Component, to.Version, from.Component, from.Version, comp.Name, v1alpha1.DowngradeDeny)
+		ErrForbidden, to.Revision, to.Component, to.Version, from.Component, from.Version, comp.Name, v1alpha1.DowngradeDeny)
 }
+
+// ErrForbidden says that a policy forbids a rollback. It is an [ocm.ErrDenied].
+var ErrForbidden = fmt.Errorf("%w: a policy forbids it", ocm.ErrDenied)
 
 // older reports whether a version is older than another; what cannot be compared is.
 func older(a, b string) bool {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -63,6 +64,7 @@ type base struct {
 	attempts attempts
 	written  written
 	memo     memo
+	failures *prometheus.CounterVec // by controller; nil: nobody counts
 }
 
 // asker is an object that waits for an answer of the pool.
@@ -79,6 +81,9 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	b := &base{Manager: mgr, options: o, wakers: &wakers{}}
 	observer, err := observe(metrics.Registry)
 	if err != nil {
+		return err
+	}
+	if b.failures, err = failures(metrics.Registry); err != nil {
 		return err
 	}
 	wake := func(a work.Asker) { b.wakers.wake(a.(asker)) }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,6 +45,9 @@ func (b *base) demands(ctx context.Context, namespace string, verify []v1alpha1.
 			return nil, failed(v1alpha1.ReasonVerificationFailed, fmt.Errorf("spec.verify[%d]%w", i, err))
 		}
 		all = append(all, d)
+	}
+	if err := b.resolver.Check(all); err != nil { // such as a key that is none
+		return nil, failed(v1alpha1.ReasonVerificationFailed, err)
 	}
 	return all, nil
 }
@@ -132,21 +136,35 @@ func (b *base) secretValue(ctx context.Context, namespace, name, key string) ([]
 	return data[key], nil
 }
 
+// signerOf says whose signature it is. A key that has no name of its own is that of the Secret that it is from, or of the spec itself.
+func signerOf(s resolve.Signer, verify []v1alpha1.Verification) string {
+	const place = "publicKeyPEM"
+	i := slices.IndexFunc(verify, func(v v1alpha1.Verification) bool { return v.Signature == s.Signature })
+	fingerprint, bare := strings.CutPrefix(s.Name, "the key in "+place)
+	switch {
+	case i < 0 || !bare:
+		return s.Name
+	case verify[i].SecretRef != nil:
+		return fmt.Sprintf("the key in Secret %s, %s%s", verify[i].SecretRef.Name, s.Signature, fingerprint)
+	}
+	return fmt.Sprintf("the key in spec.verify[%d].value%s", i, fingerprint)
+}
+
 // refuses reports whether an error says that something is not what it must be, or that this cannot be judged; all other errors say nothing of
 // it: the registry may just be away.
 func refuses(err error) bool {
 	return errors.Is(err, ocm.ErrSignature) || errors.Is(err, ocm.ErrDigest)
 }
 
-// vouched is the verdict on a version that was accepted. As long as it stays the same, so does its time.
-func vouched(answer *resolve.Answer, before *v1alpha1.VerificationStatus) *v1alpha1.VerificationStatus {
+// vouched is the verdict on a version that was accepted, under the demands of a spec. As long as it stays the same, so does its time.
+func vouched(answer *resolve.Answer, before *v1alpha1.VerificationStatus, verify []v1alpha1.Verification) *v1alpha1.VerificationStatus {
 	is := &v1alpha1.VerificationStatus{Verdict: v1alpha1.Unverified}
 	if !answer.Verified {
 		return is
 	}
 	is.Verdict = v1alpha1.Verified
 	for _, s := range answer.Signers {
-		is.Signatures = append(is.Signatures, v1alpha1.SignatureStatus{Name: clip(s.Signature, 256), Algorithm: clip(s.Algorithm, 256), Signer: clip(s.Name, 512)})
+		is.Signatures = append(is.Signatures, v1alpha1.SignatureStatus{Name: clip(s.Signature, 256), Algorithm: clip(s.Algorithm, 256), Signer: clip(signerOf(s, verify), 512)})
 	}
 	if before != nil && before.Verdict == is.Verdict && before.Time != nil && slices.Equal(before.Signatures, is.Signatures) {
 		is.Time = before.Time

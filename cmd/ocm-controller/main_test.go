@@ -23,12 +23,15 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"ocm"
+	"ocm/deploy/install"
+	"ocm/deploy/render"
 )
 
 // parse reads a command line of the controllers.
@@ -181,11 +184,33 @@ func TestMemoryLimit(t *testing.T) {
 	if got := limitMemory(unset, func() int64 { return 0 }); got != 0 {
 		t.Errorf("no limit: %d", got)
 	}
-	if got := limitMemory(unset, func() int64 { return 10 << 30 }); got != 9<<30 {
-		t.Errorf("a container of 10 GiB: %d", got)
+	for container, want := range map[int64]int64{10<<30 + 512<<20: 9 << 30, 1 << 30: (512 << 20) / 10 * 9, 100 << 20: (50 << 20) / 10 * 9} {
+		if got := limitMemory(unset, func() int64 { return container }); got != want {
+			t.Errorf("a container of %d bytes: %d", container, got)
+		}
 	}
+	limitMemory(unset, func() int64 { return 10<<30 + 512<<20 })
 	if got := limitMemory(func(string) string { return "1GiB" }, func() int64 { return 20 << 30 }); got != 9<<30 {
 		t.Errorf("GOMEMLIMIT has not the first word: %d", got)
+	}
+}
+
+// The kernel would end the controller for what charts take in processes beside it.
+func TestTheContainerHasRoomForCharts(t *testing.T) {
+	t.Parallel()
+	text, err := install.Manifests(install.Options{Image: "registry.example.org/controller:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, limits, _ := strings.Cut(string(text), "limits:")
+	_, limits, _ = strings.Cut(limits, "memory: ")
+	limit, err := resource.ParseQuantity(strings.Fields(limits)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const itself = 256 << 20
+	if need := int64(render.MaxProcesses*render.MaxMemory + itself); limit.Value() < need {
+		t.Errorf("a container of %d bytes, expected at least %d", limit.Value(), need)
 	}
 }
 

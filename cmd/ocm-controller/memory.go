@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"ocm/deploy/render"
 )
 
 // limitMemory lets the garbage collector know the limit of the container, before the kernel enforces it, and returns what it knows
@@ -15,7 +17,8 @@ import (
 func limitMemory(getenv func(string) string, container func() int64) int64 {
 	if getenv("GOMEMLIMIT") == "" {
 		if limit := container(); limit > 0 {
-			debug.SetMemoryLimit(limit / 10 * 9) // the rest is for what is not Go's heap
+			const charts = render.MaxProcesses * render.MaxMemory     // processes in the same container
+			debug.SetMemoryLimit(max(limit-charts, limit/2) / 10 * 9) // the rest is for what is not Go's heap
 		}
 	}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {

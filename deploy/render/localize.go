@@ -93,8 +93,8 @@ func setValue(values map[string]any, images map[string]Image, name string, v v1a
 }
 
 // Localize puts images into objects: [v1alpha1.Localization.Fields] and Replaces. Objects are never changed elsewhere. A field is where
-// everything that leads to it is there already; it itself may be missing. [ocm.ErrNotFound] if an entry that names fields
-// fits no object, [ocm.ErrInvalid] names the path.
+// everything that leads to it is there already; it itself may be missing. [ocm.ErrNotFound] if a field is in no object, or
+// no container has any of the images that an entry replaces: it would be pulled from elsewhere. [ocm.ErrInvalid] names the path.
 func Localize(objects []*unstructured.Unstructured, images map[string]Image, l []v1alpha1.Localization) error {
 	for i, entry := range l {
 		for j, f := range entry.Fields {
@@ -142,37 +142,57 @@ func named(name string) string {
 	return fmt.Sprintf("and name %q ", name)
 }
 
+// replacement of an image.
+type replacement struct {
+	text  string
+	entry int // of the localization
+}
+
 // replaceImages replaces the images of containers by name. What one entry has put in, no other takes for what it looks for.
 func replaceImages(objects []*unstructured.Unstructured, images map[string]Image, l []v1alpha1.Localization) error {
-	wanted := map[string]string{}
+	wanted, err := replacements(images, l)
+	if len(wanted) == 0 {
+		return err
+	}
+	met := map[int]bool{}
+	for _, u := range objects {
+		eachContainer(u.Object, func(c map[string]any) {
+			image, _ := c["image"].(string)
+			if by, ok := wanted[imageName(image)]; ok && image != "" {
+				c["image"], met[by.entry] = by.text, true
+			}
+		})
+	}
+	for i, entry := range l {
+		if len(entry.Replaces) > 0 && !met[i] {
+			return fmt.Errorf("spec.localization[%d].replaces: image %q: no container in the content has an image of the name %.200q: %w", i, entry.Name,
+				strings.Join(entry.Replaces, ", "), ocm.ErrNotFound)
+		}
+	}
+	return nil
+}
+
+// replacements are what is put in, by the full name of what it replaces.
+func replacements(images map[string]Image, l []v1alpha1.Localization) (map[string]replacement, error) {
+	wanted := map[string]replacement{}
 	for i, entry := range l {
 		for j, name := range entry.Replaces {
 			where := fmt.Sprintf("spec.localization[%d].replaces[%d]", i, j)
 			if imageName(name) == "" {
-				return fmt.Errorf("%s: %.200q: expected the name of an image without tag and digest: %w", where, name, ocm.ErrInvalid)
+				return nil, fmt.Errorf("%s: %.200q: expected the name of an image without tag and digest: %w", where, name, ocm.ErrInvalid)
 			}
 			text, err := part(images, entry.Name, v1alpha1.PartImage)
 			if err != nil {
-				return fmt.Errorf("%s: image %q: %w", where, entry.Name, err)
+				return nil, fmt.Errorf("%s: image %q: %w", where, entry.Name, err)
 			}
-			if before, twice := wanted[imageName(name)]; twice && before != text {
-				return fmt.Errorf("%s: %q is replaced by another entry already: %w", where, name, ocm.ErrInvalid)
+			before, twice := wanted[imageName(name)]
+			if twice && before.entry != i {
+				return nil, fmt.Errorf("%s: %q is replaced by another entry already: %w", where, name, ocm.ErrInvalid)
 			}
-			wanted[imageName(name)] = text
+			wanted[imageName(name)] = replacement{text, i}
 		}
 	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	for _, u := range objects {
-		eachContainer(u.Object, func(c map[string]any) {
-			image, _ := c["image"].(string)
-			if text, ok := wanted[imageName(image)]; ok && image != "" {
-				c["image"] = text
-			}
-		})
-	}
-	return nil
+	return wanted, nil
 }
 
 // eachContainer finds containers wherever a pod is described: in pods, in the templates of workloads, and in custom resources that have

@@ -157,8 +157,11 @@ func TestReplacesThatDoNotFit(t *testing.T) {
 	} {
 		want(t, Localize(objectsOf(t, workloads), here, l), ocm.ErrInvalid, "replaces[0]")
 	}
-	// An image that is not there is no error: a chart may leave a container out.
-	if err := Localize(objectsOf(t, workloads), here, []v1alpha1.Localization{{Name: "web", Replaces: []string{"absent"}}}); err != nil {
+	// Nothing is replaced: the image would be pulled from elsewhere.
+	met := v1alpha1.Localization{Name: "web", Replaces: []string{"absent", "nginx"}} // one of them is enough
+	err := Localize(objectsOf(t, workloads), here, []v1alpha1.Localization{met, {Name: "side", Replaces: []string{"ngnix"}}})
+	want(t, err, ocm.ErrNotFound, `spec.localization[1].replaces: image "side"`, `"ngnix"`)
+	if err := Localize(objectsOf(t, workloads), here, []v1alpha1.Localization{met}); err != nil {
 		t.Error(err)
 	}
 	// What is put in is not looked for again.

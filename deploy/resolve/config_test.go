@@ -37,6 +37,7 @@ func TestRead(t *testing.T) {
 		"no type":           {[]Document{{from, OCMConfig, []byte("a: b")}}, ocm.ErrInvalid, from},
 		"an unknown format": {[]Document{{from, "tls.crt", nil}}, ocm.ErrInvalid, "tls.crt"},
 		"too large":         {[]Document{{from, OCMConfig, bytes.Repeat([]byte(" "), MaxDocument+1)}}, ocm.ErrLimit, from},
+		"too large, Docker": {[]Document{{from, DockerConfig, bytes.Repeat([]byte(" "), MaxDocument+1)}}, ocm.ErrLimit, from},
 		"too many":          {make([]Document, MaxDocuments+1), ocm.ErrLimit, "65"},
 	} {
 		_, err := Read(c.docs)
@@ -274,5 +275,16 @@ func TestLane(t *testing.T) {
 	a, b := Place{Repository: specOf(t, `{"type":"x","a":1,"b":2}`)}, Place{Repository: specOf(t, `{ "b":2, "a":1, "type":"x" }`)}
 	if a.Key() != b.Key() {
 		t.Error("equal places have equal keys")
+	}
+}
+
+func TestSessionsAreConfined(t *testing.T) {
+	t.Parallel()
+	s, err := newResolver(t, Options{}).session(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Env.Confined {
+		t.Error("what tenants write may name files of the process")
 	}
 }

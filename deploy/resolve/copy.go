@@ -5,6 +5,7 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"ocm"
 	"ocm/graph"
@@ -20,12 +21,14 @@ type Copy struct {
 	// Recursive, CopyResources and UploadAs are those of a transfer.
 	Recursive, CopyResources bool
 	UploadAs                 string
-	Report                   func(ocm.Event)
+	// Tenant is the namespace for which it is done: what is remembered of unfinished uploads is its own. Empty: nothing is remembered.
+	Tenant string
+	Report func(ocm.Event)
 }
 
 // Key is equal for equal copies.
 func (c Copy) Key() string {
-	return keyOf(c.Source.Key(), c.Question, c.Target.Key(), c.Recursive, c.CopyResources, c.UploadAs)
+	return keyOf(c.Source.Key(), c.Question, c.Target.Key(), c.Recursive, c.CopyResources, c.UploadAs, c.Tenant)
 }
 
 // Copied tells what a copy did.
@@ -50,6 +53,7 @@ func (r *Resolver) Copy(ctx context.Context, c Copy) (*Copied, error) {
 		return nil, fmt.Errorf("target: %w", err)
 	}
 	defer to.Close()
+	to.Env.Cache = r.cacheOf(c.Tenant)
 	q := c.Question
 	q.Content = false // that is compared while it moves
 	a, err := answer(ctx, source, c.Source, q)
@@ -65,6 +69,15 @@ func (r *Resolver) Copy(ctx context.Context, c Copy) (*Copied, error) {
 		return nil, err
 	}
 	return &Copied{Version: a.Version, Digest: a.Digest, Versions: int64(done.Versions), Moved: done.Moved, Found: done.Skipped}, nil
+}
+
+// cacheOf is the folder in which unfinished uploads of a tenant are remembered; empty: none. They have addresses that a registry made for
+// somebody who may write there: nobody continues what somebody else has begun.
+func (r *Resolver) cacheOf(tenant string) string {
+	if r.o.Env.Cache == "" || tenant == "" || tenant == "." || !filepath.IsLocal(tenant) || filepath.Base(tenant) != tenant {
+		return ""
+	}
+	return filepath.Join(r.o.Env.Cache, "tenants", tenant)
 }
 
 func (r *Resolver) fork(p Place, job *ocm.Job, report func(ocm.Event)) (*session.Session, error) {

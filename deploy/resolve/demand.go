@@ -82,6 +82,13 @@ func trustOf(demands []Demand, others ocm.Credentials) (*trust, error) {
 	return t, nil
 }
 
+// Check says which demand no signature can meet, such as one with a key that cannot be read: [ocm.ErrInvalid] or [ocm.ErrLimit] with
+// its field, spec.verify[i].
+func (*Resolver) Check(demands []Demand) error {
+	_, err := trustOf(demands, nil)
+	return err
+}
+
 // read makes a secret of a demand, for those consumers only that its key is for.
 func (d Demand) read() (what demanded, secret ocm.Secret, err error) {
 	for _, text := range [...][]byte{d.Key, d.CA, d.TSA} {

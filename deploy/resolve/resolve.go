@@ -38,7 +38,7 @@ type Options struct {
 // Resolver answers questions. It may be used concurrently; connections are shared by those with equal configurations.
 type Resolver struct {
 	o   Options
-	env ocm.Env
+	env ocm.Env // without a cache, which has a part for each tenant: [Resolver.cacheOf]
 
 	mu       sync.Mutex
 	sessions map[string]*list.Element // of kept, by the digest of the configuration
@@ -65,7 +65,7 @@ func New(o Options) *Resolver {
 	}
 	o.Parallel = cmp.Or(max(o.Parallel, 0), defaultParallel)
 	return &Resolver{o: o, sessions: map[string]*list.Element{}, order: list.New(),
-		env: ocm.Env{Log: o.Env.Log, Temp: o.Env.TempDir(), Cache: o.Env.Cache, Timeout: o.Env.Timeout, Now: o.Env.Now}}
+		env: ocm.Env{Log: o.Env.Log, Temp: o.Env.TempDir(), Timeout: o.Env.Timeout, Now: o.Env.Now}}
 }
 
 // Close closes connections.

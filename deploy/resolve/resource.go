@@ -21,6 +21,9 @@ import (
 // MaxPath bounds the references that lead to a resource.
 const MaxPath = graph.MaxDepth
 
+// ErrReference says that a path of references leads nowhere; what it wraps says why.
+var ErrReference = errors.New("referencePath")
+
 // Resource is a resource of a version below an answer.
 type Resource struct {
 	ocm.Resource
@@ -35,22 +38,22 @@ type Resource struct {
 }
 
 // Resource finds a resource by a path of references and an identity, each a part of what is to be found that must fit exactly one.
-// [ocm.ErrNotFound] and [ocm.ErrInvalid] name the element of the path, and what there is. An OCI artifact that is only referred to is
+// [ocm.ErrNotFound] and [ocm.ErrInvalid] name the element, and what there is; of the path they are an [ErrReference] as well. An OCI artifact that is only referred to is
 // asked for at its registry.
 func (a *Answer) Resource(ctx context.Context, path []ocm.Identity, id ocm.Identity) (*Resource, error) {
 	if len(path) > MaxPath {
-		return nil, fmt.Errorf("referencePath: %d elements, accepted are %d: %w", len(path), MaxPath, ocm.ErrLimit)
+		return nil, fmt.Errorf("%w: %d elements, accepted are %d: %w", ErrReference, len(path), MaxPath, ocm.ErrLimit)
 	}
 	n := a.nodes[a.Component+":"+a.Version]
 	for i, part := range path {
 		refs := n.Descriptor().Component.References
 		k, err := only(part, len(refs), func(i int) *ocm.Element { return &refs[i].Element })
 		if err != nil {
-			return nil, fmt.Errorf("referencePath[%d]: reference %s of %s: %w", i, part, n.Key(), err)
+			return nil, fmt.Errorf("%w[%d]: reference %s of %s: %w", ErrReference, i, part, n.Key(), err)
 		}
 		key := refs[k].ComponentName + ":" + refs[k].Version
 		if n = a.nodes[key]; n == nil {
-			return nil, fmt.Errorf("referencePath[%d]: %s was not loaded: %w", i, key, ocm.ErrNotFound)
+			return nil, fmt.Errorf("%w[%d]: %s was not loaded: %w", ErrReference, i, key, ocm.ErrNotFound)
 		}
 	}
 	all := n.Descriptor().Component.Resources

@@ -3,6 +3,7 @@
 package resolve
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/blob"
@@ -233,4 +236,24 @@ func TestArtifactIsWhatWasCompared(t *testing.T) {
 	}
 	res.Artifact.Digest = fixture.Image("another").Root.Digest
 	fixture.WantErr(t, res.Check(t.Context()), ocm.ErrDigest, "resource image")
+}
+
+// endless delivers without end.
+type endless struct{}
+
+func (endless) Fetch(context.Context, ociv1.Descriptor) (io.ReadCloser, error) {
+	return io.NopCloser(neverEnding{}), nil
+}
+
+type neverEnding struct{}
+
+func (neverEnding) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestContentOfUnknownSizeIsBounded(t *testing.T) {
+	t.Parallel()
+	data, err := read(t.Context(), ocm.Content{Root: ociv1.Descriptor{MediaType: "text/plain"}, From: endless{}}, 1000)
+	if len(data) > 1001 {
+		t.Errorf("%d bytes were read", len(data))
+	}
+	fixture.WantErr(t, err, ocm.ErrLimit, "more than 1000 bytes")
 }

@@ -136,7 +136,7 @@ func TestKeysOfTheConfigurationDoNotCount(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.product("1.0.0")
-	config, err := Read([]Document{{"x", OCMConfig, []byte(`{"type":"credentials.config.ocm.software","consumers":[{"identity":{"type":"RSA/v1alpha1","signature":"release"},
+	config, err := Read([]Document{{"x", OCMConfig, []byte(`{"type":"credentials.config.ocm.software","consumers":[{"identity":{"type":"RSA/v1alpha1","algorithm":"RSASSA-PSS","signature":"release"},
 		"credentials":[{"type":"Credentials/v1","properties":{"publicKeyPEM":` + quoted(string(rsaKey().public)) + `}}]}]}`)}})
 	if err != nil {
 		t.Fatal(err)

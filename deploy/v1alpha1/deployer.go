@@ -162,7 +162,8 @@ type Localization struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
 	Fields []LocalizedField `json:"fields,omitempty"`
-	// Replaces lists names of images, without tag and digest; wherever a container has one of them, it gets this image.
+	// Replaces lists names of images, without tag and digest; wherever a container has one of them, it gets this image. That no container
+	// has any of them is an error.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
 	Replaces []string `json:"replaces,omitempty"`

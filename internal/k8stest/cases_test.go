@@ -111,11 +111,14 @@ func rollbackByHand(t *testing.T, s *site) {
 	x.wait(t, "Ready", "deployer/rollback", "")
 
 	// A downgrade that the policy forbids stays forbidden, also by hand.
-	command := func(args ...string) {
+	command := func(args ...string) string {
 		t.Helper()
-		x.ocmController(t, append([]string{"rollback", "deployer", "rollback"}, args...)...)
+		return x.ocmController(t, append([]string{"rollback", "deployer", "rollback"}, args...)...)
 	}
-	command()
+	if out := command(); !strings.Contains(out, "revision 1 has acme.org/app:1.0.0") || !strings.Contains(out, "downgradePolicy") {
+		t.Errorf("it is asked to go back to an older version: %s", out)
+	}
+	x.Kubectl(t, "annotate", "deployer/rollback", v1alpha1.AnnotationRollbackTo+"=1")
 	x.becomes(t, v1alpha1.ReasonDowngradeForbidden, "deployer/rollback", "jsonpath={"+reasonOf+"}")
 	if v := x.get(t, "configmap/rollback", ".data.version"); v != "1.1.0" {
 		t.Errorf("%s is deployed", v)

@@ -17,6 +17,7 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/deploy/render"
 	"ocm/internal/cluster"
 	"ocm/internal/fixture"
 	"ocm/oci"
@@ -26,7 +27,10 @@ import (
 // shared is the cluster of all tests here that do not stop its API server.
 var shared = cluster.Shared{Options: cluster.Options{Workloads: true}}
 
-func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
+func TestMain(m *testing.M) {
+	render.Main() // charts are rendered in a process of their own, which is this program
+	os.Exit(shared.Run(m))
+}
 
 // deployment is a workload of two pods.
 func deployment(name, more string) string {

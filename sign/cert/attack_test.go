@@ -298,7 +298,7 @@ func TestNameThatNobodyVouchesFor(t *testing.T) {
 	own := issue(t, "Director", key, nil, codeSigning)
 	bare := ocm.Secret{"publicKeyPEM": publicPEM(t, key)}
 	found, err := verify(bare, signed(t, ec.Ed25519, own), nil)
-	if err != nil || found[len(found)-1].Detail != "the key in publicKeyPEM" {
+	if err != nil || found[len(found)-1].Detail != "the key in publicKeyPEM, "+cert.Fingerprint(key.Public()) {
 		t.Errorf("found %v, %v", found, err)
 	}
 	bare["issuer"] = "CN=Director"

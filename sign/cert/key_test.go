@@ -138,3 +138,19 @@ func TestRSAKeysThatAreTooLong(t *testing.T) {
 		}
 	}
 }
+
+// What people compare is what openssl says: openssl pkey -pubin -outform DER | sha256sum
+func TestFingerprint(t *testing.T) {
+	t.Parallel()
+	text := "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEACxaZpIiYQ0xYF96Ee9nLH4utr/DBIBPVmFKr7dBodyk=\n-----END PUBLIC KEY-----\n"
+	trust, err := LoadTrust(ocm.Secret{"publicKeyPEM": text}, Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Fingerprint(trust.public); got != "SHA-256 e2c8693849cb4c0a023f8fd056c9685a" {
+		t.Error(got)
+	}
+	if got := Fingerprint("no key"); got != "" {
+		t.Error(got)
+	}
+}

@@ -5,7 +5,9 @@ package cert
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,7 +75,7 @@ func (j *Judged) add(check, detail string) {
 // timestamp of the signature may overrule. What was established before an error is in the findings; a
 // check that failed is an [ocm.CheckError].
 func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck) (Judged, error) {
-	j := Judged{Signer: "the key in " + t.from}
+	j := Judged{}
 	bare := t.public != nil && len(t.certs) == 0 && len(t.anchors) == 0
 	chained := len(v.Chain) > 0 && !bare
 	var err error
@@ -84,6 +86,7 @@ func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck
 	if len(t.tsa) == 0 && chained && check != nil {
 		roots = stampRoots{t.anchors, "caCertPEM, because tsaCertPEM is not set"}
 	}
+	j.Signer = fmt.Sprintf("the key in %s, %s", t.from, Fingerprint(j.Key))
 	at, finding, err := signingTime(sig, roots, now, check)
 	if err != nil {
 		return j, err
@@ -101,6 +104,17 @@ func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck
 	}
 	err = t.identity(&j, v, chained)
 	return j, err
+}
+
+// Fingerprint is a public key in few words, for people to compare: the first half of the SHA-256 of its DER form (SubjectPublicKeyInfo), as
+// "openssl pkey -pubin -outform DER | sha256sum" begins. Empty if it has no such form.
+func Fingerprint(key crypto.PublicKey) string {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(der)
+	return "SHA-256 " + hex.EncodeToString(sum[:len(sum)/2])
 }
 
 // keyOf is the key of the signer's certificate, which must be the configured one if that is bare, or without
