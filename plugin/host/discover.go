@@ -17,6 +17,7 @@ import (
 	json "github.com/go-json-experiment/json"
 
 	"ocm"
+	"ocm/plugin/legacy"
 	"ocm/plugin/wire"
 )
 
@@ -36,6 +37,8 @@ type Plugin struct {
 	host *Host
 	mu   sync.Mutex
 	runs *running // nil: not running
+
+	legacy *legacy.Plugin // of the older protocol; nil: of ours
 }
 
 // discover asks every executable in the folders what it can do.
@@ -98,6 +101,9 @@ func (p *Plugin) ask(ctx context.Context) error {
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("capabilities: %w", err)
+	}
+	if ok, err := p.adopt(out.Bytes()); ok {
+		return err
 	}
 	if err := json.Unmarshal(out.Bytes(), &p.Capabilities); err != nil {
 		return fmt.Errorf("capabilities: %w: %w", err, ocm.ErrInvalid)

@@ -27,6 +27,7 @@ type Options struct {
 	Dirs     []string      // folders with plugins; one that does not exist has none
 	Temp     string        // for sockets; empty: the system's
 	Shutdown time.Duration // how long Close waits for plugins to end; 0: 10 s
+	Entries  []ocm.Spec    // of the configuration, for plugins of the older protocol, which are given those of the types that they name
 	Log      *slog.Logger  // nil: discarded
 }
 
@@ -95,6 +96,9 @@ func (h *Host) Close() error {
 
 // register adds what a plugin can do to a kit. A type that the kit has already stays what it was, and is told.
 func (p *Plugin) register(kit *ocm.Kit) error {
+	if p.legacy != nil {
+		return p.legacy.Register(kit)
+	}
 	var all []error
 	for _, c := range p.Capabilities.Capabilities {
 		if err := p.add(kit, c); err != nil {

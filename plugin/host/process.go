@@ -118,6 +118,10 @@ func (r *running) cleanUp() {
 
 // stop ends the plugin's process.
 func (p *Plugin) stop() {
+	if p.legacy != nil {
+		p.legacy.Close()
+		return
+	}
 	p.mu.Lock()
 	r := p.runs
 	p.mu.Unlock()
