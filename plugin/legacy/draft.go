@@ -8,14 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
-
-	json "github.com/go-json-experiment/json"
 
 	"ocm"
 	"ocm/descriptor"
-	"ocm/normalise"
 	"ocm/oci"
 )
 
@@ -119,13 +115,19 @@ func (d *draft) Close() error {
 	return os.RemoveAll(d.dir)
 }
 
-// Commit implements [ocm.Draft]. Content goes first, then the descriptor, and what is stored then is read back and compared.
+// Commit implements [ocm.Draft]. Of several commits of this program one is first; another program's may come between comparison and upload. Content goes first, then the descriptor, and what is stored then is read back and compared.
 func (d *draft) Commit(ctx context.Context, desc *ocm.Descriptor) (ocm.Version, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if _, err := d.folder(); err != nil {
 		return nil, err
+	}
+	select {
+	case d.repository.runs.commit <- struct{}{}:
+		defer func() { <-d.repository.runs.commit }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	v, err := d.commit(ctx, desc.Clone())
 	if err != nil {
@@ -226,27 +228,43 @@ func (d *draft) send(ctx context.Context, kind string, access ocm.Spec, element 
 	return nil
 }
 
-// compare demands that what is signed, and the signatures, are stored as they were given. Repositories of that kind may write more into a
-// descriptor, such as where it is.
+// compare demands that a descriptor was stored as it was given, members that nobody knows included. Only where things are may differ: repositories
+// of that kind note where they are themselves, and where they keep local content.
 func compare(want, found *ocm.Descriptor) error {
-	a, err := normalise.Normalise(want, normalise.V4)
+	a, err := placeless(want)
 	if err != nil {
 		return err
 	}
-	b, err := normalise.Normalise(found, normalise.V4)
+	b, err := placeless(found)
 	if err != nil {
 		return err
 	}
-	x, err := json.Marshal(want.Signatures, json.Deterministic(true))
-	if err != nil {
-		return err
-	}
-	y, err := json.Marshal(found.Signatures, json.Deterministic(true))
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(slices.Concat(a, x), slices.Concat(b, y)) {
+	if !bytes.Equal(a, b) {
 		return fmt.Errorf("it has stored another descriptor than it was given: %w", ocm.ErrDigest)
 	}
 	return nil
+}
+
+// placeless is a descriptor without its places, in canonical form.
+func placeless(d *ocm.Descriptor) ([]byte, error) {
+	d = d.Clone()
+	d.Component.RepositoryContexts = nil
+	for i := range d.Component.Resources {
+		hidePlace(&d.Component.Resources[i].Access)
+	}
+	for i := range d.Component.Sources {
+		hidePlace(&d.Component.Sources[i].Access)
+	}
+	raw, err := descriptor.JSON(d)
+	if err != nil {
+		return nil, err
+	}
+	out := ocm.RawJSON(raw)
+	return out, out.Canonicalize()
+}
+
+func hidePlace(access *ocm.Spec) {
+	if oci.IsLocal(access.Type) {
+		*access = ocm.Spec{Type: oci.LocalBlobType}
+	}
 }

@@ -132,7 +132,7 @@ func (p *Plugin) instance(key string, greet func(context.Context, *process)) (*i
 	case len(p.instances) > MaxRepositories:
 		return nil, p.named(fmt.Errorf("more than %d repositories at once: %w", MaxRepositories, ocm.ErrLimit))
 	}
-	i = &instance{plugin: p, greet: greet, turn: make(chan struct{}, 1)}
+	i = &instance{plugin: p, greet: greet, turn: make(chan struct{}, 1), commit: make(chan struct{}, 1)}
 	p.instances[key] = i
 	return i, nil
 }

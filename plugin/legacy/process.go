@@ -30,6 +30,7 @@ type instance struct {
 	greet  func(context.Context, *process) // what a new process is told first; nil: nothing
 	turn   chan struct{}                   // held while now is looked at
 	now    *process
+	commit chan struct{} // held by a commit, so that those of one host do not overtake each other
 }
 
 // process is a plugin that runs.

@@ -413,7 +413,7 @@ func (s *store) localUpload(q struct {
 	Name, Version                    string
 	ResourceLocation, SourceLocation map[string]string
 	Resource, Source                 *resourceV2
-}, _ *http.Request) (any, error) {
+}, r *http.Request) (any, error) {
 	l, e := q.ResourceLocation, q.Resource
 	if e == nil {
 		l, e = q.SourceLocation, q.Source
@@ -424,13 +424,19 @@ func (s *store) localUpload(q struct {
 	}
 	id := map[string]string{"name": e.Name, "version": e.Version}
 	maps.Copy(id, e.ExtraIdentity)
-	key, _ := json.Marshal(id)
 	dir := s.path(q.Name, q.Version)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	e.Access["mediaType"] = l["mediaType"]
-	return e, os.WriteFile(filepath.Join(dir, base64.RawURLEncoding.EncodeToString(key)), text, 0o644)
+	return e, os.WriteFile(filepath.Join(dir, elementFile(r, id)), text, 0o644)
+}
+
+// elementFile is where the content of a resource or source is.
+func elementFile(r *http.Request, id map[string]string) string {
+	key, _ := json.Marshal(id)
+	kind, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/local-"), "/")
+	return kind + base64.RawURLEncoding.EncodeToString(key)
 }
 
 func (s *store) localDownload(_ object, r *http.Request) (any, error) {
@@ -442,8 +448,7 @@ func (s *store) localDownload(_ object, r *http.Request) (any, error) {
 	if err := json.Unmarshal(key, &id); err != nil {
 		return nil, err
 	}
-	key, _ = json.Marshal(id)
-	text, err := os.ReadFile(filepath.Join(s.path(r.FormValue("name"), r.FormValue("version")), base64.RawURLEncoding.EncodeToString(key)))
+	text, err := os.ReadFile(filepath.Join(s.path(r.FormValue("name"), r.FormValue("version")), elementFile(r, id)))
 	if err != nil {
 		return nil, err
 	}

@@ -136,15 +136,13 @@ func (r *repository) Open(ctx context.Context, name, ref string) (ocm.Version, e
 	return r.open(ctx, name, ref)
 }
 
-// open downloads a descriptor. Existing plugins answer every failure with the same status; so what is not found is a version that is not
-// in the list, whatever was answered.
+// open downloads a descriptor.
 func (r *repository) open(ctx context.Context, name, ver string) (*version, error) {
-	var raw []byte
-	err := r.ask(ctx, question{path: "/component-version/download", query: url.Values{"name": {name}, "version": {ver}}, again: true}, &raw)
+	raw, err := r.download(ctx, name, ver)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ocm.ErrDenied) {
+		raw, err = r.again(ctx, name, ver, err)
+	}
 	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, ocm.ErrDenied) {
-			err = r.judged(ctx, name, ver, err)
-		}
 		return nil, fmt.Errorf("%s: %s:%s: %w", r, name, ver, err)
 	}
 	d, err := descriptor.Decode("", raw)
@@ -163,18 +161,26 @@ func (r *repository) open(ctx context.Context, name, ver string) (*version, erro
 	return v, nil
 }
 
-// judged looks a version up that could not be opened.
-func (r *repository) judged(ctx context.Context, name, ver string, err error) error {
+func (r *repository) download(ctx context.Context, name, ver string) (raw []byte, err error) {
+	err = r.ask(ctx, question{path: "/component-version/download", query: url.Values{"name": {name}, "version": {ver}}, again: true}, &raw)
+	return raw, err
+}
+
+// again looks for a version that could not be opened. Existing plugins answer every failure with the same status; so what is not found is a
+// version that is not in the list, whatever was answered. One that is there is tried once more: it may have come in the meantime.
+func (r *repository) again(ctx context.Context, name, ver string, err error) ([]byte, error) {
 	there, failed := r.has(ctx, name, ver)
 	switch {
-	case failed != nil:
-		return err
-	case there && errors.Is(err, ocm.ErrNotFound): // something else was not found
-		return fmt.Errorf("it is in the list of versions, and cannot be read: %v", err) //nolint:errorlint // not what the plugin takes it for
-	case !there && !errors.Is(err, ocm.ErrNotFound):
-		return fmt.Errorf("%w: %w", err, ocm.ErrNotFound)
+	case failed != nil || !there && errors.Is(err, ocm.ErrNotFound):
+		return nil, err
+	case !there:
+		return nil, fmt.Errorf("%w: %w", err, ocm.ErrNotFound)
 	}
-	return err
+	raw, err := r.download(ctx, name, ver)
+	if errors.Is(err, ocm.ErrNotFound) { // not the version
+		err = fmt.Errorf("it is in the list of versions, and cannot be read: %v", err) //nolint:errorlint // not what the plugin takes it for
+	}
+	return raw, err
 }
 
 func (r *repository) has(ctx context.Context, name, ver string) (bool, error) {
