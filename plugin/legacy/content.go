@@ -189,7 +189,7 @@ func (i *instance) asking(q question, also string, authorize func(context.Contex
 		if q.auth, err = authorize(ctx); err != nil {
 			return d, t, err
 		}
-		t = taking{began: time.Now().Add(-clockGrain), also: also}
+		t = taking{began: time.Now().Add(-clockGrain), also: also, shared: sharedFolders()}
 		t.process, err = i.exchange(ctx, q, &d)
 		return d, t, err
 	}

@@ -105,7 +105,11 @@ type taking struct {
 	began   time.Time // of the question: older files stay
 	also    string    // one more folder that files may lie in; empty: none
 	call    string    // a folder of the call, which goes when the answer was looked at; empty: none
+	shared  []string  // the system's folders for temporary files
 }
+
+// sharedFolders are where plugins write temporary files that do not ask where these belong.
+func sharedFolders() []string { return []string{os.TempDir(), "/tmp"} }
 
 func (t taking) close() {
 	if t.call != "" {
@@ -122,7 +126,7 @@ func (t taking) take(l location) (*file, error) {
 		return nil, fmt.Errorf("location %q: expected an absolute path: %w", shown(l.Value), ocm.ErrInvalid)
 	}
 	path := filepath.Clean(l.Value)
-	for _, dir := range []string{t.process.dir, t.call, t.also, os.TempDir(), "/tmp"} {
+	for _, dir := range append([]string{t.process.dir, t.call, t.also}, t.shared...) {
 		name, ok := within(dir, path)
 		if !ok {
 			continue

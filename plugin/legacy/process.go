@@ -87,6 +87,9 @@ func (i *instance) close() {
 
 // end ends the process and what it has left behind.
 func (p *process) end() {
+	if p.client != nil {
+		p.client.CloseIdleConnections() // which it would wait for
+	}
 	p.Stop()
 	p.cleanUp()
 }

@@ -3,7 +3,9 @@
 package legacy
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -32,14 +34,17 @@ type schema struct {
 	Never      bool               `json:"-"` // the schema false
 	Unknown    ocm.RawJSON        `json:",embed"`
 
-	kinds   []string
-	pattern *regexp.Regexp
-	root    *schema
+	kinds      []string
+	pattern    *regexp.Regexp
+	additional *schema // of members that are not among the properties; nil: they may be anything
 }
 
+// Limits. A schema beyond them is as good as none, and so is a part of it: the plugin judges its specifications itself.
 const (
-	maxSchemaDepth = 32   // of references and of specifications
+	maxSchemaDepth = 32   // of references, of specifications, and of the text
 	maxPattern     = 1000 // bytes
+	maxEnum        = 1000 // values
+	maxFields      = 200  // that are described
 )
 
 // UnmarshalJSON reads the schemas true and false too.
@@ -61,17 +66,33 @@ func (s *schema) UnmarshalJSON(raw []byte) error {
 	if s.Pattern != "" && len(s.Pattern) <= maxPattern {
 		s.pattern, _ = regexp.Compile(s.Pattern) // one of another dialect is left to the plugin
 	}
+	if len(s.Additional) > 0 {
+		s.additional = &schema{}
+		return s.additional.UnmarshalJSON(s.Additional)
+	}
 	return nil
 }
 
 // parseSchema reads a schema; nil if it is none.
 func parseSchema(raw []byte) *schema {
 	s := &schema{}
-	if len(raw) == 0 || json.Unmarshal(raw, s) != nil {
+	if len(raw) == 0 || deeper(raw, maxSchemaDepth) || json.Unmarshal(raw, s) != nil {
 		return nil
 	}
-	s.root = s
 	return s
+}
+
+// deeper reports whether a text has more levels, or is no JSON.
+func deeper(raw []byte, levels int) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(raw))
+	for {
+		if _, err := d.ReadToken(); err != nil {
+			return err != io.EOF
+		}
+		if d.StackDepth() > levels {
+			return true
+		}
+	}
 }
 
 // resolved follows references to definitions of the same document. One that leads nowhere allows everything.
@@ -103,12 +124,15 @@ func (s *schema) about(otherwise string) string {
 }
 
 // fields describes the members beside the type.
-func (s *schema) fields() []ocm.Field { return s.fieldsOf(s, 0) }
+func (s *schema) fields() []ocm.Field {
+	room := maxFields
+	return s.fieldsOf(s, 0, &room)
+}
 
 // maxFieldDepth bounds objects in objects, as it is elsewhere.
 const maxFieldDepth = 4
 
-func (s *schema) fieldsOf(root *schema, depth int) []ocm.Field {
+func (s *schema) fieldsOf(root *schema, depth int, room *int) []ocm.Field {
 	if s = s.resolved(root); s == nil || depth > maxFieldDepth {
 		return nil
 	}
@@ -118,9 +142,12 @@ func (s *schema) fieldsOf(root *schema, depth int) []ocm.Field {
 		if depth == 0 && name == "type" || member == nil || name != shown(name) {
 			continue
 		}
+		if *room--; *room < 0 {
+			return out
+		}
 		out = append(out, ocm.Field{
 			Name: name, Kind: member.kind(root), About: member.about("not described by the plugin"),
-			Needed: slices.Contains(s.Required, name), Fields: member.fieldsOf(root, depth+1),
+			Needed: slices.Contains(s.Required, name), Fields: member.fieldsOf(root, depth+1, room),
 		})
 	}
 	return out
@@ -177,7 +204,7 @@ func (s *schema) value(root *schema, raw ocm.RawJSON, at string, depth int) erro
 	if len(s.kinds) > 0 && !slices.ContainsFunc(s.kinds, func(kind string) bool { return isKind(raw, kind) }) {
 		return fmt.Errorf("%s: expected %s, found %s", place(at), shown(strings.Join(s.kinds, " or ")), shown(string(raw)))
 	}
-	if len(s.Enum) > 0 && !slices.ContainsFunc(s.Enum, func(v ocm.RawJSON) bool { return same(v, raw) }) {
+	if len(s.Enum) > 0 && len(s.Enum) <= maxEnum && !slices.ContainsFunc(s.Enum, func(v ocm.RawJSON) bool { return same(v, raw) }) {
 		return fmt.Errorf("%s: %s is none of the values that are allowed", place(at), shown(string(raw)))
 	}
 	switch raw.Kind() {
@@ -214,10 +241,11 @@ func (s *schema) object(root *schema, raw ocm.RawJSON, at string, depth int) err
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		member, known := s.Properties[name]
-		if !known && len(s.Additional) > 0 {
-			if member = parseSchema(s.Additional); member != nil && member.Never {
-				return fmt.Errorf("%s: unknown field (known: %s)", place(join(at, name)), shown(strings.Join(slices.Sorted(maps.Keys(s.Properties)), ", ")))
-			}
+		if !known {
+			member = s.additional
+		}
+		if !known && member != nil && member.Never {
+			return fmt.Errorf("%s: unknown field (known: %s)", place(join(at, name)), shown(strings.Join(slices.Sorted(maps.Keys(s.Properties)), ", ")))
 		}
 		if members[name].Kind() == 'n' {
 			continue
