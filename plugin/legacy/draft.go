@@ -23,9 +23,15 @@ type draft struct {
 	base          *version // nil: the version is new
 
 	mu    sync.Mutex
-	dir   string            // empty: none yet
-	added map[string]handed // by local reference
+	dir   string             // empty: none yet
+	added map[string]waiting // by local reference: the digest of the file, and of the content
 	over  bool
+}
+
+// waiting is content that the plugin does not have yet.
+type waiting struct {
+	handed
+	access ocm.Spec
 }
 
 // Draft implements [ocm.Repository].
@@ -33,7 +39,7 @@ func (r *repository) Draft(ctx context.Context, name, ver string, base ocm.Versi
 	if err := errors.Join(descriptor.CheckName(name), descriptor.CheckVersion(ver)); err != nil {
 		return nil, fmt.Errorf("%s: %w", r, err)
 	}
-	d := &draft{repository: r, name: name, version: ver, added: map[string]handed{}}
+	d := &draft{repository: r, name: name, version: ver, added: map[string]waiting{}}
 	if base != nil {
 		b, ok := base.(*version)
 		if !ok || b.repository.String() != r.String() {
@@ -84,7 +90,8 @@ func (d *draft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored
 	if _, twice := d.added[h.file.String()]; twice {
 		_ = os.Remove(h.Value)
 	} else {
-		d.added[h.file.String()] = h
+		w := waiting{h, access}
+		d.added[h.file.String()], d.added[h.root.Digest.String()] = w, w
 	}
 	return ocm.Stored{Root: h.root, Access: access}, nil
 }
@@ -146,13 +153,13 @@ func (d *draft) commit(ctx context.Context, desc *ocm.Descriptor) (ocm.Version, 
 	}
 	for i := range c.Resources {
 		r := &c.Resources[i]
-		if err := d.send(ctx, "resource", r.Access, r, &r.Access); err != nil {
+		if err := d.send(ctx, "resource", r, &r.Access); err != nil {
 			return nil, fmt.Errorf("resource %s: %w", r, err)
 		}
 	}
 	for i := range c.Sources {
 		s := &c.Sources[i]
-		if err := d.send(ctx, "source", s.Access, s, &s.Access); err != nil {
+		if err := d.send(ctx, "source", s, &s.Access); err != nil {
 			return nil, fmt.Errorf("source %s: %w", s, err)
 		}
 	}
@@ -205,25 +212,29 @@ func (d *draft) there(access ocm.Spec) error {
 	return fmt.Errorf("local blob %s was not added: %w", shown(ref), ocm.ErrNotFound)
 }
 
-// send gives the content of an element to the plugin, if it was added, and takes over the access that it has then.
-func (d *draft) send(ctx context.Context, kind string, access ocm.Spec, element any, updated *ocm.Spec) error {
+// send gives the content of an element to the plugin, if it was added, and takes over the access that it has then. An artifact is an archive
+// there, whatever led to it before.
+func (d *draft) send(ctx context.Context, kind string, element any, access *ocm.Spec) error {
 	d.mu.Lock()
-	h, ok := d.added[localReference(access)]
+	w, ok := d.added[localReference(*access)]
 	d.mu.Unlock()
 	if !ok {
 		return nil
+	}
+	if w.root.Digest != w.file {
+		*access = w.access
 	}
 	var answer struct {
 		Access ocm.Spec `json:"access"`
 	}
 	q := question{path: "/local-" + kind + "/upload", slow: true, body: map[string]any{
-		"repository": d.repository.spec, "name": d.name, "version": d.version, kind + "Location": h.location, kind: element,
+		"repository": d.repository.spec, "name": d.name, "version": d.version, kind + "Location": w.location, kind: element,
 	}}
 	if err := d.repository.ask(ctx, q, &answer); err != nil {
 		return err
 	}
 	if answer.Access.Type != "" {
-		*updated = answer.Access
+		*access = answer.Access
 	}
 	return nil
 }

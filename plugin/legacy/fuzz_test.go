@@ -67,14 +67,14 @@ func FuzzAnswer(f *testing.F) {
 	} {
 		f.Add([]byte(answer))
 	}
+	dir := f.TempDir()
+	inside := filepath.Join(dir, "inside")
+	if err := errors.Join(os.MkdirAll(filepath.Join(inside, "sub"), 0o700), os.WriteFile(filepath.Join(inside, "file"), []byte("in"), 0o600),
+		os.WriteFile(filepath.Join(inside, "sub", "file"), []byte("in"), 0o600), os.WriteFile(filepath.Join(dir, "out"), []byte("outside"), 0o600),
+		os.Symlink(filepath.Join(dir, "out"), filepath.Join(inside, "link"))); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		dir := t.TempDir()
-		inside := filepath.Join(dir, "inside")
-		if err := errors.Join(os.MkdirAll(filepath.Join(inside, "sub"), 0o700), os.WriteFile(filepath.Join(inside, "file"), []byte("in"), 0o600),
-			os.WriteFile(filepath.Join(inside, "sub", "file"), []byte("in"), 0o600), os.WriteFile(filepath.Join(dir, "out"), []byte("outside"), 0o600),
-			os.Symlink(filepath.Join(dir, "out"), filepath.Join(inside, "link"))); err != nil {
-			t.Fatal(err)
-		}
 		var d delivered
 		if json.Unmarshal(raw, &d) == nil && d.Location != nil {
 			if rest, ok := cutDir(d.Location.Value); ok {

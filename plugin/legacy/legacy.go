@@ -27,6 +27,7 @@
 package legacy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,7 @@ type Options struct {
 	Idle    time.Duration // 0: [IdleTimeout]
 	Timeout time.Duration // of a question that moves content; 0: [WorkTimeout]
 	Entries []ocm.Spec    // of the configuration: a plugin is given those of the types that it names
+	Origin  string        // as types show it; empty: "plugin" and the name
 	Log     *slog.Logger  // nil: discarded
 }
 
@@ -82,7 +84,8 @@ type Plugin struct {
 	mu        sync.Mutex
 	closed    bool
 	instances map[string]*instance
-	files     []*content // whose files are open, the one that was used last at the end
+	ending    sync.WaitGroup // instances that are no longer there
+	files     []*content     // whose files are open, the one that was used last at the end
 }
 
 // New returns the plugin of a document. Nothing is started yet.
@@ -96,6 +99,7 @@ func New(name string, doc Document, o Options) *Plugin {
 	if o.Timeout == 0 {
 		o.Timeout = WorkTimeout
 	}
+	o.Origin = cmp.Or(o.Origin, "plugin "+name)
 	return &Plugin{name: name, doc: doc, o: o, instances: map[string]*instance{}}
 }
 
@@ -114,12 +118,13 @@ func (p *Plugin) Close() {
 		all.Go(i.close)
 	}
 	all.Wait()
+	p.ending.Wait()
 }
 
 // errClosed is the answer of a plugin that was closed.
 var errClosed = errors.New("it was closed")
 
-// instance finds or makes what runs for a key: the empty one, or a repository.
+// instance finds or makes what runs for a key: the empty one, or a repository, which is released when nobody uses it any more.
 func (p *Plugin) instance(key string, greet func(context.Context, *process)) (*instance, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,14 +132,41 @@ func (p *Plugin) instance(key string, greet func(context.Context, *process)) (*i
 	switch {
 	case p.closed:
 		return nil, p.named(errClosed)
-	case ok:
-		return i, nil
-	case len(p.instances) > MaxRepositories:
+	case !ok && key != "" && p.repositoriesOpen() >= MaxRepositories && !p.evict():
 		return nil, p.named(fmt.Errorf("more than %d repositories at once: %w", MaxRepositories, ocm.ErrLimit))
+	case !ok:
+		i = &instance{plugin: p, greet: greet, turn: make(chan struct{}, 1), commit: make(chan struct{}, 1)}
+		p.instances[key] = i
 	}
-	i = &instance{plugin: p, greet: greet, turn: make(chan struct{}, 1), commit: make(chan struct{}, 1)}
-	p.instances[key] = i
+	i.users++
 	return i, nil
+}
+
+func (p *Plugin) repositoriesOpen() int {
+	n := len(p.instances)
+	if _, ok := p.instances[""]; ok {
+		n--
+	}
+	return n
+}
+
+// release notes that an instance has one user less. It runs on: who opens the repository again finds it as it was.
+func (p *Plugin) release(i *instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i.users--
+}
+
+// evict makes room for another repository, if there is one that nobody uses.
+func (p *Plugin) evict() bool {
+	for key, i := range p.instances {
+		if key != "" && i.users == 0 {
+			delete(p.instances, key)
+			p.ending.Go(i.close)
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Plugin) named(err error) error {
@@ -194,7 +226,7 @@ func enlist[T any](p *Plugin, r *ocm.Registry[T], c capability, implementation f
 		names := slices.DeleteFunc(t.names(), r.Has)
 		if len(names) > 0 {
 			r.Register(implementation(t), ocm.Type{
-				Names: names, About: t.schema.about("A type of a plugin of the older protocol."), Fields: t.schema.fields(), Origin: "plugin " + p.name,
+				Names: names, About: t.schema.about("A type of a plugin of the older protocol."), Fields: t.schema.fields(), Origin: p.o.Origin,
 			})
 		}
 		if taken := slices.DeleteFunc(t.names(), func(name string) bool { return slices.Contains(names, name) }); len(taken) > 0 {

@@ -4,6 +4,7 @@ package legacy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -30,6 +31,8 @@ type instance struct {
 	greet  func(context.Context, *process) // what a new process is told first; nil: nothing
 	turn   chan struct{}                   // held while now is looked at
 	now    *process
+	over   bool          // it is not started any more
+	users  int           // guarded by the plugin's mutex
 	commit chan struct{} // held by a commit, so that those of one host do not overtake each other
 }
 
@@ -60,10 +63,7 @@ func (i *instance) process(ctx context.Context) (*process, error) {
 			return i.now, nil
 		}
 	}
-	i.plugin.mu.Lock()
-	closed := i.plugin.closed
-	i.plugin.mu.Unlock()
-	if closed {
+	if i.over {
 		return nil, errClosed
 	}
 	p, err := i.plugin.start(ctx)
@@ -76,9 +76,11 @@ func (i *instance) process(ctx context.Context) (*process, error) {
 	return p, nil
 }
 
+// close ends the process for good.
 func (i *instance) close() {
 	i.turn <- struct{}{}
 	defer func() { <-i.turn }()
+	i.over = true
 	if i.now != nil {
 		i.now.end()
 		i.now = nil
@@ -130,7 +132,7 @@ func (p *Plugin) start(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.dir, err = os.MkdirTemp(p.o.Temp, "ocm-"); err != nil {
+	if r.dir, err = r.folder(p.o.Temp); err != nil {
 		return nil, err
 	}
 	if r.Process, err = p.o.Start([]string{"--config", string(raw)}, []string{"TMPDIR=" + r.dir}); err != nil {
@@ -149,6 +151,20 @@ func (p *Plugin) start(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// maxSocketPath is how long the path of a socket may be, in bytes, on every system.
+const maxSocketPath = 100
+
+// folder makes one for temporary files, where a socket has room too: some plugins put theirs there.
+func (p *process) folder(temp string) (string, error) {
+	name := len("/ocm-1234567890/" + p.id + "-plugin.socket")
+	for _, shared := range append([]string{cmp.Or(temp, os.TempDir())}, sharedFolders()...) {
+		if len(shared)+name <= maxSocketPath {
+			return os.MkdirTemp(shared, "ocm-") // 0700
+		}
+	}
+	return os.MkdirTemp(temp, "ocm-") // 0700
 }
 
 // address waits for the line that says where it listens, and reads over all others.

@@ -36,6 +36,8 @@ type repository struct {
 	spec   ocm.Spec
 	auth   func(context.Context) (authorization, error)
 
+	closed sync.Once
+
 	mu    sync.Mutex
 	known map[digest.Digest]string // versions by the digests they were found with, of all components: name + "\n" + version
 }
@@ -119,7 +121,10 @@ func (r *repository) String() string {
 }
 
 // Close implements [ocm.Repository]. The process goes on, for whoever opens the repository again.
-func (r *repository) Close() error { return nil }
+func (r *repository) Close() error {
+	r.closed.Do(func() { r.plugin.release(r.runs) })
+	return nil
+}
 
 // Open implements [ocm.Repository]. By digest only what is there now is found.
 func (r *repository) Open(ctx context.Context, name, ref string) (ocm.Version, error) {
@@ -133,7 +138,11 @@ func (r *repository) Open(ctx context.Context, name, ref string) (ocm.Version, e
 	if blob.CheckDigest(want) == nil {
 		return r.byDigest(ctx, name, want)
 	}
-	return r.open(ctx, name, ref)
+	v, err := r.open(ctx, name, ref)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // open downloads a descriptor.
