@@ -52,15 +52,25 @@ func (v matched) ask(ctx context.Context, sig ocm.Signature) (found []ocm.Findin
 			found, err = nil, fmt.Errorf("the verifier of %s has failed: %v: %w", sig.Signature.Algorithm, r, ocm.ErrSignature)
 		}
 	}()
-	verifier, err := v.kit.Verifiers.For(sig.Signature.Algorithm)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ocm.ErrSignature)
-	}
 	var spec ocm.Spec
 	if v.o.Spec != nil {
 		spec = v.o.Spec(sig)
 	}
+	verifier, err := verifierOf(v.kit, sig, spec)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ocm.ErrSignature)
+	}
 	return verifier.Verify(ctx, v.env, sig, spec)
+}
+
+// verifierOf finds who judges a signature: by its algorithm; or, if nobody knows that, by the type of the configuration that was chosen for it,
+// because plugins of the older protocol do not say which algorithms they know.
+func verifierOf(kit *ocm.Kit, sig ocm.Signature, spec ocm.Spec) (ocm.Verifier, error) {
+	verifier, err := kit.Verifiers.For(sig.Signature.Algorithm)
+	if err != nil && kit.Verifiers.Has(spec.Type) {
+		return kit.Verifiers.For(spec.Type)
+	}
+	return verifier, err
 }
 
 // result is the report's entry of a signature whose name is there once.

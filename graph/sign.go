@@ -212,13 +212,13 @@ func (s *signing) judgeOld(ctx context.Context, desc *ocm.Descriptor, old ocm.Si
 
 // judge asks the verifier of a signature.
 func (s *signing) judge(ctx context.Context, sig ocm.Signature) error {
-	v, err := s.kit.Verifiers.For(sig.Signature.Algorithm)
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, ocm.ErrSignature)
-	}
 	var spec ocm.Spec
 	if s.o.Verifier != nil {
 		spec = s.o.Verifier(sig)
+	}
+	v, err := verifierOf(s.kit, sig, spec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ocm.ErrSignature)
 	}
 	_, err = v.Verify(ctx, s.env, sig, spec)
 	return err

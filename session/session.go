@@ -162,6 +162,9 @@ func (s *Session) attach(o Options) error {
 	if h.Plugins == nil {
 		h.Plugins = settings.Named
 	}
+	if h.Entries == nil && s.Config != nil {
+		h.Entries = s.Config.Entries
+	}
 	if h.Temp == "" {
 		h.Temp = s.Env.Temp
 	}

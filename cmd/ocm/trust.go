@@ -180,9 +180,11 @@ func (v *verifiers) add(from string, spec ocm.Spec) error {
 	return nil
 }
 
-// fits reports whether a configuration is for signatures of an algorithm.
+// fits reports whether a configuration is for signatures of an algorithm. One whose type is that of a verifier itself, as with plugins of the
+// older protocol, is for all algorithms that nobody else knows.
 func (v *verifiers) fits(algorithm string, spec ocm.Spec) bool {
-	return spec.Type != "" && v.s.sameFamily(algorithm, spec.Type)
+	verifiers := v.s.kit.Verifiers
+	return spec.Type != "" && (v.s.sameFamily(algorithm, spec.Type) || verifiers.Has(spec.Type) && !verifiers.Has(algorithm) && !isSigstore(algorithm))
 }
 
 // sameFamily reports whether two names, of algorithms or of types of configurations, belong to the same implementation.

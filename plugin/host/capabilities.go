@@ -34,6 +34,9 @@ func (p *Plugin) ask(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("capabilities: %w", err)
 	}
+	if ok, err := p.adopt(text); ok {
+		return err
+	}
 	var doc wire.Capabilities
 	if err := json.Unmarshal(text, &doc); err != nil {
 		return fmt.Errorf("capabilities: expected a JSON document, found %q: %s: %w", wire.Text(string(text), 100), wire.Text(err.Error(), 300), ocm.ErrInvalid)

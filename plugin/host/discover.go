@@ -15,6 +15,7 @@ import (
 
 	"ocm"
 	"ocm/config"
+	"ocm/plugin/legacy"
 	"ocm/plugin/wire"
 )
 
@@ -35,8 +36,9 @@ type Plugin struct {
 	Path         string
 	Capabilities wire.Capabilities
 
-	real string // the file that the path leads to
-	host *Host
+	real   string // the file that the path leads to
+	host   *Host
+	legacy *legacy.Plugin // of the older protocol; nil: of ours
 
 	mu     sync.Mutex
 	now    *attempt // nil: never started

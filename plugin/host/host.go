@@ -37,6 +37,7 @@ type Options struct {
 	Temp     string                   // for sockets; empty: the system's
 	Shutdown time.Duration            // how long Close waits for plugins to end; 0: [ShutdownTimeout]
 	Getenv   func(string) string      // nil: os.Getenv
+	Entries  []ocm.Spec               // of the configuration, for plugins of the older protocol, which are given those of the types that they name
 	Log      *slog.Logger             // nil: discarded
 }
 
@@ -121,6 +122,9 @@ func (h *Host) Plugins() ([]*Plugin, error) {
 // tell writes errors to the log, and joins them.
 func (h *Host) tell(errs []error) error {
 	for _, err := range errs {
+		if err == nil {
+			continue
+		}
 		h.log.Warn("a plugin cannot be used", "error", err)
 	}
 	return errors.Join(errs...)
@@ -164,12 +168,20 @@ func (h *Host) Close() error {
 	for _, r := range all {
 		wait.Go(r.stop)
 	}
+	for _, p := range h.plugins {
+		if p.legacy != nil {
+			wait.Go(p.legacy.Close)
+		}
+	}
 	wait.Wait()
 	return nil
 }
 
 // register adds what a plugin can do to a kit. A type that the kit has already stays what it was, and is told.
 func (p *Plugin) register(kit *ocm.Kit) (all []error) {
+	if p.legacy != nil {
+		return []error{p.legacy.Register(kit)}
+	}
 	for _, c := range p.Capabilities.Capabilities {
 		if err := p.add(kit, c); err != nil {
 			all = append(all, fmt.Errorf("plugin %s: %w", p.Name, err))
@@ -178,6 +190,9 @@ func (p *Plugin) register(kit *ocm.Kit) (all []error) {
 	return all
 }
 
+// origin is how types show where they come from.
+func (p *Plugin) origin() string { return "plugin " + p.Name + " (" + show(p.Path) + ")" }
+
 func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 	if err := p.checkOneShot(c.Kind); err != nil {
 		return err
@@ -185,7 +200,7 @@ func (p *Plugin) add(kit *ocm.Kit, c wire.Capability) error {
 	if err := checkType(&c.Type); err != nil {
 		return err
 	}
-	c.Type.Origin = "plugin " + p.Name + " (" + show(p.Path) + ")"
+	c.Type.Origin = p.origin()
 	switch c.Kind {
 	case wire.AccessMethod:
 		return enlist(kit.Access, proxy.Opener(p, c.Kind), c)

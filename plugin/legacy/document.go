@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package legacy
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	json "github.com/go-json-experiment/json"
+
+	"ocm"
+	"ocm/plugin/wire"
+)
+
+// Document is what a plugin says that it can do.
+type Document struct {
+	capabilities []capability
+	configTypes  []string
+}
+
+// capability is one thing that it can do. Which list of types counts depends on the kind.
+type capability struct {
+	Kind             string     `json:"type"`
+	Repositories     []specType `json:"supportedRepositorySpecTypes"`
+	Accesses         []specType `json:"supportedAccessTypes"`
+	Inputs           []specType `json:"supportedInputTypes"`
+	Transformers     []specType `json:"supportedTransformerSpecTypes"`
+	Signers          []specType `json:"supportedSigningSpecTypes"`
+	Consumers        []specType `json:"supportedConsumerIdentityTypes"`
+	CredentialPlaces []specType `json:"supportedCredentialRepositorySpecTypes"`
+	Credentials      []specType `json:"supportedCredentialPluginTypes"`
+}
+
+// types are the types of specifications that it is for, each once. A place of credentials is looked for under the types
+// of both of its lists, because the existing host looks into the one that is not meant for it.
+func (c capability) types() []specType {
+	var out []specType
+	for _, t := range slices.Concat(c.Repositories, c.Accesses, c.Inputs, c.Transformers, c.Signers, c.CredentialPlaces, c.Consumers, c.Credentials) {
+		if !slices.ContainsFunc(out, func(have specType) bool { return have.Type == t.Type }) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// specType is a type of specifications.
+type specType struct {
+	Type    string
+	Aliases []string
+	schema  *schema // nil: none, or one that cannot be read
+}
+
+// UnmarshalJSON reads an object or, as the documentation of that protocol has it for some lists, the bare name. The schema is a document
+// in base64. One that cannot be read is as good as none: the plugin judges its specifications itself.
+func (t *specType) UnmarshalJSON(raw []byte) error {
+	if len(raw) > 0 && raw[0] == '"' {
+		return json.Unmarshal(raw, &t.Type)
+	}
+	var v struct {
+		Type    string      `json:"type"`
+		Aliases []string    `json:"aliases"`
+		Schema  ocm.RawJSON `json:"jsonSchema"`
+	}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return err
+	}
+	t.Type, t.Aliases = v.Type, v.Aliases
+	text := []byte(v.Schema)
+	var encoded string
+	if json.Unmarshal(v.Schema, &encoded) == nil {
+		text, _ = base64.StdEncoding.DecodeString(encoded) // what cannot be decoded is no schema
+	}
+	t.schema = parseSchema(text)
+	return nil
+}
+
+func (t specType) names() []string {
+	out := []string{t.Type}
+	for _, name := range t.Aliases {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// check refuses a specification that breaks the schema.
+func (t specType) check(s ocm.Spec) error { return t.schema.check(s) }
+
+const maxTypeName = 255 // bytes
+
+// Parse reads the document. The error is [ocm.ErrInvalid] or [ocm.ErrLimit]. ok is false for a document that names a protocol, and so
+// is for somebody else to read.
+func Parse(raw []byte) (doc Document, ok bool, err error) {
+	var v struct {
+		Protocol     *ocm.RawJSON  `json:"protocol"`
+		Capabilities *[]capability `json:"capabilities"`
+		ConfigTypes  []string      `json:"supportedConfigTypes"`
+	}
+	if len(raw) > wire.MaxCapabilities {
+		return doc, false, fmt.Errorf("capabilities: %d bytes, accepted are %d: %w", len(raw), wire.MaxCapabilities, ocm.ErrLimit)
+	}
+	var head struct {
+		Protocol *ocm.RawJSON `json:"protocol"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil || head.Protocol != nil {
+		return doc, false, nil //nolint:nilerr // what is no object is no document of this protocol either
+	}
+	switch err := json.Unmarshal(raw, &v); {
+	case err != nil:
+		return doc, true, fmt.Errorf("capabilities: %w: %w", err, ocm.ErrInvalid)
+	case v.Capabilities == nil:
+		return doc, true, fmt.Errorf("capabilities: the list of that name is missing: %w", ocm.ErrInvalid)
+	}
+	doc = Document{*v.Capabilities, v.ConfigTypes}
+	return doc, true, doc.check()
+}
+
+// check holds the names to what can be shown and looked up.
+func (d Document) check() error {
+	n := len(d.capabilities) + len(d.configTypes)
+	for _, c := range d.capabilities {
+		for _, t := range c.types() {
+			n += len(t.names())
+			for _, name := range t.names() {
+				if name == "" || len(name) > maxTypeName || name != wire.Text(name, maxTypeName) || strings.ContainsAny(name, "\n\t") {
+					return fmt.Errorf("capabilities: %s: %q is no name of a type: %w", shown(c.Kind), shown(name), ocm.ErrInvalid)
+				}
+			}
+		}
+	}
+	if n > wire.MaxTypes {
+		return fmt.Errorf("capabilities: %d types, accepted are %d: %w", n, wire.MaxTypes, ocm.ErrLimit)
+	}
+	return nil
+}
+
+// lists reports whether it can list the components of a type of repositories.
+func (d Document) lists(typ string) bool {
+	return slices.ContainsFunc(d.capabilities, func(c capability) bool {
+		return c.Kind == "componentLister" && slices.ContainsFunc(c.types(), func(t specType) bool { return slices.Contains(t.names(), typ) })
+	})
+}
+
+// shown is a name that somebody else wrote, fit for a message.
+func shown(s string) string { return wire.Text(s, 100) }
