@@ -312,7 +312,7 @@ func TestHostileMemory(t *testing.T) {
 	}
 	p := newPlace(t, host.Options{}, config.Plugin{Memory: 256 << 20}, "hostile", "echo")
 	_, err := p.open(t.Context(), "hostile/v1", "allocate")
-	bad(t, err, nil, "plugin hostile: ", "it wrote last", "fatal error: runtime: ")
+	bad(t, err, nil, "plugin hostile: ", "it wrote last", "fatal error: ", "memory")
 	_, err = p.open(t.Context(), "hostile/v1", "fine")
 	bad(t, err, nil, "plugin hostile: it has ended twice", "fatal error: ")
 	p.works(t)
