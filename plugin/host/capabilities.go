@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"unicode"
@@ -59,7 +60,8 @@ func (p *Plugin) capabilities(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.host.askTimeout)
 	defer cancel()
 	out, last := &limited{left: wire.MaxCapabilities, stop: cancel}, &lines{}
-	r, err := p.spawn([]string{"capabilities"}, nil, nil, out, last)
+	// What is no plugin might take the word for the name of a file: none is there that is somebody's.
+	r, err := p.spawn(string(filepath.Separator), []string{"capabilities"}, nil, nil, out, last)
 	if err != nil {
 		return nil, err
 	}

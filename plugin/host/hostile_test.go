@@ -16,9 +16,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +253,42 @@ func TestHostileFork(t *testing.T) {
 			bad(t, err, nil, "exit status 4")
 		}
 		p.works(t)
+	}
+}
+
+// A process that it starts and that leaves its group goes on; nobody waits for it although it holds what the plugin held.
+func TestHostileForkAway(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, host.Options{Shutdown: time.Second}, config.Plugin{}, "hostile", "echo")
+	c, err := p.open(t.Context(), "hostile/v1", "fork away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	p.host.Close()
+	if d := time.Since(start); d > 20*time.Second {
+		t.Errorf("closing took %s", d)
+	}
+	pid, err := strconv.Atoi(c.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	until(t, "its end", func() bool { return len(processes(p.dir)) == 0 })
+}
+
+// A plugin that does not want to end is killed.
+func TestHostileStays(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, host.Options{Shutdown: 400 * time.Millisecond}, config.Plugin{}, "hostile")
+	if _, err := p.open(t.Context(), "hostile/v1", "stay"); err != nil {
+		t.Fatal(err)
+	}
+	p.host.Close()
+	if !strings.Contains(p.log.String(), `msg="the plugin does not end, and is killed" plugin=hostile`) {
+		t.Errorf("the log says %s", p.log)
 	}
 }
 

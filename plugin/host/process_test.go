@@ -177,7 +177,7 @@ func hostOf(dir string) {
 	h.Attach(kit)
 	p := &place{host: h, kit: kit}
 	for _, typ := range []string{"echo", "hostile/v1"} {
-		if _, err := p.open(context.Background(), typ, "x"); err != nil {
+		if _, err := p.open(context.Background(), typ, "stay"); err != nil {
 			println(err.Error())
 			os.Exit(1)
 		}
