@@ -123,10 +123,10 @@ func (m pluginMember) over(p Plugin) (Plugin, error) {
 // parseBytes reads a number of bytes as it is written in Kubernetes: 512Mi, 2G, 1000000.
 func parseBytes(text string) (int64, error) {
 	digits := strings.TrimRight(text, "KMGTki")
-	n, err := strconv.ParseInt(digits, 10, 64)
+	n, err := strconv.ParseUint(digits, 10, 62)
 	unit, ok := map[string]int64{"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}[text[len(digits):]]
-	if err != nil || !ok || n < 0 || n > (1<<62)/unit {
+	if err != nil || !ok || int64(n) > (1<<62)/unit {
 		return 0, fmt.Errorf("%.50q: expected a number of bytes, such as 512Mi or 2Gi: %w", text, ocm.ErrInvalid)
 	}
-	return n * unit, nil
+	return int64(n) * unit, nil
 }

@@ -179,7 +179,8 @@ func listKinds(w io.Writer, kinds []builtin.Kind) error {
 func listTypes(w io.Writer, kind builtin.Kind) error {
 	t := newTable("TYPE", "ORIGIN", "ABOUT")
 	for _, d := range kind.Types {
-		t.add(d.Names[0], d.Origin, d.About)
+		origin, _, _ := strings.Cut(d.Origin, " (") // its path stands with the type
+		t.add(d.Names[0], origin, d.About)
 	}
 	if len(kind.Types) > 0 {
 		t.dropEmpty()

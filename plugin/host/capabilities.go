@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -37,19 +38,26 @@ func (p *Plugin) ask(ctx context.Context) error {
 	if ok, err := p.adopt(text); ok {
 		return err
 	}
-	var doc wire.Capabilities
+	p.Capabilities, err = readCapabilities(text)
+	if err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	return nil
+}
+
+// readCapabilities reads what a plugin says. What it says of single types is checked later: of these one that is wrong hides no other.
+func readCapabilities(text []byte) (doc wire.Capabilities, err error) {
 	if err := json.Unmarshal(text, &doc); err != nil {
-		return fmt.Errorf("capabilities: expected a JSON document, found %q: %s: %w", wire.Text(string(text), 100), wire.Text(err.Error(), 300), ocm.ErrInvalid)
+		return doc, fmt.Errorf("expected a JSON document, found %q: %s: %w", wire.Text(string(text), 100), wire.Text(err.Error(), 300), ocm.ErrInvalid)
 	}
 	if doc.Protocol != wire.Protocol {
-		return fmt.Errorf("capabilities: expected protocol %s, found %q: %w", wire.Protocol, wire.Text(doc.Protocol, 100), errors.ErrUnsupported)
+		return doc, fmt.Errorf("expected protocol %s, found %q: %w", wire.Protocol, wire.Text(doc.Protocol, 100), errors.ErrUnsupported)
 	}
 	if n := len(doc.Capabilities); n > wire.MaxTypes {
-		return fmt.Errorf("capabilities: %d types, more than %d: %w", n, wire.MaxTypes, ocm.ErrLimit)
+		return doc, fmt.Errorf("%d types, more than %d: %w", n, wire.MaxTypes, ocm.ErrLimit)
 	}
 	doc.Name, doc.Version, doc.About = wire.Text(doc.Name, maxName), wire.Text(doc.Version, maxName), wire.Text(doc.About, maxSentence)
-	p.Capabilities = doc
-	return nil
+	return doc, nil
 }
 
 // capabilities runs the plugin with that argument.
@@ -64,7 +72,8 @@ func (p *Plugin) once(ctx context.Context, timeout time.Duration, args []string,
 	defer cancel()
 	log := newLogger(p.host.log.With("plugin", p.Name))
 	out, last := &limited{left: most, stop: cancel}, &lines{each: log.line}
-	r, err := p.spawn(args, nil, in, out, last)
+	// What is no plugin might take the word for the name of a file: none is there that is somebody's.
+	r, err := p.spawn(string(filepath.Separator), args, nil, in, out, last)
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,7 +72,7 @@ var hostilePlugins = map[string]*hostile{
 	"says-twice":     {func(string) { fmt.Println(document(access(`"names":["a"]`) + "," + access(`"names":["a"]`))) }, nil},
 	"says-alias":     {func(string) { says(1, `"names":["a%d","a0"]`) }, nil},
 	"says-deep":      {func(string) { says(1, `"names":["a%d"],`+deep(20)) }, nil},
-	"says-and-forks": {func(string) { fork(); time.Sleep(100 * time.Millisecond); os.Exit(1) }, nil},
+	"says-and-forks": {func(string) { fork(nil); time.Sleep(100 * time.Millisecond); os.Exit(1) }, nil},
 	"says-built-in":  {func(string) { says(1, `"names":["built-in/v%d","built-in/v1"]`) }, nil},
 	"says-everything": {func(string) {
 		says(1, `"names":["e%d"],"about":"\u001b[31m \u202e","notes":["\u001b["],"fields":[{"name":"\u001b","kind":"\u001b"}]`)
@@ -108,15 +110,16 @@ func flood(w io.Writer, n int) {
 }
 
 // fork starts a process that keeps the pipes.
-func fork() {
+func fork(how *syscall.SysProcAttr) (pid int) {
 	child := exec.Command(os.Args[0], "child")
-	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	child.Stdout, child.Stderr, child.SysProcAttr = os.Stdout, os.Stderr, how
 	if err := child.Start(); err != nil {
 		panic(err)
 	}
 	for len(processes(filepath.Dir(os.Args[0]))) < 2 { // it is that program by now
 		time.Sleep(time.Millisecond)
 	}
+	return child.Process.Pid
 }
 
 func serveHostile() {
@@ -130,12 +133,17 @@ func serveHostile() {
 	fmt.Println(wire.Protocol)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
+		if !stays.Load() {
+			os.Exit(0)
+		}
 	}()
 	_ = http.Serve(l, mux)
 }
 
-var oldToken atomic.Value
+var (
+	oldToken atomic.Value
+	stays    atomic.Bool
+)
 
 func hostileOpen(w http.ResponseWriter, r *http.Request) {
 	var q openRaw
@@ -191,10 +199,16 @@ func hostileOpen(w http.ResponseWriter, r *http.Request) {
 	case "unknown question":
 		ask(r.Header.Get(wire.CallHeader), "/v1/shutdown", resolve)
 	case "fork":
-		fork()
+		fork(nil)
+		fmt.Fprint(w, contentOf("1"))
+	case "fork away":
+		fmt.Fprint(w, strings.Replace(contentOf("1"), "{", fmt.Sprintf(`{"name":"%d",`, fork(&syscall.SysProcAttr{Setsid: true})), 1))
+	case "stay":
+		stays.Store(true)
+		signal.Ignore(syscall.SIGTERM)
 		fmt.Fprint(w, contentOf("1"))
 	case "fork and exit":
-		fork()
+		fork(nil)
 		os.Exit(4)
 	case "flood stdout":
 		flood(os.Stdout, 1<<24)

@@ -16,9 +16,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,6 +157,14 @@ func bad(t *testing.T, err, kind error, parts ...string) {
 	}
 }
 
+// patience is short with those that hang, and long with all others: the machine may have other work.
+func patience(text string) time.Duration {
+	if strings.HasPrefix(text, "hang") {
+		return time.Second
+	}
+	return time.Minute
+}
+
 // In its calls a plugin answers as the text of the specification says.
 func TestHostileAnswers(t *testing.T) {
 	t.Parallel()
@@ -184,7 +194,7 @@ func TestHostileAnswers(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, host.Options{Shutdown: 5 * time.Second}, config.Plugin{Timeout: time.Second}, "hostile", "echo")
+			p := newPlace(t, host.Options{Shutdown: 5 * time.Second}, config.Plugin{Timeout: patience(text)}, "hostile", "echo")
 			_, err := p.open(t.Context(), "hostile/v1", text)
 			bad(t, err, want.kind, "plugin hostile: ", want.part)
 			p.works(t)
@@ -208,7 +218,7 @@ func TestHostileContents(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, host.Options{Shutdown: 5 * time.Second}, config.Plugin{Timeout: time.Second}, "hostile", "echo")
+			p := newPlace(t, host.Options{Shutdown: 5 * time.Second}, config.Plugin{Timeout: patience(text)}, "hostile", "echo")
 			c, err := p.open(t.Context(), "hostile/v1", text)
 			if err != nil {
 				t.Fatal(err)
@@ -254,6 +264,42 @@ func TestHostileFork(t *testing.T) {
 	}
 }
 
+// A process that it starts and that leaves its group goes on; nobody waits for it although it holds what the plugin held.
+func TestHostileForkAway(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, host.Options{Shutdown: time.Second}, config.Plugin{}, "hostile", "echo")
+	c, err := p.open(t.Context(), "hostile/v1", "fork away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	p.host.Close()
+	if d := time.Since(start); d > 20*time.Second {
+		t.Errorf("closing took %s", d)
+	}
+	pid, err := strconv.Atoi(c.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	until(t, "its end", func() bool { return len(processes(p.dir)) == 0 })
+}
+
+// A plugin that does not want to end is killed.
+func TestHostileStays(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, host.Options{Shutdown: 400 * time.Millisecond}, config.Plugin{}, "hostile")
+	if _, err := p.open(t.Context(), "hostile/v1", "stay"); err != nil {
+		t.Fatal(err)
+	}
+	p.host.Close()
+	if !strings.Contains(p.log.String(), `msg="the plugin does not end, and is killed" plugin=hostile`) {
+		t.Errorf("the log says %s", p.log)
+	}
+}
+
 // Output that nobody wants costs nothing but the time of the plugin.
 func TestHostileOutput(t *testing.T) {
 	t.Parallel()
@@ -280,8 +326,7 @@ func TestHostileOutput(t *testing.T) {
 }
 
 // A plugin that opens connections takes none away from others, and few files of the host.
-func TestHostileConnections(t *testing.T) {
-	t.Parallel()
+func TestHostileConnections(t *testing.T) { // alone, because it counts the files of this process
 	p := newPlace(t, host.Options{Shutdown: time.Second}, config.Plugin{OpenFiles: 12_000}, "hostile", "echo")
 	before := openFiles(t)
 	c, err := p.open(t.Context(), "hostile/v1", "connections")
@@ -312,7 +357,7 @@ func TestHostileMemory(t *testing.T) {
 	}
 	p := newPlace(t, host.Options{}, config.Plugin{Memory: 256 << 20}, "hostile", "echo")
 	_, err := p.open(t.Context(), "hostile/v1", "allocate")
-	bad(t, err, nil, "plugin hostile: ", "it wrote last", "fatal error: runtime: ")
+	bad(t, err, nil, "plugin hostile: ", "it wrote last", "fatal error: ", "memory")
 	_, err = p.open(t.Context(), "hostile/v1", "fine")
 	bad(t, err, nil, "plugin hostile: it has ended twice", "fatal error: ")
 	p.works(t)
@@ -346,13 +391,15 @@ func TestHostileStart(t *testing.T) {
 		"start-exits":    {nil, "exit status 5"},
 		"start-nonsense": {ocm.ErrInvalid, `expected the line "ocm.software/plugin/v1"`},
 		"start-floods":   {ocm.ErrInvalid, "expected the line"},
-		"start-lies":     {nil, "plugin start-lies"},
+		"start-lies":     {nil, "plugin start-lies: the connection broke"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, host.Options{Shutdown: time.Second}, config.Plugin{}, name, "echo")
 			p.works(t)
-			p.host.SetTimeouts(time.Second)
+			if name == "start-hangs" {
+				p.host.SetTimeouts(time.Second)
+			}
 			var all sync.WaitGroup
 			for range 3 { // one start for all
 				all.Go(func() {
@@ -393,7 +440,9 @@ func TestHostileCapabilities(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, host.Options{}, config.Plugin{}, name, "echo")
-			p.host.SetTimeouts(4 * time.Second)
+			if name == "says-late" {
+				p.host.SetTimeouts(5 * time.Second)
+			}
 			builtIn := ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) { return ocm.Content{Name: "mine"}, nil })
 			p.kit.Access.Register(builtIn, ocm.Type{Names: []string{"built-in/v1"}})
 			_, err := p.kit.Access.For("zzz")
@@ -444,9 +493,7 @@ func TestCloseDuringCalls(t *testing.T) {
 			}
 		})
 	}
-	for len(processes(p.dir)) < 2 {
-		runtime.Gosched()
-	}
+	until(t, "both", func() bool { return len(processes(p.dir)) == 2 })
 	p.host.Close()
 	all.Wait()
 	_, err := p.open(t.Context(), "hostile/v1", "fine")

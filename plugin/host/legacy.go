@@ -40,7 +40,7 @@ func (p *Plugin) startLegacy(args, variables []string) (legacy.Process, error) {
 	}
 	log := newLogger(p.host.log.With("plugin", p.Name))
 	stderr := &lines{each: log.line}
-	r, err := p.spawn(args, variables, nil, w, stderr)
+	r, err := p.spawn("", args, variables, nil, w, stderr)
 	_ = w.Close() // the process has its own
 	if err != nil {
 		_ = out.Close()

@@ -31,8 +31,8 @@ type process struct {
 	gone bool // its number may be somebody else's
 }
 
-// spawn starts the plugin's program, within its limits.
-func (p *Plugin) spawn(args, env []string, in *os.File, out, errOut io.Writer) (*process, error) {
+// spawn starts the plugin's program, within its limits; dir is its working directory, empty: that of this process.
+func (p *Plugin) spawn(dir string, args, env []string, in *os.File, out, errOut io.Writer) (*process, error) {
 	f, err := p.open()
 	if err != nil {
 		return nil, err
@@ -40,6 +40,7 @@ func (p *Plugin) spawn(args, env []string, in *os.File, out, errOut io.Writer) (
 	defer f.Close()
 	cmd := exec.Command(p.real, args...) //nolint:gosec // what is in the folders of plugins is run
 	cmd.Path, cmd.Args[0] = executable(f, p.real), p.Path
+	cmd.Dir = dir
 	cmd.Env = append(p.environment(), env...)
 	if in != nil {
 		cmd.Stdin = in

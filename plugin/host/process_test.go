@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,31 +33,58 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// All calls share one process; what nobody uses ends, and is started again where it is needed, as often as that.
+// All calls share one process.
 func TestOneProcess(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, host.Options{Idle: 300 * time.Millisecond}, config.Plugin{}, "echo")
+	p := newPlace(t, host.Options{}, config.Plugin{}, "echo")
+	var all sync.WaitGroup
+	for range 32 {
+		all.Go(func() {
+			if _, err := p.open(t.Context(), "echo", "hello"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := len(processes(p.dir)); n != 1 {
+		t.Errorf("%d processes", n)
+	}
+}
+
+// What nobody uses ends, and is started again where it is needed, as often as that.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, host.Options{Idle: 500 * time.Millisecond}, config.Plugin{}, "echo")
 	for range 4 {
-		var all sync.WaitGroup
-		for range 8 {
-			all.Go(func() {
-				if _, err := p.open(t.Context(), "echo", "hello"); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		all.Wait()
-		if n := len(processes(p.dir)); n > 1 {
-			t.Errorf("%d processes", n)
-		}
+		p.works(t)
 		until(t, "its end", func() bool { return len(processes(p.dir)) == 0 })
+	}
+}
+
+// The time of a call does not count while it is the host that does not read.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, host.Options{}, config.Plugin{Timeout: 3 * time.Second}, "echo")
+	want := strings.Repeat("x", 4<<20)
+	c, err := p.open(t.Context(), "echo", want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := blob.Open(t.Context(), c.From, c.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	time.Sleep(4500 * time.Millisecond)
+	if text, err := io.ReadAll(r); err != nil || string(text) != want {
+		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
 
 // A content that was opened before its plugin ended is opened again.
 func TestContentOutlivesProcess(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, host.Options{Idle: 100 * time.Millisecond}, config.Plugin{}, "echo")
+	p := newPlace(t, host.Options{Idle: 500 * time.Millisecond}, config.Plugin{}, "echo")
 	c, err := p.open(t.Context(), "echo", "hello")
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +205,7 @@ func hostOf(dir string) {
 	h.Attach(kit)
 	p := &place{host: h, kit: kit}
 	for _, typ := range []string{"echo", "hostile/v1"} {
-		if _, err := p.open(context.Background(), typ, "x"); err != nil {
+		if _, err := p.open(context.Background(), typ, "stay"); err != nil {
 			println(err.Error())
 			os.Exit(1)
 		}

@@ -163,7 +163,7 @@ func (r *running) run(socket, back string) error {
 	out := &greeting{first: make(chan string, 1), log: r.log}
 	log := newLogger(r.log)
 	r.stderr = &lines{each: log.line}
-	r.process, err = r.plugin.spawn(nil, []string{wire.PluginSocket + "=" + socket, wire.HostSocket + "=" + back}, in, out, r.stderr)
+	r.process, err = r.plugin.spawn("", nil, []string{wire.PluginSocket + "=" + socket, wire.HostSocket + "=" + back}, in, out, r.stderr)
 	in.Close()
 	if err != nil {
 		input.Close()

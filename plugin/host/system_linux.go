@@ -33,7 +33,11 @@ func executable(f *os.File, path string) string {
 	if _, err := f.ReadAt(magic[:], 0); err != nil || string(magic[:]) == "#!" {
 		return path
 	}
-	return "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	open := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	if _, err := os.Stat(open); err != nil { // no such file system is mounted
+		return path
+	}
+	return open
 }
 
 // prepare lets a program have a group of its own, and end with the thread that starts it.

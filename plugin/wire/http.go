@@ -198,7 +198,7 @@ func send(w http.ResponseWriter, body io.Reader, size int64) {
 	} else {
 		w.Header().Set("Trailer", ErrorTrailer)
 	}
-	_, err := io.CopyBuffer(w, struct{ io.Reader }{body}, make([]byte, 256<<10))
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{body}, make([]byte, 256<<10)) // a ReadFrom of w would take smaller parts
 	if err == nil {
 		return
 	}
