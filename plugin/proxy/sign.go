@@ -111,9 +111,7 @@ func judged(v wire.Verdict) ([]ocm.Finding, error) {
 		found = append(found, g)
 	}
 	switch {
-	case v.Error != nil && v.Verified:
-		return found, fmt.Errorf("it answers that the signature is good, and an error: %w", v.Error.Err())
-	case v.Error != nil:
+	case v.Error != nil: // whatever else it says
 		return found, v.Error.Err()
 	case !v.Verified:
 		return found, fmt.Errorf("it does not say that the signature is good, nor why it is not: %w", ocm.ErrInvalid)

@@ -143,6 +143,15 @@ func TestCVE_2026_39395_VerdictOfPluginIsClear(t *testing.T) {
 	}
 }
 
+// An error that says nothing is one.
+func TestErrorWithoutMessage(t *testing.T) {
+	t.Parallel()
+	found, err := verified(`{"verified":false,"findings":[{"check":"signer","detail":"me"}],"error":{}}`)
+	if !errors.Is(err, ocm.ErrSignature) || !strings.Contains(err.Error(), "failed without a message") {
+		t.Errorf("%+v %v", found, err)
+	}
+}
+
 // What was found before an error is told, and the check that failed; neither can write what it likes on a terminal.
 func TestFindingsOfPlugin(t *testing.T) {
 	t.Parallel()
