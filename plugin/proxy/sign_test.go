@@ -65,7 +65,7 @@ func TestSignIsNotRepeated(t *testing.T) {
 var mine = ocm.Type{Names: []string{"MineSigningConfiguration/v1", "MINE"}, Origin: "plugin mine"}
 
 func signed(answer string) (ocm.SignatureValue, error) {
-	return Signer(answering(answer), mine, []string{"MINE"}).Sign(context.Background(), nil, "one", ocm.Digest{}, ocm.Spec{})
+	return Signer(answering(answer), mine, []string{"MINE", strings.Repeat("a\n", 10000)}).Sign(context.Background(), nil, "one", ocm.Digest{}, ocm.Spec{})
 }
 
 func verified(answer string) ([]ocm.Finding, error) {
