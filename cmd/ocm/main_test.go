@@ -42,14 +42,8 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               isolate,
 		Condition: func(cond string) (bool, error) {
-			switch cond {
-			case "mount":
+			if cond == "mount" {
 				return canMount(), nil
-			case "plugins":
-				return hasPlugins(), nil
-			}
-			if cond == "plugins" {
-				return newRoot(&app{out: io.Discard, err: newScreen(io.Discard), getenv: os.Getenv}).PersistentFlags().Lookup("plugin-directory") != nil, nil
 			}
 			if peer, ok := strings.CutPrefix(cond, "peer:"); ok {
 				return fixture.Installed(peer), nil

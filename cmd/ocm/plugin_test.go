@@ -41,8 +41,3 @@ func scriptPlugin(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(to, raw, 0o755)) //nolint:gosec // it is a program
 }
-
-// hasPlugins is the condition [plugins]: the command knows them.
-func hasPlugins() bool {
-	return newRoot(&app{getenv: os.Getenv}).PersistentFlags().Lookup("plugin-directory") != nil
-}

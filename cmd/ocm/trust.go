@@ -194,6 +194,8 @@ func (s *session) sameFamily(a, b string) bool {
 
 // specOf is the configuration for a signature, the zero Spec if there is none of its kind.
 func (v *verifiers) specOf(sig ocm.Signature) ocm.Spec {
+	// Plugins are asked for their types first, if nobody else knows the algorithm: what is demanded of their signatures must not be overlooked.
+	_, _ = v.s.kit.Verifiers.For(sig.Signature.Algorithm)
 	for _, g := range v.given {
 		if v.fits(sig.Signature.Algorithm, g.spec) {
 			return g.spec

@@ -133,20 +133,10 @@ configurations:
 // The configuration of a plugin's verifier counts as that of a built-in one, though the plugin is asked for its types only then.
 func TestVerifierSpecOfPlugin(t *testing.T) {
 	t.Parallel()
-	kit, asked := builtin.Kit(), 0
-	load := func() error {
-		if asked++; asked == 1 {
-			kit.Signers.Register(rsa.Handler{}, ocm.Type{Names: []string{"MineConfiguration/v1", "MINE"}})
-			kit.Verifiers.Register(rsa.Handler{}, ocm.Type{Names: []string{"MINE"}})
-		}
-		return nil
-	}
-	kit.Signers.Later(load)
-	kit.Verifiers.Later(load)
-	v := &verifiers{s: &session{kit: kit}}
+	v, asked := withPlugin(nil)
 	for _, typ := range []string{"GPGSigningConfiguration", "SigstoreSigningConfiguration"} {
-		if err := v.add("flag", ocm.Spec{Type: typ}); err != nil || asked != 0 {
-			t.Errorf("%s: %v, asked plugins %d times", typ, err, asked)
+		if err := v.add("flag", ocm.Spec{Type: typ}); err != nil || *asked != 0 {
+			t.Errorf("%s: %v, asked plugins %d times", typ, err, *asked)
 		}
 	}
 	if err := v.add("flag", ocm.Spec{Type: "MineConfiguration/v1"}); err != nil {
@@ -156,6 +146,33 @@ func TestVerifierSpecOfPlugin(t *testing.T) {
 		t.Errorf("judged with %q", spec.Type)
 	}
 	fixture.WantErr(t, v.add("flag", ocm.Spec{Type: "Others/v1"}), ocm.ErrUnknownType, "no verifier")
+	// A configuration is found for the first signature, too, before anybody has asked a plugin for anything.
+	c, err := config.Parse([]byte("type: generic.config.ocm.software/v1\nconfigurations: [{type: signing.config.ocm.software, verifier: {type: MineConfiguration/v1}}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, asked = withPlugin(c)
+	if spec := v.specOf(signedAs("a " + rsa.PSS)[0]); spec.Type != "" || *asked != 0 {
+		t.Errorf("judged with %q, asked plugins %d times", spec.Type, *asked)
+	}
+	if spec := v.specOf(signedAs("a MINE")[0]); spec.Type != "MineConfiguration/v1" {
+		t.Errorf("judged with %q", spec.Type)
+	}
+}
+
+// withPlugin chooses for a kit that gets more types as soon as one is asked for that it does not know.
+func withPlugin(c *config.Config) (v *verifiers, asked *int) {
+	kit, asked := builtin.Kit(), new(int)
+	load := func() error {
+		if *asked++; *asked == 1 {
+			kit.Signers.Register(rsa.Handler{}, ocm.Type{Names: []string{"MineConfiguration/v1", "MINE"}})
+			kit.Verifiers.Register(rsa.Handler{}, ocm.Type{Names: []string{"MINE"}})
+		}
+		return nil
+	}
+	kit.Signers.Later(load)
+	kit.Verifiers.Later(load)
+	return &verifiers{s: &session{kit: kit, config: c}}, asked
 }
 
 // A demand that is made with a variable that is not set must not become none.

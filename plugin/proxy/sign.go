@@ -19,6 +19,9 @@ func Signer(p Plugin, t ocm.Type, algorithms []string) ocm.Signer {
 	return &signer{p, t, algorithms}
 }
 
+// maxDeclared bounds what is shown of a plugin's algorithms, in bytes.
+const maxDeclared = 500
+
 type signer struct {
 	plugin     Plugin
 	typ        ocm.Type
@@ -43,7 +46,8 @@ func (s *signer) Sign(ctx context.Context, env *ocm.Env, name string, d ocm.Dige
 // check refuses what cannot be a signature of this signer. It goes into descriptors, so nothing in it is repaired.
 func (s *signer) check(v ocm.SignatureValue) error {
 	if !slices.Contains(s.algorithms, v.Algorithm) {
-		return fmt.Errorf("%s: its signature has the algorithm %q, it has declared %q: %w", s.typ.Origin, line(v.Algorithm, wire.MaxSignatureName), s.algorithms, ocm.ErrInvalid)
+		return fmt.Errorf("%s: its signature has the algorithm %q, it has declared %s: %w", s.typ.Origin,
+			line(v.Algorithm, wire.MaxSignatureName), line(strings.Join(s.algorithms, ", "), maxDeclared), ocm.ErrInvalid)
 	}
 	if len(v.Unknown) > 0 {
 		return fmt.Errorf("%s: its signature has members beside algorithm, mediaType, value and issuer: %w", s.typ.Origin, ocm.ErrInvalid)
@@ -111,9 +115,7 @@ func judged(v wire.Verdict) ([]ocm.Finding, error) {
 		found = append(found, g)
 	}
 	switch {
-	case v.Error != nil && v.Verified:
-		return found, fmt.Errorf("it answers that the signature is good, and an error: %w", v.Error.Err())
-	case v.Error != nil:
+	case v.Error != nil: // whatever else it says
 		return found, v.Error.Err()
 	case !v.Verified:
 		return found, fmt.Errorf("it does not say that the signature is good, nor why it is not: %w", ocm.ErrInvalid)

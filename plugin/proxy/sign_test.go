@@ -65,7 +65,7 @@ func TestSignIsNotRepeated(t *testing.T) {
 var mine = ocm.Type{Names: []string{"MineSigningConfiguration/v1", "MINE"}, Origin: "plugin mine"}
 
 func signed(answer string) (ocm.SignatureValue, error) {
-	return Signer(answering(answer), mine, []string{"MINE"}).Sign(context.Background(), nil, "one", ocm.Digest{}, ocm.Spec{})
+	return Signer(answering(answer), mine, []string{"MINE", strings.Repeat("a\n", 10000)}).Sign(context.Background(), nil, "one", ocm.Digest{}, ocm.Spec{})
 }
 
 func verified(answer string) ([]ocm.Finding, error) {
@@ -140,6 +140,15 @@ func TestCVE_2026_39395_VerdictOfPluginIsClear(t *testing.T) {
 		if found, err := verified(answer); !errors.Is(err, ocm.ErrSignature) {
 			t.Errorf("%s: %+v %v", name, found, err)
 		}
+	}
+}
+
+// An error that says nothing is one.
+func TestErrorWithoutMessage(t *testing.T) {
+	t.Parallel()
+	found, err := verified(`{"verified":false,"findings":[{"check":"signer","detail":"me"}],"error":{}}`)
+	if !errors.Is(err, ocm.ErrSignature) || !strings.Contains(err.Error(), "failed without a message") {
+		t.Errorf("%+v %v", found, err)
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,7 +137,8 @@ func onlyType(spec ocm.Spec) error {
 		return err
 	}
 	delete(members, "type")
-	for name := range members {
+	if len(members) > 0 {
+		name := slices.Min(slices.Collect(maps.Keys(members)))
 		return fmt.Errorf("type %s: unknown field %.100q: what is run is configured beside the plugin: %w", spec.Type, name, ocm.ErrInvalid)
 	}
 	return nil

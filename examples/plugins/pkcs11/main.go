@@ -9,8 +9,14 @@
 //	type: signing.config.ocm.software
 //	signer: {type: PKCS11SigningConfiguration/v1alpha1, token: release, key: component-key}
 //
-// Without "key" it is the key that is called like the signature. The PIN is the property pin of the credentials of the consumer
-// {type: PKCS11/v1alpha1, token: LABEL, signature: NAME}. It is tried once: tokens count.
+// Without "key" it is the key that is called like the signature. The PIN is that of the token:
+//
+//	type: credentials.config.ocm.software
+//	consumers:
+//	- identity: {type: PKCS11/v1alpha1, token: release}
+//	  credentials: [{type: Credentials/v1, properties: {pin: "271828"}}]
+//
+// It is tried once: tokens count.
 //
 // Each signature is verified with the token's public key, which lies beside the private one under the same label, before it is handed
 // out. Keys that want to be unlocked for each use of theirs (CKA_ALWAYS_AUTHENTICATE) are not supported.

@@ -64,7 +64,7 @@ func (s *signer) sign(ctx context.Context, env *ocm.Env, name string, d ocm.Dige
 	if err != nil {
 		return none, err
 	}
-	id := ocm.Identity{"type": identityType, "token": c.Token, "signature": name}
+	id := ocm.Identity{"type": identityType, "token": c.Token}
 	secret, err := env.Resolve(ctx, id)
 	if err != nil {
 		return none, fmt.Errorf("no PIN, configure one for the consumer %s: %w", id, err)
