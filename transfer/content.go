@@ -35,12 +35,13 @@ func (p *Plan) content(ctx context.Context, vp *VersionPlan, m *Move, draft ocm.
 	if err == nil {
 		var narrowed error
 		c, l.labels, narrowed = p.narrow(ctx, vp, m, c)
-		if c, err = p.checkBefore(ctx, c, want); err == nil { // that it is not what it should be says more
+		c, err = p.checkBefore(ctx, c, want)
+		if err = m.changed(err); err == nil { // that it is not what it should be says more
 			err = narrowed
 		}
 	}
 	if err != nil {
-		return l, fmt.Errorf("source: %w", m.changed(err))
+		return l, fmt.Errorf("source: %w", err)
 	}
 	switch {
 	case m.uploader != nil:

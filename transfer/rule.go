@@ -150,7 +150,7 @@ func promised(root ociv1.Descriptor, want *ocm.Digest) (ociv1.Descriptor, error)
 	return root, blob.CheckDigest(root.Digest)
 }
 
-// changed explains why what a transformer has made is refused.
+// changed explains why what a transformer has made is refused, if it was that; nil if err is nil.
 func (m *Move) changed(err error) error {
 	if m.transformer == nil || !errors.Is(err, ocm.ErrDigest) {
 		return err

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 			now = func() time.Time { return t }
 		}
 		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, now))
-	}, workPlugin: runWorkPlugin, "say-plugin": sayPlugin})
+	}, "work-plugin": workPlugin, "say-plugin": sayPlugin})
 }
 
 // TestScripts runs the scripts in testdata/script, each in an empty folder $WORK with a

@@ -264,6 +264,10 @@ func TestTransformedSourceIsCompared(t *testing.T) {
 			_, err := download(t, kit, v, dir+"/out", how)
 			fixture.WantErr(t, err, ocm.ErrDigest)
 			empty(t, dir)
+			_, err = move(t.Context(), kit, repository(), v, config.TransferRule{Transformer: &how})
+			if fixture.WantErr(t, err, ocm.ErrDigest, "source: "); strings.Contains(err.Error(), "makes other content") {
+				t.Errorf("it is not the transformer: %v", err)
+			}
 		})
 	}
 }

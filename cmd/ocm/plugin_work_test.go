@@ -13,11 +13,9 @@ import (
 	"ocm/plugin"
 )
 
-// workPlugin is the name under which this test binary is a plugin that uploads into folders and decompresses.
-const workPlugin = "work"
-
-func runWorkPlugin() {
-	plugin.Main(plugin.About{Name: workPlugin, Version: "1.0.0", About: "Folders, and content that is compressed."}, worktest.Kit())
+// workPlugin is a plugin of scripts: it uploads into folders, and decompresses.
+func workPlugin() {
+	plugin.Main(plugin.About{Name: "work", Version: "1.0.0", About: "Folders, and content that is compressed."}, worktest.Kit())
 }
 
 // scriptPlugin puts a plugin into a folder:
