@@ -55,7 +55,8 @@ var floors = map[string]int{
 	"ocm/deploy":         11,
 	"ocm/deploy/install": 11,
 
-	"ocm/cmd": 12,
+	"ocm/cmd":      12,
+	"ocm/examples": 12,
 }
 
 // rooms are the only places where a library may be imported directly.
