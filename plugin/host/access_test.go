@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit, "places": placesKit})
+	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit})
 }
 
 type echo struct {

@@ -174,12 +174,16 @@ func (r *repository) String() string { return r.name }
 // Close implements [ocm.Repository].
 func (r *repository) Close() error { return r.drop(r.current()) }
 
-// drop gives a handle back. What a plugin has forgotten, or took with it when it ended, is closed.
+// drop gives a handle back. What a plugin has forgotten, or took with it when it ended, is closed; also if it cannot be started again.
 func (r *repository) drop(handle string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), CloseTimeout)
 	defer cancel()
-	_, err := ask[wire.Empty](ctx, r.plugin, r.env, wire.ClosePath, wire.Close{Handle: handle}, false)
-	if wire.IsGone(err) {
+	call, err := r.plugin.Call(ctx, r.env)
+	if err != nil {
+		return nil //nolint:nilerr // so nothing is open
+	}
+	defer call.End()
+	if err = call.Ask(wire.ClosePath, wire.Close{Handle: handle}, &wire.Empty{}, false); wire.IsGone(err) {
 		return nil
 	}
 	return err

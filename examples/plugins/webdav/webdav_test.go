@@ -35,10 +35,19 @@ func TestMain(m *testing.M) {
 	plugintest.Main(m, map[string]func() *ocm.Kit{"webdav": kit, "mortal": mortal})
 }
 
-// mortal is the plugin with an access method that kills it, as nothing can prevent.
+// mortal is the plugin with an access method that kills it, once, as nothing can prevent.
 func mortal() *ocm.Kit {
 	k := kit()
-	k.Access.Register(ocm.OpenerFunc(func(context.Context, *ocm.Env, ocm.Spec) (ocm.Content, error) {
+	k.Access.Register(ocm.OpenerFunc(func(_ context.Context, _ *ocm.Env, s ocm.Spec) (ocm.Content, error) {
+		var die struct {
+			Mark string `json:"mark"`
+		}
+		if err := s.Decode(&die); err != nil {
+			return ocm.Content{}, err
+		}
+		if err := os.Mkdir(die.Mark, 0o700); err != nil {
+			return ocm.Content{}, err // it was done, and this is the next process
+		}
 		return ocm.Content{}, syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}), ocm.Type{Names: []string{"die"}, About: "Kills the plugin."})
 	return k
@@ -196,7 +205,9 @@ func TestKill(t *testing.T) {
 		<-f.uploads
 	}
 	die := fixture.Must[ocm.Opener](t)(k.Access.For("die"))
-	if _, err := die.Open(t.Context(), nil, ocm.Spec{Type: "die"}); err == nil {
+	mark := filepath.Join(t.TempDir(), "mark")
+	spec := fixture.Must[ocm.Spec](t)(ocm.NewSpec(map[string]string{"type": "die", "mark": mark}))
+	if _, err := die.Open(t.Context(), nil, spec); err == nil {
 		t.Error("it lives")
 	}
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "plugin mortal") {
