@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +41,25 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit status %d, expected %d", got, want)
+	}
+}
+
+// scriptExample puts one of the example plugins into a folder; what is in Go is built:
+//
+//	example NAME DIR
+func scriptExample(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: example NAME DIR")
+	}
+	dir := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	plugin, source := filepath.Join(dir, args[0]), filepath.Join("../../examples/plugins", args[0])
+	if script, err := os.ReadFile(filepath.Join(source, args[0])); err == nil {
+		ts.Check(os.WriteFile(plugin, script, 0o700))
+		return
+	}
+	if out, err := exec.Command("go", "build", "-o", plugin, "./"+source).CombinedOutput(); err != nil {
+		ts.Fatalf("%v: %s", err, out)
 	}
 }
 
