@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ import (
 	"ocm/internal/repotest"
 	"ocm/oci"
 	"ocm/oci/memory"
+	"ocm/oci/remote"
 	"ocm/plugin/wire"
 )
 
@@ -63,6 +65,10 @@ func placesKit() *ocm.Kit {
 		return oci.NewRepository(memories.Open(p.Path), env), nil
 	})
 	add("archive", archive)
+	add("registry", func(env *ocm.Env, p place) (ocm.Repository, error) {
+		store, err := remote.Open(env, p.Path, "acme", remote.Options{})
+		return oci.NewRepository(store, env), err
+	})
 	add("componentArchive", func(_ *ocm.Env, p place) (ocm.Repository, error) { return componentarchive.Open(p.Path) })
 	add("bad", func(env *ocm.Env, p place) (ocm.Repository, error) {
 		if p.How == "hangs when it is opened" {
@@ -257,6 +263,77 @@ func TestRepositoryAbilities(t *testing.T) {
 	}
 	if got := can(open(t, kit, "bad", place{Path: filepath.Join(t.TempDir(), "x")})); len(got) != 0 {
 		t.Errorf("bad: %q", got)
+	}
+}
+
+// An artifact gets a place of its own in a registry that a plugin writes.
+func TestPublishByPlugin(t *testing.T) {
+	t.Parallel()
+	host := fixture.Registry(t)
+	r := open(t, plugintest.Kit(t, "places"), "registry", place{Path: host})
+	p, ok := r.(ocm.Publisher)
+	if !ok {
+		t.Fatal("it does not announce that it can")
+	}
+	ref := fixture.Must[string](t)(p.Reference("app/image:1.0"))
+	if ref != host+"/acme/app/image:1.0" {
+		t.Errorf("address: %s", ref)
+	}
+	image := fixture.Image("layer")
+	for range 2 { // the second time it is there
+		stored := fixture.Must[ocm.Stored](t)(p.Publish(t.Context(), image, "app/image:1.0", false))
+		if stored.Root.Digest != image.Root.Digest || !strings.Contains(string(stored.Access.Raw), "@"+image.Root.Digest.String()) {
+			t.Errorf("%+v %s", stored.Root, stored.Access.Raw)
+		}
+	}
+	_, err := p.Publish(t.Context(), fixture.Image("another layer"), "app/image:1.0", false)
+	fixture.WantErr(t, err, ocm.ErrExists)
+	_, err = p.Reference("component-descriptors/acme.org/app")
+	fixture.WantErr(t, err, ocm.ErrInvalid)
+}
+
+// What is attached to an image does not get to a plugin, and that is told.
+func TestAttachedIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	source := memory.New().Repo("acme.org/image")
+	image := fixture.Image("layer")
+	put := func(d ociv1.Descriptor, raw []byte) {
+		if err := source.PutManifest(t.Context(), d, raw, "", oci.Any()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw := fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), image.From, image.Root, blob.MaxManifest))
+	for _, c := range fixture.Must[[]ociv1.Descriptor](t)(blob.Children(image.Root, raw)) {
+		rc := fixture.Must[io.ReadCloser](t)(image.From.Fetch(t.Context(), c))
+		fixture.Must[ociv1.Descriptor](t)(source.Push(t.Context(), c, rc))
+	}
+	put(image.Root, raw)
+	var log strings.Builder
+	add := func(c ocm.Content) {
+		kit := plugintest.Kit(t, "places")
+		spec := fixture.Must[ocm.Spec](t)(ocm.NewSpec(map[string]string{"type": "memory", "path": "x"}))
+		env := &ocm.Env{Log: slog.New(slog.NewTextHandler(&log, nil))}
+		r := fixture.Must[ocm.Repository](t)(fixture.Must[ocm.RepositoryOpener](t)(kit.Repositories.For("memory"))(t.Context(), env, spec))
+		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
+		fixture.Must[ocm.Stored](t)(d.Add(t.Context(), c, ""))
+	}
+	c := ocm.Content{Root: image.Root, From: source}
+	add(c)
+	if log.Len() > 0 {
+		t.Errorf("nothing is attached: %s", log.String())
+	}
+	signature := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"x/y","digest":%q,"size":2},"layers":[],"subject":{"mediaType":%q,"digest":%q,"size":%d}}`,
+		ociv1.MediaTypeImageManifest, ociv1.DescriptorEmptyJSON.Digest, image.Root.MediaType, image.Root.Digest, image.Root.Size)
+	put(ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(signature), Size: int64(len(signature))}, signature)
+	add(c)
+	if !strings.Contains(log.String(), "left behind") || !strings.Contains(log.String(), digest.FromBytes(signature).String()) {
+		t.Errorf("not told: %q", log.String())
+	}
+	log.Reset()
+	c.Alone = true
+	add(c)
+	if log.Len() > 0 {
+		t.Errorf("it was to be left: %s", log.String())
 	}
 }
 
