@@ -101,11 +101,25 @@ func (b badRepository) Open(ctx context.Context, name, ref string) (ocm.Version,
 		return nil, ctx.Err()
 	}
 	v, err := b.Repository.Open(ctx, name, ref)
-	if err == nil && b.at.How == "another blob" {
-		v = badVersion{v}
+	switch {
+	case err != nil:
+	case b.at.How == "another blob":
+		return badVersion{v}, nil
+	case b.at.How == "another document" && strings.Contains(ref, ":"):
+		d := v.Descriptor().Clone()
+		d.Component.Provider = "somebody else"
+		return badDocument{v, d}, nil
 	}
 	return v, err
 }
+
+// badDocument says something else under the same manifest.
+type badDocument struct {
+	ocm.Version
+	d *ocm.Descriptor
+}
+
+func (b badDocument) Descriptor() *ocm.Descriptor { return b.d }
 
 func (b badRepository) Versions(ctx context.Context, name string) iter.Seq2[string, error] {
 	switch b.at.How {
@@ -146,6 +160,7 @@ func (b badDraft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stor
 	switch b.at.How {
 	case "another digest":
 		stored.Root.Digest = digest.FromString("something else")
+		stored.Access, _ = ocm.NewSpec(oci.LocalBlob{Type: oci.LocalBlobType, LocalReference: stored.Root.Digest.String()})
 	case "another size":
 		stored.Root.Size++
 	case "another media type":
@@ -495,7 +510,7 @@ func TestVersionThatIsForgotten(t *testing.T) {
 	kit := plugintest.Kit(t, "places")
 	path := filepath.Join(t.TempDir(), "x")
 	fill(t, path, "acme.org/app:1.0.0", "acme.org/app:2.0.0")
-	for how, want := range map[string]error{"": nil, "another state": ocm.ErrDigest} {
+	for how, want := range map[string]error{"": nil, "another state": ocm.ErrDigest, "another document": ocm.ErrDigest} {
 		r := open(t, kit, "bad", place{path, how})
 		v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), "acme.org/app", "2.0.0"))
 		for range wire.MaxVersions {
