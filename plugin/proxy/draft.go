@@ -25,11 +25,15 @@ func (r *repository) Draft(ctx context.Context, name, ver string, base ocm.Versi
 	d := &draft{in: r, name: name, version: ver}
 	begin := func(repository, base string) error {
 		said, err := ask[wire.Draft](ctx, r.plugin, r.env, wire.DraftPath, wire.Begin{Repository: repository, Name: name, Version: ver, Base: base}, true)
-		if err == nil {
-			d.handle = said.Handle
-			r.writing.in(repository)
+		if err != nil {
+			return err
 		}
-		return err
+		if err := checkHandle(said.Handle); err != nil {
+			return r.lie(err, "%s:%s: draft", name, ver)
+		}
+		d.handle = said.Handle
+		r.writing.in(repository)
+		return nil
 	}
 	err := r.use(ctx, func(handle string) error {
 		if base == nil {
