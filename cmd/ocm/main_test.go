@@ -45,6 +45,9 @@ func TestScripts(t *testing.T) {
 			if cond == "mount" {
 				return canMount(), nil
 			}
+			if cond == "plugins" {
+				return newRoot(&app{out: io.Discard, err: newScreen(io.Discard), getenv: os.Getenv}).PersistentFlags().Lookup("plugin-directory") != nil, nil
+			}
 			if peer, ok := strings.CutPrefix(cond, "peer:"); ok {
 				return fixture.Installed(peer), nil
 			}
@@ -80,6 +83,7 @@ func TestScripts(t *testing.T) {
 			"vault":          scriptVault,
 			"lockedregistry": scriptLockedRegistry,
 			"dockerd":        scriptDockerd,
+			"webdav":         scriptWebDAV,
 		},
 	})
 }

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	plugintest.Main(m, map[string]func() *ocm.Kit{"echo": echoKit, "files": filesKit, "rsa": rsaKit, "fragile": fragileKit, "forger": forgerKit, "boaster": boasterKit,
-		"places": placesKit, "panics": panicsKit, "shelf": shelfKit})
+		"panics": panicsKit, "shelf": shelfKit})
 }
 
 // hostile is a plugin that means no good.

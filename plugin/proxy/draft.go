@@ -11,7 +11,9 @@ import (
 	"sync"
 
 	"ocm"
+	"ocm/blob"
 	"ocm/descriptor"
+	"ocm/oci"
 	"ocm/plugin/wire"
 )
 
@@ -23,11 +25,15 @@ func (r *repository) Draft(ctx context.Context, name, ver string, base ocm.Versi
 	d := &draft{in: r, name: name, version: ver}
 	begin := func(repository, base string) error {
 		said, err := ask[wire.Draft](ctx, r.plugin, r.env, wire.DraftPath, wire.Begin{Repository: repository, Name: name, Version: ver, Base: base}, true)
-		if err == nil {
-			d.handle = said.Handle
-			r.writing.in(repository)
+		if err != nil {
+			return err
 		}
-		return err
+		if err := checkHandle(said.Handle); err != nil {
+			return r.lie(err, "%s:%s: draft", name, ver)
+		}
+		d.handle = said.Handle
+		r.writing.in(repository)
+		return nil
 	}
 	err := r.use(ctx, func(handle string) error {
 		if base == nil {
@@ -80,7 +86,23 @@ func (r *repository) store(ctx context.Context, c ocm.Content, path string, ques
 	if r.finishes {
 		r.writing.later(offered.Handle, w)
 	}
+	r.tellLeftBehind(ctx, c)
 	return stored, nil
+}
+
+// tellLeftBehind warns of what is attached to an image: the protocol has no word for it, so that it stays where it is. Not to be able to
+// tell is no error.
+func (r *repository) tellLeftBehind(ctx context.Context, c ocm.Content) {
+	lister, ok := c.From.(oci.ReferrerLister)
+	if !ok || c.Alone || !blob.IsManifest(c.Root.MediaType) {
+		return
+	}
+	for d, err := range lister.Referrers(ctx, c.Root, "") {
+		if err == nil {
+			r.env.Logger().Warn("left behind, because a plugin's repository does not take what is attached to an image", "repository", r.name, "image", c.Root.Digest, "attached", d.Digest)
+		}
+		return
+	}
 }
 
 // Commit implements [ocm.Draft]. What the plugin says that it has committed must say what it was given.

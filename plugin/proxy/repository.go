@@ -33,7 +33,16 @@ const (
 const (
 	maxPlace  = 1000 // bytes of what a repository is called
 	maxListed = 255  // bytes of a name in a list
+	maxHandle = 1000 // bytes
 )
+
+// checkHandle refuses what cannot be a handle: an empty one would mean that there is none.
+func checkHandle(handle string) error {
+	if handle == "" || len(handle) > maxHandle {
+		return fmt.Errorf("a handle of %d bytes, expected 1 to %d: %w", len(handle), maxHandle, ocm.ErrInvalid)
+	}
+	return nil
+}
 
 // Repository opens repositories of a plugin; from names the plugin in messages about what it answers.
 //
@@ -117,7 +126,11 @@ type repository struct {
 }
 
 func (r *repository) open(ctx context.Context) (wire.OpenedRepository, error) {
-	return ask[wire.OpenedRepository](ctx, r.plugin, r.env, wire.RepositoryPath, wire.OpenRepository{Spec: r.spec, Env: envOf(r.env)}, true)
+	opened, err := ask[wire.OpenedRepository](ctx, r.plugin, r.env, wire.RepositoryPath, wire.OpenRepository{Spec: r.spec, Env: envOf(r.env)}, true)
+	if err == nil && checkHandle(opened.Handle) != nil {
+		err = fmt.Errorf("%s: %w", r.from, checkHandle(opened.Handle))
+	}
+	return opened, err
 }
 
 // able has the abilities that were announced, and no others.
@@ -174,12 +187,16 @@ func (r *repository) String() string { return r.name }
 // Close implements [ocm.Repository].
 func (r *repository) Close() error { return r.drop(r.current()) }
 
-// drop gives a handle back. What a plugin has forgotten, or took with it when it ended, is closed.
+// drop gives a handle back. What a plugin has forgotten, or took with it when it ended, is closed; also if it cannot be started again.
 func (r *repository) drop(handle string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), CloseTimeout)
 	defer cancel()
-	_, err := ask[wire.Empty](ctx, r.plugin, r.env, wire.ClosePath, wire.Close{Handle: handle}, false)
-	if wire.IsGone(err) {
+	call, err := r.plugin.Call(ctx, r.env)
+	if err != nil {
+		return nil //nolint:nilerr // so nothing is open
+	}
+	defer call.End()
+	if err = call.Ask(wire.ClosePath, wire.Close{Handle: handle}, &wire.Empty{}, false); wire.IsGone(err) {
 		return nil
 	}
 	return err
@@ -217,8 +234,8 @@ func (r *repository) accept(said wire.Version, name, ref string) (*version, erro
 		return nil, r.lie(ocm.ErrInvalid, "%s:%s: its manifest lacks media type, digest or size", name, ref)
 	}
 	desc, err := descriptor.Decode(said.Descriptor.MediaType, said.Descriptor.Bytes)
-	if err != nil {
-		return nil, r.lie(err, "%s:%s: component descriptor", name, ref)
+	if err = errors.Join(checkHandle(said.Handle), err); err != nil {
+		return nil, r.lie(err, "%s:%s", name, ref)
 	}
 	c := &desc.Component
 	byDigest := strings.Contains(ref, ":")

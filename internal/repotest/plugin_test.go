@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package host_test
+package repotest_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,10 +28,15 @@ import (
 	"ocm/internal/repotest"
 	"ocm/oci"
 	"ocm/oci/memory"
+	"ocm/oci/remote"
 	"ocm/plugin/wire"
 )
 
-type location struct {
+func TestMain(m *testing.M) {
+	plugintest.Main(m, map[string]func() *ocm.Kit{"places": placesKit})
+}
+
+type place struct {
 	Path string `json:"path" need:"yes" about:"where it is"`
 	How  string `json:"how" about:"what is wrong with it"`
 }
@@ -38,29 +44,33 @@ type location struct {
 // placesKit has repositories of some kinds, and one that does wrong.
 func placesKit() *ocm.Kit {
 	kit := ocm.NewKit()
-	add := func(name string, open func(env *ocm.Env, p location) (ocm.Repository, error)) {
+	add := func(name string, open func(env *ocm.Env, p place) (ocm.Repository, error)) {
 		kit.Repositories.Register(func(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, error) {
-			var p location
+			var p place
 			if err := s.Members(&p); err != nil {
 				return nil, err
 			}
 			return open(env, p)
-		}, ocm.Type{Names: []string{name}, About: "A location.", Fields: ocm.FieldsOf(location{})})
+		}, ocm.Type{Names: []string{name}, About: "A place.", Fields: ocm.FieldsOf(place{})})
 	}
 	memories := &memory.Set{}
-	archive := func(env *ocm.Env, p location) (ocm.Repository, error) {
+	archive := func(env *ocm.Env, p place) (ocm.Repository, error) {
 		store, err := ctf.Open(p.Path)
 		if err != nil {
 			return nil, err
 		}
 		return oci.NewRepository(store, env), nil
 	}
-	add("memory", func(env *ocm.Env, p location) (ocm.Repository, error) {
+	add("memory", func(env *ocm.Env, p place) (ocm.Repository, error) {
 		return oci.NewRepository(memories.Open(p.Path), env), nil
 	})
 	add("archive", archive)
-	add("component-archive", func(_ *ocm.Env, p location) (ocm.Repository, error) { return componentarchive.Open(p.Path) })
-	add("bad", func(env *ocm.Env, p location) (ocm.Repository, error) {
+	add("registry", func(env *ocm.Env, p place) (ocm.Repository, error) {
+		store, err := remote.Open(env, p.Path, "acme", remote.Options{})
+		return oci.NewRepository(store, env), err
+	})
+	add("componentArchive", func(_ *ocm.Env, p place) (ocm.Repository, error) { return componentarchive.Open(p.Path) })
+	add("bad", func(env *ocm.Env, p place) (ocm.Repository, error) {
 		if p.How == "hangs when it is opened" {
 			select {}
 		}
@@ -70,10 +80,10 @@ func placesKit() *ocm.Kit {
 	return kit
 }
 
-// badRepository does what its location says.
+// badRepository does what its place says.
 type badRepository struct {
 	ocm.Repository
-	at location
+	at place
 }
 
 func (b badRepository) Open(ctx context.Context, name, ref string) (ocm.Version, error) {
@@ -91,19 +101,28 @@ func (b badRepository) Open(ctx context.Context, name, ref string) (ocm.Version,
 		return nil, ctx.Err()
 	}
 	v, err := b.Repository.Open(ctx, name, ref)
-	if err == nil && b.at.How == "another blob" {
-		v = badVersion{v}
+	switch {
+	case err != nil:
+	case b.at.How == "another blob":
+		return badVersion{v}, nil
+	case b.at.How == "another document" && strings.Contains(ref, ":"):
+		d := v.Descriptor().Clone()
+		d.Component.Provider = "somebody else"
+		return badDocument{v, d}, nil
 	}
 	return v, err
 }
 
+// badDocument says something else under the same manifest.
+type badDocument struct {
+	ocm.Version
+	d *ocm.Descriptor
+}
+
+func (b badDocument) Descriptor() *ocm.Descriptor { return b.d }
+
 func (b badRepository) Versions(ctx context.Context, name string) iter.Seq2[string, error] {
 	switch b.at.How {
-	case "dies once":
-		if mark, err := os.OpenFile(b.at.Path+".died", os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			mark.Close()
-			os.Exit(1)
-		}
 	case "controls":
 		return func(yield func(string, error) bool) { yield("1.0.0\x1b[2J", nil) }
 	case "twice":
@@ -125,7 +144,7 @@ func (badVersion) Blob(context.Context, ocm.Spec) (ocm.Content, error) {
 
 type badDraft struct {
 	ocm.Draft
-	at location
+	at place
 }
 
 func (b badDraft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored, error) {
@@ -141,6 +160,7 @@ func (b badDraft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stor
 	switch b.at.How {
 	case "another digest":
 		stored.Root.Digest = digest.FromString("something else")
+		stored.Access, _ = ocm.NewSpec(oci.LocalBlob{Type: oci.LocalBlobType, LocalReference: stored.Root.Digest.String()})
 	case "another size":
 		stored.Root.Size++
 	case "another media type":
@@ -164,7 +184,7 @@ func (b badDraft) Commit(ctx context.Context, d *ocm.Descriptor) (ocm.Version, e
 	return b.Draft.Commit(ctx, d)
 }
 
-func open(t testing.TB, kit *ocm.Kit, typ string, p location) ocm.Repository {
+func open(t testing.TB, kit *ocm.Kit, typ string, p place) ocm.Repository {
 	t.Helper()
 	r, err := tryOpen(t.Context(), kit, typ, p)
 	if err != nil {
@@ -178,7 +198,7 @@ func open(t testing.TB, kit *ocm.Kit, typ string, p location) ocm.Repository {
 	return r
 }
 
-func tryOpen(ctx context.Context, kit *ocm.Kit, typ string, p location) (ocm.Repository, error) {
+func tryOpen(ctx context.Context, kit *ocm.Kit, typ string, p place) (ocm.Repository, error) {
 	spec, err := ocm.NewSpec(map[string]string{"type": typ, "path": p.Path, "how": p.How})
 	if err != nil {
 		return nil, err
@@ -198,14 +218,14 @@ func TestRepository(t *testing.T) {
 		t.Run(typ, func(t *testing.T) {
 			t.Parallel()
 			repotest.Run(t, func(t *testing.T) ocm.Repository {
-				return open(t, kit, typ, location{Path: filepath.Join(t.TempDir(), "x")})
+				return open(t, kit, typ, place{Path: filepath.Join(t.TempDir(), "x")})
 			})
 		})
 	}
 	t.Run("archive in one file", func(t *testing.T) {
 		t.Parallel()
 		repotest.Run(t, func(t *testing.T) ocm.Repository {
-			return open(t, kit, "archive", location{Path: filepath.Join(t.TempDir(), "x.tgz")})
+			return open(t, kit, "archive", place{Path: filepath.Join(t.TempDir(), "x.tgz")})
 		})
 	})
 }
@@ -229,7 +249,7 @@ func TestRepositoryThatIsOnlyRead(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, descriptor.FileName), raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return open(t, kit, "component-archive", location{Path: dir})
+		return open(t, kit, "componentArchive", place{Path: dir})
 	})
 }
 
@@ -249,15 +269,86 @@ func TestRepositoryAbilities(t *testing.T) {
 		}
 		return out
 	}
-	r := open(t, kit, "archive", location{Path: filepath.Join(t.TempDir(), "x")})
+	r := open(t, kit, "archive", place{Path: filepath.Join(t.TempDir(), "x")})
 	if got := can(r); len(got) != 3 {
 		t.Errorf("archive: %q", got)
 	}
 	if _, err := r.(ocm.Publisher).Reference("acme.org/image:1"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("address in an archive: %v", err)
 	}
-	if got := can(open(t, kit, "bad", location{Path: filepath.Join(t.TempDir(), "x")})); len(got) != 0 {
+	if got := can(open(t, kit, "bad", place{Path: filepath.Join(t.TempDir(), "x")})); len(got) != 0 {
 		t.Errorf("bad: %q", got)
+	}
+}
+
+// An artifact gets a place of its own in a registry that a plugin writes.
+func TestPublishByPlugin(t *testing.T) {
+	t.Parallel()
+	host := fixture.Registry(t)
+	r := open(t, plugintest.Kit(t, "places"), "registry", place{Path: host})
+	p, ok := r.(ocm.Publisher)
+	if !ok {
+		t.Fatal("it does not announce that it can")
+	}
+	ref := fixture.Must[string](t)(p.Reference("app/image:1.0"))
+	if ref != host+"/acme/app/image:1.0" {
+		t.Errorf("address: %s", ref)
+	}
+	image := fixture.Image("layer")
+	for range 2 { // the second time it is there
+		stored := fixture.Must[ocm.Stored](t)(p.Publish(t.Context(), image, "app/image:1.0", false))
+		if stored.Root.Digest != image.Root.Digest || !strings.Contains(string(stored.Access.Raw), "@"+image.Root.Digest.String()) {
+			t.Errorf("%+v %s", stored.Root, stored.Access.Raw)
+		}
+	}
+	_, err := p.Publish(t.Context(), fixture.Image("another layer"), "app/image:1.0", false)
+	fixture.WantErr(t, err, ocm.ErrExists)
+	_, err = p.Reference("component-descriptors/acme.org/app")
+	fixture.WantErr(t, err, ocm.ErrInvalid)
+}
+
+// What is attached to an image does not get to a plugin, and that is told.
+func TestAttachedIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	source := memory.New().Repo("acme.org/image")
+	image := fixture.Image("layer")
+	put := func(d ociv1.Descriptor, raw []byte) {
+		if err := source.PutManifest(t.Context(), d, raw, "", oci.Any()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw := fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), image.From, image.Root, blob.MaxManifest))
+	for _, c := range fixture.Must[[]ociv1.Descriptor](t)(blob.Children(image.Root, raw)) {
+		rc := fixture.Must[io.ReadCloser](t)(image.From.Fetch(t.Context(), c))
+		fixture.Must[ociv1.Descriptor](t)(source.Push(t.Context(), c, rc))
+	}
+	put(image.Root, raw)
+	var log strings.Builder
+	add := func(c ocm.Content) {
+		kit := plugintest.Kit(t, "places")
+		spec := fixture.Must[ocm.Spec](t)(ocm.NewSpec(map[string]string{"type": "memory", "path": "x"}))
+		env := &ocm.Env{Log: slog.New(slog.NewTextHandler(&log, nil))}
+		r := fixture.Must[ocm.Repository](t)(fixture.Must[ocm.RepositoryOpener](t)(kit.Repositories.For("memory"))(t.Context(), env, spec))
+		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
+		fixture.Must[ocm.Stored](t)(d.Add(t.Context(), c, ""))
+	}
+	c := ocm.Content{Root: image.Root, From: source}
+	add(c)
+	if log.Len() > 0 {
+		t.Errorf("nothing is attached: %s", log.String())
+	}
+	signature := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"x/y","digest":%q,"size":2},"layers":[],"subject":{"mediaType":%q,"digest":%q,"size":%d}}`,
+		ociv1.MediaTypeImageManifest, ociv1.DescriptorEmptyJSON.Digest, image.Root.MediaType, image.Root.Digest, image.Root.Size)
+	put(ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(signature), Size: int64(len(signature))}, signature)
+	add(c)
+	if !strings.Contains(log.String(), "left behind") || !strings.Contains(log.String(), digest.FromBytes(signature).String()) {
+		t.Errorf("not told: %q", log.String())
+	}
+	log.Reset()
+	c.Alone = true
+	add(c)
+	if log.Len() > 0 {
+		t.Errorf("it was to be left: %s", log.String())
 	}
 }
 
@@ -308,7 +399,7 @@ func TestDraftOfALiar(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "x")
-			_, err := commit(t, open(t, kit, "bad", location{path, how}), "acme.org/app", "1.0.0", "hello")
+			_, err := commit(t, open(t, kit, "bad", place{path, how}), "acme.org/app", "1.0.0", "hello")
 			fixture.WantErr(t, err, want, "plugin places")
 			if how != "another descriptor" {
 				wantNothing(t, path)
@@ -323,7 +414,7 @@ func TestDraftOfWhoDoesNotLook(t *testing.T) {
 	t.Parallel()
 	kit := plugintest.Kit(t, "places")
 	add := func(how string, c ocm.Content) error {
-		r := open(t, kit, "bad", location{filepath.Join(t.TempDir(), "x"), how})
+		r := open(t, kit, "bad", place{filepath.Join(t.TempDir(), "x"), how})
 		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
 		defer d.Close()
 		_, err := d.Add(t.Context(), c, "")
@@ -348,20 +439,20 @@ func TestDraftOfWhoDies(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"dies in the middle", "dies before the commit"} {
 		t.Run(how, func(t *testing.T) {
-			kit := plugintest.Kit(t, "places")
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "x")
-			r := open(t, kit, "bad", location{path, how})
+			r := open(t, plugintest.Kit(t, "places"), "bad", place{path, how})
 			_, err := commit(t, r, "acme.org/app", "1.0.0", "hello")
 			fixture.WantErr(t, err, wire.ErrBroken, "plugin places")
 			wantNothing(t, path)
-			if got := slices.Collect(listed(r.Versions(t.Context(), "acme.org/app"))); len(got) != 0 {
+			if got := slices.Collect(keys(r.Versions(t.Context(), "acme.org/app"))); len(got) != 0 {
 				t.Errorf("it is opened again, and has %q", got)
 			}
 		})
 	}
 }
 
-func listed(all iter.Seq2[string, error]) iter.Seq[string] {
+func keys(all iter.Seq2[string, error]) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for k, err := range all {
 			if !yield(k + text(err)) {
@@ -384,14 +475,13 @@ func TestRepositoryOfWhoDied(t *testing.T) {
 	kit := plugintest.Kit(t, "places")
 	path := filepath.Join(t.TempDir(), "x")
 	fill(t, path, "acme.org/app:1.0.0")
-	good := open(t, kit, "archive", location{Path: path})
+	good := open(t, kit, "archive", place{Path: path})
 	v := fixture.Must[ocm.Version](t)(good.Open(t.Context(), "acme.org/app", "1.0.0"))
 	c := fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access))
 	d := fixture.Must[ocm.Draft](t)(good.Draft(t.Context(), "acme.org/app", "2.0.0", nil))
 
-	killer := open(t, kit, "bad", location{path, "dies once"})
-	if got := slices.Collect(listed(killer.Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
-		t.Errorf("of who died, and was started again: %q", got)
+	if _, err := open(t, kit, "bad", place{path, "dies once"}).Open(t.Context(), "acme.org/app", "1.0.0"); err != nil {
+		t.Errorf("a question that may be asked twice: %v", err)
 	}
 	raw, err := blob.ReadAll(t.Context(), c.From, c.Root, 100)
 	if err != nil || string(raw) != "hello" {
@@ -400,7 +490,7 @@ func TestRepositoryOfWhoDied(t *testing.T) {
 	if c, err := v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access); err != nil || c.Root.Size != 5 {
 		t.Errorf("version: %+v, %v", c.Root, err)
 	}
-	if got := slices.Collect(listed(good.Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
+	if got := slices.Collect(keys(good.Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
 		t.Errorf("repository: %q", got)
 	}
 	_, err = d.Add(t.Context(), blob.Bytes("text/plain", []byte("more")), "")
@@ -412,10 +502,6 @@ func TestRepositoryOfWhoDied(t *testing.T) {
 		t.Errorf("a base that was opened again: %v", err)
 	}
 	fixture.WantErr(t, good.(ocm.Finisher).Finish(t.Context()), wire.ErrGone)
-	once := open(t, kit, "bad", location{path, "dies once"})
-	if _, err := once.Open(t.Context(), "acme.org/app", "1.0.0"); err != nil {
-		t.Errorf("a question that may be asked twice: %v", err)
-	}
 }
 
 // A version that is opened again is the very same one.
@@ -424,8 +510,8 @@ func TestVersionThatIsForgotten(t *testing.T) {
 	kit := plugintest.Kit(t, "places")
 	path := filepath.Join(t.TempDir(), "x")
 	fill(t, path, "acme.org/app:1.0.0", "acme.org/app:2.0.0")
-	for how, want := range map[string]error{"": nil, "another state": ocm.ErrDigest} {
-		r := open(t, kit, "bad", location{path, how})
+	for how, want := range map[string]error{"": nil, "another state": ocm.ErrDigest, "another document": ocm.ErrDigest} {
+		r := open(t, kit, "bad", place{path, how})
 		v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), "acme.org/app", "2.0.0"))
 		for range wire.MaxVersions {
 			fixture.Must[ocm.Version](t)(r.Open(t.Context(), "acme.org/app", "1.0.0"))
@@ -444,20 +530,20 @@ func TestVersionOfALiar(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	fill(t, path, "acme.org/app:1.0.0", "acme.org/app:2.0.0", "acme.org/other:1.0.0")
 	for how, says := range map[string]string{"another component": "acme.org/other", "another version": "2.0.0"} {
-		_, err := open(t, kit, "bad", location{path, how}).Open(t.Context(), "acme.org/app", "1.0.0")
+		_, err := open(t, kit, "bad", place{path, how}).Open(t.Context(), "acme.org/app", "1.0.0")
 		fixture.WantErr(t, err, ocm.ErrInvalid, "plugin places", says)
 	}
-	r := open(t, kit, "bad", location{path, "another state"})
+	r := open(t, kit, "bad", place{path, "another state"})
 	v := fixture.Must[ocm.Version](t)(r.Open(t.Context(), "acme.org/app", "2.0.0"))
 	_, err := r.Open(t.Context(), "acme.org/app", v.Manifest().Digest.String())
 	fixture.WantErr(t, err, ocm.ErrDigest)
-	v = fixture.Must[ocm.Version](t)(open(t, kit, "bad", location{path, "another blob"}).Open(t.Context(), "acme.org/app", "2.0.0"))
+	v = fixture.Must[ocm.Version](t)(open(t, kit, "bad", place{path, "another blob"}).Open(t.Context(), "acme.org/app", "2.0.0"))
 	_, err = v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access)
 	fixture.WantErr(t, err, ocm.ErrDigest)
-	if got := fmt.Sprint(slices.Collect(listed(open(t, kit, "bad", location{path, "controls"}).Versions(t.Context(), "acme.org/app")))); strings.Contains(got, "\x1b") || !strings.Contains(got, "no name") {
+	if got := fmt.Sprint(slices.Collect(keys(open(t, kit, "bad", place{path, "controls"}).Versions(t.Context(), "acme.org/app")))); strings.Contains(got, "\x1b") || !strings.Contains(got, "no name") {
 		t.Errorf("%q", got)
 	}
-	if got := slices.Collect(listed(open(t, kit, "bad", location{path, "twice"}).Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
+	if got := slices.Collect(keys(open(t, kit, "bad", place{path, "twice"}).Versions(t.Context(), "acme.org/app"))); !slices.Equal(got, []string{"1.0.0"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -467,7 +553,7 @@ func TestRepositoryOfWhoHangs(t *testing.T) {
 	t.Parallel()
 	kit := plugintest.Kit(t, "places")
 	path := filepath.Join(t.TempDir(), "x")
-	r := open(t, kit, "bad", location{path, "hangs"})
+	r := open(t, kit, "bad", place{path, "hangs"})
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	asked := make(chan error)
@@ -481,7 +567,7 @@ func TestRepositoryOfWhoHangs(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancelCause(t.Context())
 	cancel(enough)
-	if _, err := tryOpen(ctx, kit, "bad", location{path, "hangs when it is opened"}); !errors.Is(err, enough) {
+	if _, err := tryOpen(ctx, kit, "bad", place{path, "hangs when it is opened"}); !errors.Is(err, enough) {
 		t.Errorf("expected what the context ended with, found %v", err)
 	}
 }
@@ -489,7 +575,7 @@ func TestRepositoryOfWhoHangs(t *testing.T) {
 // What stays behind of an index stays behind in a plugin's repository, too.
 func TestContentInPart(t *testing.T) {
 	t.Parallel()
-	r := open(t, plugintest.Kit(t, "places"), "memory", location{Path: t.Name()})
+	r := open(t, plugintest.Kit(t, "places"), "memory", place{Path: t.Name()})
 	c := fixture.Index("layer")
 	raw := fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), c.From, c.Root, blob.MaxManifest))
 	entries := fixture.Must[[]ociv1.Descriptor](t)(blob.Children(c.Root, raw))
