@@ -169,30 +169,37 @@ type alarms struct {
 }
 
 func (a *alarms) AddAfter(_ reconcile.Request, after time.Duration) {
+	a.with(func() { a.all = append(a.all, after) })
+}
+
+func (a *alarms) with(fn func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.all = append(a.all, after)
+	fn()
 }
 
 // What is wrong with what is wanted is told; when what runs is looked at again is not that of the problem.
 func TestRepairGoesOnBesideAProblem(t *testing.T) {
 	t.Parallel()
 	bed := newDeployerBed(t, standard()...)
+	clock := &alarms{}
+	bed.r.queue = clock
 	d := bed.settle(t, "True Succeeded")
 	dep, err := bed.r.deputy(d)
 	if err != nil {
 		t.Fatal(err)
 	}
+	clock.with(func() { clock.all = nil })
 	bed.cluster.with(func() { bed.cluster.drift = []apply.Ref{one()} })
 	bed.r.acts.Forget(lookOf(d))
-	clock := &alarms{}
-	bed.r.queue = clock
 	d.ResourceVersion = "0" // it was changed in the meantime: the repair cannot begin
 	problem := waiting(v1alpha1.ReasonResourceIsNotAvailable, safety, errors.New("x"))
 	eventually(t, func() bool {
 		if err := bed.r.tend(t.Context(), d, dep, problem); err != problem { //nolint:errorlint // this very one
 			t.Fatal(err)
 		}
-		return slices.Contains(clock.all, soon)
+		found := false
+		clock.with(func() { found = slices.Contains(clock.all, soon) })
+		return found
 	})
 }
