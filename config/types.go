@@ -25,6 +25,7 @@ func Types() []ocm.Type {
 		entryType(FilesystemType, "/v1alpha1", "Folders.", ocm.FieldsOf(filesystemFields{}), "The flags --temp-folder and --working-directory win."),
 		entryType(TransferType, "/v1alpha1", "Defaults of transfers.", ocm.FieldsOf(transferFields{}), "Flags win."),
 		{Names: []string{PluginType}, About: "Where plugins are.", Fields: ocm.FieldsOf(pluginFields{})},
+		entryType(PluginRegistryType, "/v1alpha1", "Where plugins are looked up by their names.", ocm.FieldsOf(pluginRegistryFields{}), "The flag --registry wins."),
 		entryType(KeysType, "/v1", "Keys by the name of the signature, as the older tool has them.", ocm.FieldsOf(keysFields{}),
 			"A key is {path: …}, {data: base64} or {stringdata: …}."),
 	}
@@ -86,6 +87,10 @@ type transferFields struct {
 type pluginFields struct {
 	Locations []string `json:"locations" about:"folders; those of all entries count"`
 	Idle      string   `json:"idleTimeout" about:"how long an idle plugin lives; default 1h, the longest counts"`
+}
+
+type pluginRegistryFields struct {
+	Registries []string `json:"registries" about:"component versions that reference plugins, such as ghcr.io/acme//acme.org/plugins; without a version the newest counts; those of all entries count"`
 }
 
 type keysFields struct {

@@ -48,6 +48,7 @@ type globalFlags struct {
 	sync       bool
 	progress   string
 	parallel   int
+	pluginDir  string
 }
 
 func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
@@ -61,6 +62,7 @@ func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
 	addEnum(fs, &g.progress, "progress", "", "how progress is shown on stderr: auto draws on a terminal and writes lines elsewhere", "auto", "lines", "json", "none")
 	fs.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress (--progress none)")
 	fs.BoolVar(&g.sync, "sync", false, "wait until the disk has what is written to an archive: before unplugging it")
+	fs.StringVar(&g.pluginDir, "plugin-directory", "", "`folder` with plugins (default: as configured, else $HOME/.config/ocm/plugins)")
 	fs.IntVar(&g.parallel, "parallel", defaultParallel, "do at most this `number` of things at once")
 	fs.BoolP("help", "h", false, "show the help of the command")
 }

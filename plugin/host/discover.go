@@ -17,6 +17,7 @@ import (
 	json "github.com/go-json-experiment/json"
 
 	"ocm"
+	"ocm/plugin/installed"
 	"ocm/plugin/wire"
 )
 
@@ -47,6 +48,9 @@ func (h *Host) discover(ctx context.Context) ([]*Plugin, error) {
 	for i, path := range paths {
 		wait.Go(func() {
 			p := &Plugin{Name: filepath.Base(path), Path: path, host: h}
+			if _, errs[i] = installed.Check(path); errs[i] != nil {
+				return
+			}
 			if errs[i] = p.ask(ctx); errs[i] == nil {
 				all[i] = p
 			}
@@ -73,7 +77,9 @@ func (h *Host) executables() (paths []string, err error) {
 				return nil
 			case err != nil:
 				return err
-			case d.IsDir():
+			case d.IsDir() && path != dir && d.Name()[0] == '.':
+				return fs.SkipDir // what is being installed
+			case d.IsDir() || d.Name()[0] == '.':
 				return nil
 			case len(paths) == MaxPlugins:
 				return fmt.Errorf("%s: more than %d plugins: %w", dir, MaxPlugins, ocm.ErrLimit)
