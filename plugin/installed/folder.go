@@ -38,7 +38,7 @@ type Stage struct {
 }
 
 // Begin prepares the installation of a program into a folder, which is made if it is not there. [ocm.ErrInvalid] if the name is no good one,
-// [ocm.ErrDenied] if others may write into the folder. Whoever begins calls [Stage.Drop] in the end.
+// [fs.ErrPermission] if others may write into the folder. Whoever begins calls [Stage.Drop] in the end.
 func Begin(folder, name string) (*Stage, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func ownOnly(folder string) error {
 		return err
 	}
 	if info.Mode()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("%s: others than its owner may write into this folder (mode %s), and plugins in it would not be run: chmod go-w %s: %w", folder, info.Mode(), folder, ocm.ErrDenied)
+		return fmt.Errorf("%s: others than its owner may write into this folder (mode %s), and plugins in it would not be run: chmod go-w %s: %w", folder, info.Mode(), folder, fs.ErrPermission)
 	}
 	return nil
 }
