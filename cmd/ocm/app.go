@@ -44,11 +44,11 @@ type globalFlags struct {
 	logOutput  string
 	tempFolder string
 	workingDir string
+	plugins    []string
 	quiet      bool
 	sync       bool
 	progress   string
 	parallel   int
-	pluginDir  string
 }
 
 func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
@@ -59,10 +59,10 @@ func (g *globalFlags) AddFlags(fs *pflag.FlagSet) {
 	addEnum(fs, &g.logOutput, "logoutput", "", "where the log goes", "stderr", "stdout")
 	fs.StringVar(&g.tempFolder, "temp-folder", "", "`folder` for temporary files (default: the system's)")
 	fs.StringVar(&g.workingDir, "working-directory", "", "base `folder` of relative paths in constructor files (default: that of the file)")
+	fs.StringArrayVar(&g.plugins, "plugin-directory", nil, "look for plugins in this `folder` only; may be repeated (default: as configured, or $HOME/.config/ocm/plugins)")
 	addEnum(fs, &g.progress, "progress", "", "how progress is shown on stderr: auto draws on a terminal and writes lines elsewhere", "auto", "lines", "json", "none")
 	fs.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress (--progress none)")
 	fs.BoolVar(&g.sync, "sync", false, "wait until the disk has what is written to an archive: before unplugging it")
-	fs.StringVar(&g.pluginDir, "plugin-directory", "", "`folder` with plugins (default: as configured, else $HOME/.config/ocm/plugins)")
 	fs.IntVar(&g.parallel, "parallel", defaultParallel, "do at most this `number` of things at once")
 	fs.BoolP("help", "h", false, "show the help of the command")
 }

@@ -231,43 +231,53 @@ func newPluginRemove(a *app) *cobra.Command {
 
 // folderOf is the first folder of plugins with something of that name.
 func (s *session) folderOf(name string) (string, error) {
-	folders, err := s.pluginFolders()
+	h, err := s.pluginHost()
 	if err != nil {
 		return "", err
 	}
-	for _, folder := range folders {
-		paths, err := installed.Paths(folder)
-		if err != nil {
-			return "", err
-		}
-		for _, path := range paths {
-			if filepath.Base(path) == name {
-				return filepath.Dir(path), nil
-			}
+	paths, folders, err := pathsOf(h)
+	if err != nil {
+		return "", err
+	}
+	for _, path := range paths {
+		if filepath.Base(path) == name {
+			return filepath.Dir(path), nil
 		}
 	}
 	return folders[0], nil // who removes it there will say that it is not there
 }
 
+// pathsOf are the programs in the folders of plugins.
+func pathsOf(h *host.Host) (paths, folders []string, err error) {
+	if folders, err = h.Folders(); err != nil {
+		return nil, nil, err
+	}
+	for _, folder := range folders {
+		more, err := installed.Paths(folder)
+		if err != nil {
+			return nil, nil, err
+		}
+		paths = append(paths, more...)
+	}
+	return paths, folders, nil
+}
+
 // installedPlugins looks at everything in the folders of plugins, or at what has a name.
 func (s *session) installedPlugins(ctx context.Context, name string) ([]pluginListed, error) {
-	folders, err := s.pluginFolders()
+	h, err := s.pluginHost()
+	if err != nil {
+		return nil, err
+	}
+	paths, _, err := pathsOf(h)
 	if err != nil {
 		return nil, err
 	}
 	var list []pluginListed
-	for _, folder := range folders {
-		paths, err := installed.Paths(folder)
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range paths {
-			if name == "" || filepath.Base(path) == name {
-				list = append(list, pluginListed{Name: filepath.Base(path), Path: path, Types: []string{}})
-			}
+	for _, path := range paths {
+		if name == "" || filepath.Base(path) == name {
+			list = append(list, pluginListed{Name: filepath.Base(path), Path: path, Types: []string{}})
 		}
 	}
-	h := host.New(host.Options{Dirs: folders, Log: s.env.Log})
 	var wait sync.WaitGroup
 	for i := range list {
 		wait.Go(func() {

@@ -43,17 +43,21 @@ func (s *session) deliver(ctx context.Context, r pluginRequest) (*pluginDelivere
 	if r.trust != nil && (res.Digest.Empty() || res.Digest.Excluded()) {
 		return nil, fmt.Errorf("%s:%s: resource %s: no signature covers its content, it has %s: %w", c.Name, c.Version, res.Element.String(), res.Digest, ocm.ErrSignature)
 	}
+	h, err := s.pluginHost()
+	if err != nil {
+		return nil, err
+	}
 	if r.folder == "" {
-		folders, err := s.pluginFolders()
+		folders, err := h.Folders()
 		if err != nil {
 			return nil, err
 		}
 		r.folder = folders[0]
 	}
-	record := installed.Record{Component: c.Name, Version: c.Version, Repository: from.in.String(), Registry: from.registry,
+	record := installed.Record{Component: c.Name, Version: c.Version, Repository: lasting(from.in.String()), Registry: from.registry,
 		Resource: res.Identity(), Verified: r.trust != nil, Signatures: from.signatures, Installed: s.env.Time().UTC().Truncate(time.Second)}
 	path := filepath.Join(r.folder, c.Name[strings.LastIndexByte(c.Name, '/')+1:])
-	if err := s.place(ctx, r, from.version, res, path, &record); err != nil {
+	if err := s.place(ctx, h, r, from.version, res, path, &record); err != nil {
 		return nil, fmt.Errorf("plugin %s:%s: %w", c.Name, c.Version, err)
 	}
 	at := ocm.Coordinates{Repository: from.in.String(), Component: c.Name, Version: c.Version}
@@ -62,7 +66,7 @@ func (s *session) deliver(ctx context.Context, r pluginRequest) (*pluginDelivere
 }
 
 // place fetches the program, asks it what it can do, and gives it its name.
-func (s *session) place(ctx context.Context, r pluginRequest, v ocm.Version, res *ocm.Resource, path string, record *installed.Record) error {
+func (s *session) place(ctx context.Context, h *host.Host, r pluginRequest, v ocm.Version, res *ocm.Resource, path string, record *installed.Record) error {
 	allow := func(old *installed.Record, there bool) error {
 		if r.force {
 			return nil
@@ -88,7 +92,7 @@ func (s *session) place(ctx context.Context, r pluginRequest, v ocm.Version, res
 		return err
 	}
 	if !r.skipValidation {
-		if _, err := host.New(host.Options{Log: s.env.Log}).Probe(ctx, stage.Path); err != nil {
+		if _, err := h.Probe(ctx, stage.Path); err != nil {
 			return withHint(err, "it was not installed; --skip-validation installs it without asking what it can do")
 		}
 	}
@@ -223,23 +227,30 @@ func (s *session) openNewest(ctx context.Context, c ocm.Coordinates) (ocm.Reposi
 	return s.openVersion(ctx, c)
 }
 
-// pluginFolders are where plugins are looked for; they are installed into the first.
-func (s *session) pluginFolders() ([]string, error) {
-	if dir := s.app.global.pluginDir; dir != "" {
-		return []string{os.Expand(dir, s.app.getenv)}, nil
-	}
+// pluginHost looks for plugins in the folders of the flag, or else of the configuration.
+func (s *session) pluginHost() (*host.Host, error) {
 	configured, err := s.config.Plugins()
-	if err != nil {
-		return nil, err
+	o := host.Options{Dirs: configured.Locations, Log: s.env.Log}
+	if flags := s.app.global.plugins; len(flags) > 0 {
+		o.Dirs = nil
+		for _, dir := range flags {
+			if abs, err := filepath.Abs(dir); err == nil && !strings.HasPrefix(dir, "~") && !strings.HasPrefix(dir, "$") {
+				dir = abs
+			}
+			o.Dirs = append(o.Dirs, dir)
+		}
 	}
-	if len(configured.Locations) > 0 {
-		return configured.Locations, nil
+	return host.New(o), err
+}
+
+// lasting is the name of a repository that is the same from every folder.
+func lasting(name string) string {
+	if _, err := os.Stat(name); err == nil {
+		if abs, err := filepath.Abs(name); err == nil {
+			return abs
+		}
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil, fmt.Errorf("--plugin-directory is missing: %w", err)
-	}
-	return []string{filepath.Join(home, ".config", "ocm", "plugins")}, nil
+	return name
 }
 
 func nameOf(v ocm.Version) string {

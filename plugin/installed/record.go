@@ -140,6 +140,18 @@ func (r *Record) Matches(found digest.Digest) error {
 // [ocm.ErrDigest] then, [ocm.ErrInvalid] if the record cannot be read. A program without a record was put there by other means; nothing
 // is known of it, which is no error and no record.
 func Check(path string) (*Record, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		r, _ := Read(path)
+		return r, err
+	}
+	defer f.Close()
+	return Compare(path, f)
+}
+
+// Compare is [Check] for a program that is open: of what is run, and not of what its path leads to later. It is read only if there is a
+// record.
+func Compare(path string, program io.Reader) (*Record, error) {
 	r, err := Read(path)
 	if errors.Is(err, ocm.ErrNotFound) {
 		return nil, nil
@@ -147,7 +159,7 @@ func Check(path string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := digestOf(path)
+	found, err := digest.SHA256.FromReader(program)
 	if err != nil {
 		return r, err
 	}
