@@ -28,7 +28,7 @@ release counts.
 Nothing of a plugin is executed before its signature was verified, with the keys and by the
 rules of "ocm verify cv", and its content was compared. A plugin that is installed by name is
 covered by the signatures of its registry, if that has any, and else needs good ones of its
-own; the digest that the registry has of it is compared in any case. --unsigned installs
+own; a digest that the registry has of it is compared in any case. --unsigned installs
 without looking at signatures, and that is recorded.
 
 Then the program is asked what it can do, unless --skip-validation is given, and is installed

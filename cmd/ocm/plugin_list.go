@@ -141,6 +141,8 @@ func newPluginDescribe(a *app) *cobra.Command {
 		Long:    pluginDescribeLong,
 		Example: pluginDescribeExample,
 		Args:    arguments("NAME"),
+
+		ValidArgsFunction: a.completePlugins,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.session()
 			if err != nil {
@@ -209,6 +211,8 @@ func newPluginRemove(a *app) *cobra.Command {
 		Long:    pluginRemoveLong,
 		Example: pluginRemoveExample,
 		Args:    arguments("NAME"),
+
+		ValidArgsFunction: a.completePlugins,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := a.session()
 			if err != nil {
@@ -245,6 +249,20 @@ func (s *session) folderOf(name string) (string, error) {
 		}
 	}
 	return folders[0], nil // who removes it there will say that it is not there
+}
+
+// completePlugins offers the names of what is installed. Nothing is run.
+func (a *app) completePlugins(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var list []cobra.Completion
+	if s, err := a.session(); err == nil && len(args) == 0 {
+		if h, err := s.pluginHost(); err == nil {
+			paths, _, _ := pathsOf(h) // what cannot be read is not offered
+			for _, path := range paths {
+				list = append(list, filepath.Base(path))
+			}
+		}
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp
 }
 
 // pathsOf are the programs in the folders of plugins.

@@ -218,7 +218,7 @@ func pluginsNamed(all []registered, name, version string) ([]registered, error) 
 	return list, nil
 }
 
-// byVersion compares semantic versions; what is none comes first.
+// byVersion compares semantic versions, and texts where one of them is none.
 func byVersion(a, b string) int {
 	older, err := inspect.IsOlder(a, b)
 	newer, failed := inspect.IsOlder(b, a)

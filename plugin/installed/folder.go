@@ -122,13 +122,8 @@ func (s *Stage) Finish(r Record, allow func(old *Record, there bool) error) erro
 		return err
 	}
 	r.Digest, r.Previous = s.digest, ""
-	if there {
-		if r.Previous, err = digestOf(path); err != nil {
-			return err
-		}
-		if old != nil && old.Matches(r.Previous) != nil {
-			r.Previous = "" // it must not be run, now as before
-		}
+	if d, err := digestOf(path); there && err == nil && (old == nil || old.Matches(d) == nil) {
+		r.Previous = d // one that was changed must not be run, now as before
 	}
 	if err := r.write(path); err != nil {
 		return err
