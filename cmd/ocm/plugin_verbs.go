@@ -40,7 +40,8 @@ func (s *session) deliver(ctx context.Context, r pluginRequest) (*pluginDelivere
 		return nil, err
 	}
 	c := &from.version.Descriptor().Component
-	if r.trust != nil && (res.Digest.Empty() || res.Digest.Excluded()) {
+	verified := len(from.signatures) > 0
+	if r.trust != nil && (!verified || res.Digest.Empty() || res.Digest.Excluded()) {
 		return nil, fmt.Errorf("%s:%s: resource %s: no signature covers its content, it has %s: %w", c.Name, c.Version, res.Element.String(), res.Digest, ocm.ErrSignature)
 	}
 	h, err := s.pluginHost()
@@ -55,7 +56,7 @@ func (s *session) deliver(ctx context.Context, r pluginRequest) (*pluginDelivere
 		r.folder = folders[0]
 	}
 	record := installed.Record{Component: c.Name, Version: c.Version, Repository: lasting(from.in.String()), Registry: from.registry,
-		Resource: res.Identity(), Verified: r.trust != nil, Signatures: from.signatures, Installed: s.env.Time().UTC().Truncate(time.Second)}
+		Resource: res.Identity(), Verified: verified, Signatures: from.signatures, Installed: s.env.Time().UTC().Truncate(time.Second)}
 	path := filepath.Join(r.folder, c.Name[strings.LastIndexByte(c.Name, '/')+1:])
 	if err := s.place(ctx, h, r, from.version, res, path, &record); err != nil {
 		return nil, fmt.Errorf("plugin %s:%s: %w", c.Name, c.Version, err)
