@@ -61,6 +61,9 @@ func TestInstall(t *testing.T) {
 	if err != nil || info.Mode()&0o111 == 0 || info.Mode()&0o022 != 0 {
 		t.Fatal(info, err)
 	}
+	if info, err = os.Stat(recordOf(path)); err != nil || info.Mode().Perm() != 0o644 {
+		t.Error("others cannot compare it:", info.Mode(), err)
+	}
 	r, err := Check(path)
 	if err != nil || r.Component != "acme.org/hello" || r.Digest != digest.FromString("one") || r.Previous != "" {
 		t.Fatal(r, err)

@@ -121,7 +121,8 @@ func (r Record) write(path string) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(append(raw, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	// Whoever may run the program has to read what it is compared with.
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), recordOf(path))
