@@ -397,7 +397,7 @@ func Is(typ, base string) bool {
 func ignored(typ string) string {
 	is := func(base string) bool { return Is(typ, base) }
 	switch {
-	case slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, KeysType, RootCertsType, MemoryType}, is):
+	case slices.ContainsFunc([]string{CredentialsType, ResolversType, LegacyType, SigningType, HTTPType, FilesystemType, TransferType, PluginType, PluginRegistryType, KeysType, RootCertsType, MemoryType}, is):
 		return ""
 	case slices.ContainsFunc([]string{
 		"attributes.config.ocm.software", "hasher.config.ocm.software",

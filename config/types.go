@@ -26,6 +26,7 @@ func Types() []ocm.Type {
 		entryType(TransferType, "/v1alpha1", "Defaults of transfers.", ocm.FieldsOf(transferFields{}), "Flags win."),
 		{Names: []string{PluginType}, About: "Where plugins are, and what they are granted.", Fields: ocm.FieldsOf(pluginFields{}),
 			Notes: []string{"The flag --plugin-directory wins over the locations."}},
+		entryType(PluginRegistryType, "/v1alpha1", "Where plugins are looked up by their names.", ocm.FieldsOf(pluginRegistryFields{}), "The flag --registry wins."),
 		entryType(KeysType, "/v1", "Keys by the name of the signature, as the older tool has them.", ocm.FieldsOf(keysFields{}),
 			"A key is {path: …}, {data: base64} or {stringdata: …}."),
 	}
@@ -101,6 +102,10 @@ type onePlugin struct {
 	Memory      string   `json:"memory" about:"most memory of each of its processes, such as 512Mi; default 2Gi"`
 	OpenFiles   int      `json:"openFiles" about:"most open files; default 1024"`
 	Timeout     string   `json:"timeout" about:"longest time of a call without progress; default 5m"`
+}
+
+type pluginRegistryFields struct {
+	Registries []string `json:"registries" about:"component versions that reference plugins, such as ghcr.io/acme//acme.org/plugins; without a version the newest counts; those of all entries count"`
 }
 
 type keysFields struct {

@@ -18,6 +18,7 @@ var readers = []func(*Config) error{
 	func(c *Config) error { _, err := c.Filesystem(); return err },
 	func(c *Config) error { _, err := c.Transfer(); return err },
 	func(c *Config) error { _, err := c.Plugins(); return err },
+	func(c *Config) error { _, err := c.PluginRegistries(); return err },
 	func(c *Config) error { _, err := c.Keys(); return err },
 }
 

@@ -179,6 +179,9 @@ func (s *Session) attach(o Options) error {
 	return nil
 }
 
+// Plugins is the host of the session's plugins; nil: it has none.
+func (s *Session) Plugins() *host.Host { return s.plugins }
+
 // LoadPlugins makes what plugins can do part of the kit now, as it is otherwise done when something is needed that is not compiled in. The
 // error tells which of them cannot be used.
 func (s *Session) LoadPlugins() error {

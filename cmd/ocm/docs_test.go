@@ -63,7 +63,7 @@ func shellBlocks(text string) string {
 		case inside:
 			b.WriteString(line)
 		case fence == "```sh cluster": // never here: kubectl might reach a cluster that matters
-		case fence == "```sh" || strings.HasPrefix(fence, "```sh ") && installed(strings.Fields(fence)[1:]):
+		case fence == "```sh" || strings.HasPrefix(fence, "```sh ") && areThere(strings.Fields(fence)[1:]):
 			inside = true
 			fmt.Fprintf(&b, "echo '=== line %d'\n", number+1)
 		}
@@ -71,7 +71,7 @@ func shellBlocks(text string) string {
 	return b.String()
 }
 
-func installed(commands []string) bool {
+func areThere(commands []string) bool {
 	for _, c := range commands {
 		if _, err := exec.LookPath(c); err != nil {
 			return false

@@ -124,27 +124,38 @@ func nodesOf(g *graph.Graph) map[*graph.Node]*node {
 // verify verifies signatures and what they cover. It returns what was found, nil if there was
 // nothing to look at, and an error unless everything that was asked for is good.
 func (s *session) verify(ctx context.Context, r verifyRequest) (*graph.Report, error) {
-	judges, err := s.verifiers(r.trust)
+	judges, err := s.judges(r.trust)
 	if err != nil {
-		return nil, err
-	}
-	if err := judges.keysOfVerify(r.trust); err != nil {
 		return nil, err
 	}
 	repo, v, err := s.openVersion(ctx, r.at)
 	if err != nil {
 		return nil, err
 	}
-	if err := judges.demand(v.Descriptor().Signatures, r.signatures); err != nil {
+	find := helpful(s.Finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
+	return judges.judge(ctx, find, v, graph.VerifyOptions{Signatures: r.signatures, Shallow: r.shallow, AllCovered: r.allCovered})
+}
+
+// judges are the verifiers with the keys that were given.
+func (s *session) judges(t trust) (*verifiers, error) {
+	judges, err := s.verifiers(t)
+	if err != nil {
 		return nil, err
 	}
-	find := helpful(s.Finder(repo, r.at.Component, nil), "referenced versions are verified too: \"ocm transfer cv --recursive\" brings them along, --shallow leaves them out")
-	report, err := graph.Verify(ctx, s.kit, s.env, find, v,
-		graph.VerifyOptions{Signatures: r.signatures, Spec: judges.specOf, Shallow: r.shallow, AllCovered: r.allCovered})
-	if err != nil {
-		return nil, s.keyError(err)
+	return judges, judges.keysOfVerify(t)
+}
+
+// judge verifies a version that was opened.
+func (v *verifiers) judge(ctx context.Context, find graph.Find, version ocm.Version, o graph.VerifyOptions) (*graph.Report, error) {
+	if err := v.demand(version.Descriptor().Signatures, o.Signatures); err != nil {
+		return nil, err
 	}
-	return report, s.keyError(report.Err())
+	o.Spec = v.specOf
+	report, err := graph.Verify(ctx, v.s.kit, v.s.env, find, version, o)
+	if err != nil {
+		return nil, v.s.keyError(err)
+	}
+	return report, v.s.keyError(report.Err())
 }
 
 // transfer copies versions, or only plans to with r.dryRun, and returns what was or would

@@ -40,7 +40,7 @@ func in(file, pkg string) func(find, replace, test string) mutation {
 // lists are all mutations.
 func lists() []mutation {
 	return slices.Concat(inGraph(), inVerification(), inSigning(), inNormalise(), inDescriptor(), inOCI(),
-		inCert(), inOpenPGP(), inTimestamps(), inSigstoreRoom(), inSigningServer(), inDemands(), inNetwork(), inControllers(), inPluginSigning(), inPluginRepositories())
+		inCert(), inOpenPGP(), inTimestamps(), inSigstoreRoom(), inSigningServer(), inDemands(), inNetwork(), inControllers(), inPluginSigning(), inPluginRepositories(), inDelivery())
 }
 
 func main() {

@@ -15,6 +15,7 @@ import (
 func (p *Plugin) adopt(document []byte) (bool, error) {
 	doc, ok, err := legacy.Parse(document)
 	if ok && err == nil {
+		p.Capabilities = doc.Capabilities()
 		p.legacy = legacy.New(p.Name, doc, legacy.Options{
 			Start: p.startLegacy, Temp: p.host.o.Temp, Idle: p.host.o.Idle, Entries: p.host.o.Entries, Log: p.host.log, Origin: p.origin(),
 		})

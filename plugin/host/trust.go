@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"ocm"
+	"ocm/plugin/installed"
 )
 
 // What is run must be what the user or root has put there: nobody else may write to the file, or to a folder on the way to it.
@@ -38,9 +39,15 @@ func (p *Plugin) checkFile(f *os.File) error {
 	if err := checkWriters(p.real, info, false); err != nil {
 		return err
 	}
+	if _, err := installed.Compare(p.Path, f); err != nil {
+		return err
+	}
 	want := p.settings().Digest
 	if want == "" {
 		return nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
 	}
 	verifier := want.Verifier()
 	if _, err := io.Copy(verifier, f); err != nil {

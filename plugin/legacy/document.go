@@ -118,6 +118,21 @@ func Parse(raw []byte) (doc Document, ok bool, err error) {
 	return doc, true, doc.check()
 }
 
+// Capabilities is the document in the words of the newer protocol, under the kinds of the older one.
+func (d Document) Capabilities() wire.Capabilities {
+	doc := wire.Capabilities{Protocol: "an older protocol"}
+	for _, c := range d.capabilities {
+		for _, t := range c.types() {
+			typ := ocm.Type{Names: t.names(), About: t.schema.about(aboutUnknown), Fields: t.schema.fields()}
+			doc.Capabilities = append(doc.Capabilities, wire.Capability{Kind: c.Kind, Type: typ})
+		}
+	}
+	return doc
+}
+
+// aboutUnknown describes a type whose schema does not.
+const aboutUnknown = "A type of a plugin of the older protocol."
+
 // check holds the names to what can be shown and looked up.
 func (d Document) check() error {
 	n := len(d.capabilities) + len(d.configTypes)

@@ -226,7 +226,7 @@ func enlist[T any](p *Plugin, r *ocm.Registry[T], c capability, implementation f
 		names := slices.DeleteFunc(t.names(), r.Has)
 		if len(names) > 0 {
 			r.Register(implementation(t), ocm.Type{
-				Names: names, About: t.schema.about("A type of a plugin of the older protocol."), Fields: t.schema.fields(), Origin: p.o.Origin,
+				Names: names, About: t.schema.about(aboutUnknown), Fields: t.schema.fields(), Origin: p.o.Origin,
 			})
 		}
 		if taken := slices.DeleteFunc(t.names(), func(name string) bool { return slices.Contains(names, name) }); len(taken) > 0 {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ocm"
+	"ocm/internal/plugintest"
+	"ocm/plugin/host"
+	"ocm/plugin/installed"
+)
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	dir := plugintest.Dir(t, "echo")
+	h := host.New(host.Options{})
+	p, err := h.Probe(t.Context(), filepath.Join(dir, "echo"))
+	if err != nil || p.Capabilities.Name != "echo" || len(p.Capabilities.Capabilities) != 1 {
+		t.Fatal(p, err)
+	}
+	idle := filepath.Join(dir, "idle")
+	if err := os.WriteFile(idle, []byte("#!/bin/sh\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"idle\",\"capabilities\":[]}'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Probe(t.Context(), idle); !errors.Is(err, ocm.ErrInvalid) {
+		t.Error(err)
+	}
+}
+
+// A plugin that is not what was installed is not run, and does not keep others from it.
+func TestChangedPluginIsNotRun(t *testing.T) {
+	t.Parallel()
+	dir, ran := plugintest.Dir(t, "echo"), filepath.Join(t.TempDir(), "ran")
+	stage, err := installed.Begin(dir, "changed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stage.Drop()
+	program := []byte("#!/bin/sh\ntouch " + ran + "\n")
+	if err := os.WriteFile(stage.Path, program, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stage.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	if err := stage.Finish(installed.Record{Component: "acme.org/changed", Version: "1.0.0"}, func(*installed.Record, bool) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "changed"), append(program, '\n'), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h := host.New(host.Options{Dirs: []string{dir}})
+	defer h.Close()
+	plugins, err := h.Plugins()
+	if len(plugins) != 1 || plugins[0].Name != "echo" || !errors.Is(err, ocm.ErrDigest) || !strings.Contains(err.Error(), "acme.org/changed:1.0.0") {
+		t.Error(plugins, err)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("it was run")
+	}
+}
