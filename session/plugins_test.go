@@ -13,6 +13,7 @@ import (
 	"ocm"
 	"ocm/builtin"
 	"ocm/config"
+	"ocm/internal/plugintest"
 	"ocm/plugin/host"
 )
 
@@ -22,6 +23,7 @@ func TestPlugins(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the plugin is a script")
 	}
+	plugintest.Umask()
 	ran := filepath.Join(t.TempDir(), "ran")
 	text := "#!/bin/sh\ntouch '" + ran + "'\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"x\",\"capabilities\":[{\"type\":\"accessMethod\",\"names\":[\"mine\"]}]}'\n"
 	file := filepath.Join(t.TempDir(), "plugin")

@@ -17,12 +17,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"ocm/internal/fixture"
+	"ocm/internal/plugintest"
 	"ocm/sign/timestamp/tsatest"
 )
 
 // TestMain makes this test binary the ocm command too, which scripts find on their PATH. $NOW
 // sets its clock; the real command has no such variable.
 func TestMain(m *testing.M) {
+	plugintest.Umask()
 	testscript.Main(m, map[string]func(){"ocm": func() {
 		now := time.Now
 		if t, err := time.Parse(time.RFC3339, os.Getenv("NOW")); err == nil {

@@ -23,6 +23,7 @@ func Main(m *testing.M, plugins map[string]func() *ocm.Kit) {
 			plugin.Main(plugin.About{Name: name, Version: "1.0.0", About: "A plugin of a test."}, kit())
 		}
 	}
+	Umask()
 	os.Exit(m.Run())
 }
 
@@ -37,6 +38,9 @@ func Dir(t testing.TB, names ...string) string {
 	for _, name := range names {
 		if os.Link(self, filepath.Join(dir, name)) != nil {
 			copyFile(t, self, filepath.Join(dir, name))
+		}
+		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil { // the binary was built by somebody with a mask of his own
+			t.Fatal(err)
 		}
 	}
 	return dir

@@ -2,10 +2,12 @@
 
 // Package host finds plugins, starts those that are needed, and makes what they can do part of a kit.
 //
-// A plugin is an executable file in one of the configured folders. Which types it knows it says when it is called with the argument
-// "capabilities"; that is asked only when a type is needed that is not compiled in. What is compiled in always wins. A plugin runs from
-// its first use until the host is closed. It is not trusted: what it may take of time, memory, files and environment is bounded, its
-// answers are, and what it says of contents is checked by whoever reads them, as with any other place that content comes from.
+// A plugin is an executable file in one of the configured folders, which nobody else than the user or root may change. Which types it
+// knows it says when it is called with the argument "capabilities"; that is asked only when a type is needed that is not compiled in. What
+// is compiled in always wins. A plugin is started by its first call, shared by all that follow, started again once when it dies, and ends
+// when nobody uses it, with the host, and with the process of the host, however that ends. It is not trusted: what it may take of time,
+// memory, files and environment is bounded, its answers are, and what it says of contents is checked by whoever reads them, as with any
+// other place that content comes from.
 package host
 
 import (

@@ -150,11 +150,6 @@ func hostileOpen(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		panic(err)
 	}
-	ask := func(token, path string, question any) {
-		err := wire.NewClient(os.Getenv(wire.HostSocket)).Ask(context.Background(), token, path, question, &wire.Secret{})
-		wire.Answer(func(context.Context, string, wire.Empty) (wire.Empty, error) { return wire.Empty{}, err }).ServeHTTP(w, again(r))
-	}
-	resolve := wire.Resolve{Identity: ocm.Identity{"type": "Echo"}}
 	switch text := q.Spec.Text; text {
 	case "hang":
 		time.Sleep(time.Hour)
@@ -166,12 +161,6 @@ func hostileOpen(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"handle":"`)
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 100<<20))
 		fmt.Fprint(w, `"}`)
-	case "exit", "exit once":
-		fmt.Fprintln(os.Stderr, "about to exit")
-		os.Exit(3)
-	case "exit with words \x1b[31mred":
-		fmt.Fprintln(os.Stderr, text)
-		os.Exit(3)
 	case "escape":
 		fmt.Fprintln(os.Stderr, "\x1b[31mlog\n"+`{"level":"ERROR","msg":"\u001b[31mjson","\u001b":"\u001b[0m"}`)
 		w.WriteHeader(http.StatusForbidden)
@@ -182,6 +171,25 @@ func hostileOpen(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"handle":"1","root":{"mediaType":"a/b","digest":"","size":-7}}`)
 	case "bad digest":
 		fmt.Fprint(w, `{"handle":"1","root":{"mediaType":"a/b","digest":"sha256:../../etc/passwd","size":7}}`)
+	default:
+		if to, ok := strings.CutPrefix(text, "redirect "); ok {
+			http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+			return
+		}
+		if !hostileAsks(w, r, text) {
+			hostileDoes(w, text)
+		}
+	}
+}
+
+// hostileAsks asks the host what it must not, and passes on what that answers.
+func hostileAsks(w http.ResponseWriter, r *http.Request, text string) (asked bool) {
+	ask := func(token, path string, question any) {
+		err := wire.NewClient(os.Getenv(wire.HostSocket)).Ask(context.Background(), token, path, question, &wire.Secret{})
+		wire.Answer(func(context.Context, string, wire.Empty) (wire.Empty, error) { return wire.Empty{}, err }).ServeHTTP(w, again(r))
+	}
+	resolve := wire.Resolve{Identity: ocm.Identity{"type": "Echo"}}
+	switch text {
 	case "wrong token":
 		ask("AAAAAAAAAAAAAAAAAAAAAAAAAA", wire.ResolvePath, resolve)
 	case "no token":
@@ -198,42 +206,48 @@ func hostileOpen(w http.ResponseWriter, r *http.Request) {
 		ask(r.Header.Get(wire.CallHeader), wire.ResolvePath, resolve)
 	case "unknown question":
 		ask(r.Header.Get(wire.CallHeader), "/v1/shutdown", resolve)
+	default:
+		return false
+	}
+	return true
+}
+
+// hostileDoes harms, and then answers as if nothing were wrong.
+func hostileDoes(w http.ResponseWriter, text string) {
+	answer := strings.Replace(contentOf(text), "{", `{"name":"%s",`, 1)
+	name := ""
+	switch text {
+	case "exit", "exit once":
+		fmt.Fprintln(os.Stderr, "about to exit")
+		os.Exit(3)
+	case "exit with words \x1b[31mred":
+		fmt.Fprintln(os.Stderr, text)
+		os.Exit(3)
 	case "fork":
 		fork(nil)
-		fmt.Fprint(w, contentOf("1"))
 	case "fork away":
-		fmt.Fprint(w, strings.Replace(contentOf("1"), "{", fmt.Sprintf(`{"name":"%d",`, fork(&syscall.SysProcAttr{Setsid: true})), 1))
+		name = strconv.Itoa(fork(&syscall.SysProcAttr{Setsid: true}))
 	case "stay":
 		stays.Store(true)
 		signal.Ignore(syscall.SIGTERM)
-		fmt.Fprint(w, contentOf("1"))
 	case "fork and exit":
 		fork(nil)
 		os.Exit(4)
 	case "flood stdout":
 		flood(os.Stdout, 1<<24)
-		fmt.Fprint(w, contentOf("1"))
 	case "flood stderr":
 		flood(os.Stderr, 1<<21)
-		fmt.Fprint(w, contentOf("1"))
 	case "one long line":
 		_, _ = os.Stderr.Write(bytes.Repeat([]byte("y"), 10<<20))
-		fmt.Fprint(w, contentOf("1"))
 	case "connections":
-		n := dialMany(os.Getenv(wire.HostSocket))
-		fmt.Fprint(w, strings.Replace(contentOf("1"), "{", fmt.Sprintf(`{"name":"%d connections",`, n), 1))
+		name = fmt.Sprint(dialMany(os.Getenv(wire.HostSocket)), " connections")
 	case "allocate":
 		var all [][]byte
 		for {
 			all = append(all, bytes.Repeat([]byte("z"), 1<<20))
 		}
-	default:
-		if to, ok := strings.CutPrefix(text, "redirect "); ok {
-			http.Redirect(w, r, to, http.StatusTemporaryRedirect)
-			return
-		}
-		fmt.Fprint(w, contentOf(text))
 	}
+	fmt.Fprintf(w, answer, name)
 }
 
 // again is a question that was read already.
