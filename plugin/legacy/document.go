@@ -125,7 +125,7 @@ func (d Document) check() error {
 		for _, t := range c.types() {
 			n += len(t.names())
 			for _, name := range t.names() {
-				if name == "" || len(name) > maxTypeName || name != wire.Text(name, maxTypeName) || strings.ContainsAny(name, "\n\t") {
+				if !isTypeName(name) {
 					return fmt.Errorf("capabilities: %s: %q is no name of a type: %w", shown(c.Kind), shown(name), ocm.ErrInvalid)
 				}
 			}
@@ -135,6 +135,10 @@ func (d Document) check() error {
 		return fmt.Errorf("capabilities: %d types, accepted are %d: %w", n, wire.MaxTypes, ocm.ErrLimit)
 	}
 	return nil
+}
+
+func isTypeName(name string) bool {
+	return name != "" && len(name) <= maxTypeName && name == wire.Text(name, maxTypeName) && !strings.ContainsAny(name, " \n\t")
 }
 
 // lists reports whether it can list the components of a type of repositories.
