@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -62,6 +63,7 @@ func programs() map[string]program {
 
 // accesses is a resource repository: the access echo says what the content is.
 func accesses() program {
+	var grown atomic.Int64
 	return program{
 		capabilities: []map[string]any{{"type": "resourceRepository", "supportedAccessTypes": []any{typed("echo/v1", "text"), func() any {
 			t := typed("echo", "text")
@@ -83,6 +85,8 @@ func accesses() program {
 					return nil, errors.New("echo: nothing of that name: not found")
 				case "exit":
 					os.Exit(1)
+				case "grow":
+					text = strings.Repeat("x", int(grown.Add(1)))
 				case "pid":
 					text = fmt.Sprint(os.Getpid())
 				case "denied":
@@ -203,10 +207,14 @@ func signs() program {
 			}),
 			"POST /verify": answers(func(q struct {
 				Signature struct {
+					Name      string
 					Digest    object
 					Signature struct{ Value string }
 				}
 			}, r *http.Request) (any, error) {
+				if q.Signature.Name == "null" {
+					return json.RawMessage("null"), nil
+				}
 				v, err := value(r, q.Signature.Digest)
 				if err == nil && v != q.Signature.Signature.Value {
 					err = errors.New("the signature does not match")
@@ -297,7 +305,9 @@ func hostile() program {
 				}
 			}
 		case "status":
-			w.WriteHeader(http.StatusNoContent)
+			w.WriteHeader(http.StatusAccepted)
+			l, _ := write([]byte("not finished"))
+			_ = json.NewEncoder(w).Encode(object{"location": l})
 		case "redirect":
 			http.Redirect(w, r, rest, http.StatusTemporaryRedirect)
 		case "pipe":
