@@ -3,6 +3,7 @@
 package legacy_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,6 +60,7 @@ func programs() map[string]program {
 		})
 	}
 	all["configured"] = configured
+	all["lossy"] = lossy()
 	return all
 }
 
@@ -353,6 +356,19 @@ func repositoryProgram(told bool) program {
 			s.dir = fmt.Sprint(q.Repository["baseUrl"])
 			return nil, nil
 		}))
+	}
+	return p
+}
+
+// lossy is a repository that forgets what it does not know of a descriptor.
+func lossy() program {
+	p := repositoryProgram(false)
+	download := p.handlers["GET /component-version/download"]
+	p.handlers["GET /component-version/download"] = func(w http.ResponseWriter, r *http.Request) {
+		kept := httptest.NewRecorder()
+		download(kept, r)
+		w.WriteHeader(kept.Code)
+		_, _ = w.Write(bytes.ReplaceAll(kept.Body.Bytes(), []byte(`"future":true,`), nil))
 	}
 	return p
 }
