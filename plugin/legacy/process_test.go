@@ -235,7 +235,7 @@ func TestConfiguration(t *testing.T) {
 	}
 	kit, _ = hosted(t, host.Options{Entries: []ocm.Spec{other}}, "configured")
 	_, err := kit.Access.For("echo/v1")
-	fixture.WantErr(t, err, ocm.ErrNotFound, "plugin configured", "custom.config/v1")
+	fixture.WantErr(t, err, ocm.ErrUnknownType, "plugin configured", "custom.config/v1")
 }
 
 // A process that does not start as it should is an error that names the plugin, and does not run on.
