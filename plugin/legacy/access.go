@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"ocm"
+	"ocm/oci"
 )
 
 // The names of questions that several kinds of such plugins answer.
@@ -101,8 +102,30 @@ func (u uploader) Upload(ctx context.Context, env *ocm.Env, c ocm.Content, s ocm
 	if err := i.ask(ctx, q, &answer); err != nil {
 		return ocm.Stored{}, err
 	}
-	if answer.Resource == nil || answer.Resource.Access.Type == "" {
-		return ocm.Stored{}, u.plugin.named(fmt.Errorf("%s: its answer has no resource with an access: %w", q.path, ocm.ErrInvalid))
+	if answer.Resource == nil {
+		return ocm.Stored{}, u.plugin.named(fmt.Errorf("%s: its answer has no resource: %w", q.path, ocm.ErrInvalid))
+	}
+	if err := global(answer.Resource.Access); err != nil {
+		return ocm.Stored{}, u.plugin.named(fmt.Errorf("%s: %w", q.path, err))
 	}
 	return ocm.Stored{Root: h.root, Access: answer.Resource.Access}, nil
+}
+
+// global demands an access that leads to content from everywhere.
+func global(access ocm.Spec) error {
+	if err := named(access); err != nil {
+		return err
+	}
+	if oci.IsLocal(access.Type) || oci.IsRelative(access.Type) {
+		return fmt.Errorf("its answer has the access %s, which leads nowhere outside of a component version: %w", access.Type, ocm.ErrInvalid)
+	}
+	return nil
+}
+
+// named demands an access with a type that can be shown.
+func named(access ocm.Spec) error {
+	if !isTypeName(access.Type) {
+		return fmt.Errorf("its answer has an access of the type %q: %w", shown(access.Type), ocm.ErrInvalid)
+	}
+	return nil
 }

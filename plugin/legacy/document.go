@@ -91,30 +91,27 @@ func (t specType) check(s ocm.Spec) error { return t.schema.check(s) }
 
 const maxTypeName = 255 // bytes
 
-// Parse reads the document. The error is [ocm.ErrInvalid] or [ocm.ErrLimit]. ok is false for a document that names a protocol, and so
-// is for somebody else to read.
+// Parse reads the document. The error is [ocm.ErrInvalid] or [ocm.ErrLimit]. ok is false for what is no document of that kind, which has
+// a list of capabilities and names no protocol: somebody else reads it, or says what is wrong with it.
 func Parse(raw []byte) (doc Document, ok bool, err error) {
-	var v struct {
-		Protocol     *ocm.RawJSON  `json:"protocol"`
-		Capabilities *[]capability `json:"capabilities"`
-		ConfigTypes  []string      `json:"supportedConfigTypes"`
-	}
 	if len(raw) > wire.MaxCapabilities {
 		return doc, false, fmt.Errorf("capabilities: %d bytes, accepted are %d: %w", len(raw), wire.MaxCapabilities, ocm.ErrLimit)
 	}
 	var head struct {
-		Protocol *ocm.RawJSON `json:"protocol"`
+		Protocol     ocm.RawJSON `json:"protocol"`
+		Capabilities ocm.RawJSON `json:"capabilities"`
 	}
-	if err := json.Unmarshal(raw, &head); err != nil || head.Protocol != nil {
-		return doc, false, nil //nolint:nilerr // what is no object is no document of this protocol either
+	if json.Unmarshal(raw, &head) != nil || head.Protocol != nil || head.Capabilities.Kind() != '[' {
+		return doc, false, nil
 	}
-	switch err := json.Unmarshal(raw, &v); {
-	case err != nil:
-		return doc, true, fmt.Errorf("capabilities: %w: %w", err, ocm.ErrInvalid)
-	case v.Capabilities == nil:
-		return doc, true, fmt.Errorf("capabilities: the list of that name is missing: %w", ocm.ErrInvalid)
+	var v struct {
+		Capabilities []capability `json:"capabilities"`
+		ConfigTypes  []string     `json:"supportedConfigTypes"`
 	}
-	doc = Document{*v.Capabilities, v.ConfigTypes}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return doc, true, fmt.Errorf("capabilities: %s: %w", wire.Text(err.Error(), 300), ocm.ErrInvalid)
+	}
+	doc = Document{v.Capabilities, v.ConfigTypes}
 	return doc, true, doc.check()
 }
 
@@ -140,7 +137,7 @@ func (d Document) check() error {
 		for _, t := range c.types() {
 			n += len(t.names())
 			for _, name := range t.names() {
-				if name == "" || len(name) > maxTypeName || name != wire.Text(name, maxTypeName) || strings.ContainsAny(name, "\n\t") {
+				if !isTypeName(name) {
 					return fmt.Errorf("capabilities: %s: %q is no name of a type: %w", shown(c.Kind), shown(name), ocm.ErrInvalid)
 				}
 			}
@@ -150,6 +147,10 @@ func (d Document) check() error {
 		return fmt.Errorf("capabilities: %d types, accepted are %d: %w", n, wire.MaxTypes, ocm.ErrLimit)
 	}
 	return nil
+}
+
+func isTypeName(name string) bool {
+	return name != "" && len(name) <= maxTypeName && name == wire.Text(name, maxTypeName) && !strings.ContainsAny(name, " \n\t")
 }
 
 // lists reports whether it can list the components of a type of repositories.

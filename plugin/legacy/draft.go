@@ -233,10 +233,11 @@ func (d *draft) send(ctx context.Context, kind string, element any, access *ocm.
 	if err := d.repository.ask(ctx, q, &answer); err != nil {
 		return err
 	}
-	if answer.Access.Type != "" {
-		*access = answer.Access
+	if answer.Access.Type == "" {
+		return nil // it stays as it is
 	}
-	return nil
+	*access = answer.Access
+	return d.repository.plugin.named(named(*access))
 }
 
 // compare demands that a descriptor was stored as it was given, members that nobody knows included. Only where things are may differ: repositories

@@ -24,7 +24,7 @@ func TestHostile(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
 	t.Cleanup(elsewhere.Close)
 	home := fixture.Must[string](t)(os.UserHomeDir())
-	kit, s, _ := alone(t, "hostile", legacy.Options{Timeout: 2 * time.Second})
+	kit, s, _ := alone(t, "hostile", legacy.Options{})
 	for what, want := range map[string]error{
 		"at /etc/shadow":            ocm.ErrDenied,
 		"at /etc/passwd":            ocm.ErrDenied,
@@ -40,7 +40,6 @@ func TestHostile(t *testing.T) {
 		"fifo":                      ocm.ErrInvalid,
 		"link /etc/passwd":          ocm.ErrInvalid,
 		"folder":                    ocm.ErrInvalid,
-		"hang":                      context.DeadlineExceeded,
 		"flood":                     ocm.ErrLimit,
 		"status":                    nil,
 		"redirect " + elsewhere.URL: nil,
@@ -66,6 +65,21 @@ func TestHostile(t *testing.T) {
 	}
 	if n := s.started.Load(); n != 1 {
 		t.Errorf("%d processes", n)
+	}
+}
+
+// A plugin that does not answer is not waited for for ever, and less if whoever asks has gone.
+func TestHangs(t *testing.T) {
+	t.Parallel()
+	kit, _, _ := alone(t, "hostile", legacy.Options{Timeout: 50 * time.Millisecond})
+	_, err := echoed(t, kit, nil, "hang")
+	fixture.WantErr(t, err, context.DeadlineExceeded, "plugin hostile")
+	kit, _, _ = alone(t, "hostile", legacy.Options{})
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("gone"))
+	defer cancel()
+	_, err = fixture.Must[ocm.Opener](t)(kit.Access.For("echo/v1")).Open(ctx, nil, spec(t, "echo/v1", "text", "hang"))
+	if err == nil || !strings.Contains(err.Error(), "gone") {
+		t.Errorf("expected the cause, found %v", err)
 	}
 }
 

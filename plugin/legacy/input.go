@@ -8,7 +8,6 @@ import (
 
 	"ocm"
 	"ocm/blob"
-	"ocm/oci"
 )
 
 // input is an input type.
@@ -48,8 +47,8 @@ func inputFolder(env *ocm.Env) string {
 
 func (in input) byReference(ctx context.Context, env *ocm.Env, r *ocm.Resource) (ocm.Content, error) {
 	access := r.Access
-	if oci.IsLocal(access.Type) || oci.IsRelative(access.Type) {
-		return ocm.Content{}, in.plugin.named(fmt.Errorf("it answers with the access %s, which leads nowhere outside of a component version: %w", shown(access.Type), ocm.ErrInvalid))
+	if err := global(access); err != nil {
+		return ocm.Content{}, in.plugin.named(err)
 	}
 	method, err := in.kit.Access.For(access.Type)
 	if err != nil {

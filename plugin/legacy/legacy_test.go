@@ -295,6 +295,10 @@ func TestSigning(t *testing.T) {
 			t.Errorf("%s: %v %v", what, found, err)
 		}
 	}
+	sig.Name = "null"
+	if found, err := v.Verify(t.Context(), e, sig, ocm.Spec{}); !errors.Is(err, ocm.ErrSignature) || len(found) > 0 {
+		t.Errorf("an answer that says nothing: %v %v", found, err)
+	}
 	if _, err := s.Sign(t.Context(), e, "mine", d, spec(t, "hash/v1", "kye", "x")); !errors.Is(err, ocm.ErrInvalid) {
 		t.Errorf("misspelt configuration: %v", err)
 	}

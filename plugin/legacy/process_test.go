@@ -163,6 +163,7 @@ func TestManyContents(t *testing.T) {
 	t.Parallel()
 	kit, _, _ := alone(t, "access", legacy.Options{})
 	method := fixture.Must[ocm.Opener](t)(kit.Access.For("echo/v1"))
+	other := fixture.Must[ocm.Content](t)(method.Open(t.Context(), nil, spec(t, "echo/v1", "text", "grow")))
 	contents := make([]ocm.Content, legacy.MaxFiles+5)
 	for i := range contents {
 		contents[i] = fixture.Must[ocm.Content](t)(method.Open(t.Context(), nil, spec(t, "echo/v1", "text", fmt.Sprint("content ", i))))
@@ -173,6 +174,9 @@ func TestManyContents(t *testing.T) {
 				t.Errorf("%d: %q", i, got)
 			}
 		}
+	}
+	if _, err := other.Open(t.Context()); !errors.Is(err, ocm.ErrConflict) {
+		t.Errorf("content that has changed: %v", err)
 	}
 }
 

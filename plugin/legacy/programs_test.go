@@ -3,6 +3,7 @@
 package legacy_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -11,11 +12,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -57,11 +60,13 @@ func programs() map[string]program {
 		})
 	}
 	all["configured"] = configured
+	all["lossy"] = lossy()
 	return all
 }
 
 // accesses is a resource repository: the access echo says what the content is.
 func accesses() program {
+	var grown atomic.Int64
 	return program{
 		capabilities: []map[string]any{{"type": "resourceRepository", "supportedAccessTypes": []any{typed("echo/v1", "text"), func() any {
 			t := typed("echo", "text")
@@ -83,6 +88,8 @@ func accesses() program {
 					return nil, errors.New("echo: nothing of that name: not found")
 				case "exit":
 					os.Exit(1)
+				case "grow":
+					text = strings.Repeat("x", int(grown.Add(1)))
 				case "pid":
 					text = fmt.Sprint(os.Getpid())
 				case "denied":
@@ -203,10 +210,14 @@ func signs() program {
 			}),
 			"POST /verify": answers(func(q struct {
 				Signature struct {
+					Name      string
 					Digest    object
 					Signature struct{ Value string }
 				}
 			}, r *http.Request) (any, error) {
+				if q.Signature.Name == "null" {
+					return json.RawMessage("null"), nil
+				}
 				v, err := value(r, q.Signature.Digest)
 				if err == nil && v != q.Signature.Signature.Value {
 					err = errors.New("the signature does not match")
@@ -297,7 +308,9 @@ func hostile() program {
 				}
 			}
 		case "status":
-			w.WriteHeader(http.StatusNoContent)
+			w.WriteHeader(http.StatusAccepted)
+			l, _ := write([]byte("not finished"))
+			_ = json.NewEncoder(w).Encode(object{"location": l})
 		case "redirect":
 			http.Redirect(w, r, rest, http.StatusTemporaryRedirect)
 		case "pipe":
@@ -343,6 +356,19 @@ func repositoryProgram(told bool) program {
 			s.dir = fmt.Sprint(q.Repository["baseUrl"])
 			return nil, nil
 		}))
+	}
+	return p
+}
+
+// lossy is a repository that forgets what it does not know of a descriptor.
+func lossy() program {
+	p := repositoryProgram(false)
+	download := p.handlers["GET /component-version/download"]
+	p.handlers["GET /component-version/download"] = func(w http.ResponseWriter, r *http.Request) {
+		kept := httptest.NewRecorder()
+		download(kept, r)
+		w.WriteHeader(kept.Code)
+		_, _ = w.Write(bytes.ReplaceAll(kept.Body.Bytes(), []byte(`"future":true,`), nil))
 	}
 	return p
 }

@@ -135,3 +135,19 @@ func TestRepositoryMixesUp(t *testing.T) {
 		}
 	}
 }
+
+// What is stored is what was given, or else an error.
+func TestRepositoryLoses(t *testing.T) {
+	t.Parallel()
+	for program, want := range map[string]error{"repo": nil, "lossy": ocm.ErrDigest} {
+		kit, _ := hosted(t, host.Options{}, program)
+		r := folder(t, kit, "")
+		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), "acme.org/x", "1.0.0", nil))
+		_, err := d.Commit(t.Context(), &ocm.Descriptor{Meta: ocm.Meta{SchemaVersion: "v2"}, Component: ocm.Component{
+			Name: "acme.org/x", Version: "1.0.0", Provider: "acme.org", Unknown: ocm.RawJSON(`{"future":true,"later":true}`),
+		}})
+		if !errors.Is(err, want) {
+			t.Errorf("%s: expected %v, found %v", program, want, err)
+		}
+	}
+}
