@@ -10,17 +10,17 @@ import (
 	"ocm/plugin/wire"
 )
 
-func (s *server) upload(ctx context.Context, q wire.Upload) (wire.Uploaded, error) {
+func (s *server) upload(ctx context.Context, q wire.Upload) (wire.Stored, error) {
 	uploader, err := s.kit.Uploaders.For(q.Spec.Type)
 	if err != nil {
-		return wire.Uploaded{}, err
+		return wire.Stored{}, err
 	}
 	c, err := s.content(ctx, q.Content)
 	if err != nil {
-		return wire.Uploaded{}, err
+		return wire.Stored{}, err
 	}
 	stored, err := uploader.Upload(ctx, s.env(q.Env), c, q.Spec, q.Hint)
-	return wire.Uploaded{Root: stored.Root, Access: stored.Access}, err
+	return wire.Stored{Root: stored.Root, Access: stored.Access}, err
 }
 
 func (s *server) transform(ctx context.Context, q wire.Transform) (wire.Content, error) {

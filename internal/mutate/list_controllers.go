@@ -82,7 +82,7 @@ func inConfinement() []mutation {
 		c(`		for _, k := range o.Trust.Roots {
 			if k.Path != "" {`, `		for _, k := range o.Trust.Roots {
 			if false && k.Path != "" {`, test+"authorities"),
-		s(`Places: places, Confined: o.Confined})`, `Places: places})`, test+"mounted secret"),
+		s(`Places: places, Confined: o.Confined}`, `Places: places}`, test+"mounted secret"),
 		s(`		s.Env.Confined = true
 `, ``, "TestConfinedUsesNoFilesOfTheUser"),
 		s(`		allowed, err := s.allow(spec)

@@ -32,7 +32,7 @@ func inPluginDrafts() []mutation {
 		w(`case w.failed != nil:`, `case false:`, blind),
 		w(`case want.Digest == "" && !read:`, `case false:`, blind),
 		w(`case want.Digest != "" && got.Digest != want.Digest:`, `case false:`, liar),
-		w(`, size >= 0 && got.Size != size:`, `:`, liar),
+		w(`case size >= 0 && got.Size != size:`, `case false:`, liar),
 		w(`case got.MediaType != want.MediaType:`, `case false:`, liar),
 		w(`leads != "" && leads != got.Digest {`, `false {`, liar),
 		d(` || !bytes.Equal(has, given) {`, ` || false && bytes.Equal(has, given) {`, liar),

@@ -431,7 +431,7 @@ func TestDraftOfWhoDoesNotLook(t *testing.T) {
 		t.Error(err)
 	}
 	fixture.WantErr(t, add("another digest", unknown), ocm.ErrDigest, "not what it was given")
-	fixture.WantErr(t, add("does not look", unknown), ocm.ErrDigest)
+	fixture.WantErr(t, add("does not look", unknown), ocm.ErrInvalid, "root: digest")
 }
 
 // A plugin that ends while a version is written leaves nothing behind that is visible, and is not asked twice.

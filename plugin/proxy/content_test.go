@@ -66,7 +66,7 @@ func upload(text string, known bool) (ocm.Stored, error) {
 }
 
 const (
-	right  = `{"root":{"mediaType":"ignored","digest":"sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73","size":7},"access":{"type":"there"}}`
+	right  = `{"root":{"mediaType":"text/plain","digest":"sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73","size":7},"access":{"type":"there"}}`
 	bigger = `{"root":{"mediaType":"text/plain","digest":"sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73","size":8},"access":{"type":"there"}}`
 )
 

@@ -111,6 +111,9 @@ func (w *watched) stored(said wire.Stored) (ocm.Stored, error) {
 	if !read {
 		size = want.Size
 	}
+	if err := blob.CheckDigest(got.Digest); err != nil && w.failed == nil {
+		return ocm.Stored{}, fmt.Errorf("it says that it has stored: root: %w", err)
+	}
 	switch {
 	case w.failed != nil:
 		return ocm.Stored{}, w.failed
@@ -118,7 +121,9 @@ func (w *watched) stored(said wire.Stored) (ocm.Stored, error) {
 		return ocm.Stored{}, fmt.Errorf("it says that it has stored %.200q, which is not what it was given: %w", got.Digest, ocm.ErrDigest)
 	case want.Digest != "" && got.Digest != want.Digest:
 		return ocm.Stored{}, fmt.Errorf("it says that it has stored %.200q, it was given %s: %w", got.Digest, want.Digest, ocm.ErrDigest)
-	case got.Size < 0, size >= 0 && got.Size != size:
+	case got.Size < 0:
+		return ocm.Stored{}, fmt.Errorf("%s: it says that it has stored %d bytes: %w", got.Digest, got.Size, ocm.ErrInvalid)
+	case size >= 0 && got.Size != size:
 		return ocm.Stored{}, fmt.Errorf("%s: it says that it has stored %d bytes, it was given %d: %w", got.Digest, got.Size, size, ocm.ErrDigest)
 	case got.MediaType != want.MediaType:
 		return ocm.Stored{}, fmt.Errorf("%s: it says that it has stored a %.200q, it was given a %s: %w", got.Digest, got.MediaType, want.MediaType, ocm.ErrInvalid)

@@ -2,15 +2,11 @@
 
 package wire
 
-import (
-	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"ocm"
-)
+import "ocm"
 
 // Questions that a plugin answers about contents of the host, which it reads by [FetchPath] while it works.
 const (
-	UploadPath    = "/v1/upload"    // Upload → Uploaded
+	UploadPath    = "/v1/upload"    // Upload → Stored
 	TransformPath = "/v1/transform" // Transform → Content
 )
 
@@ -20,12 +16,6 @@ type Upload struct {
 	Spec    ocm.Spec `json:"spec"`
 	Hint    string   `json:"hint,omitempty"` // the name that the content had in a registry
 	Env     Env      `json:"env,omitzero"`
-}
-
-// Uploaded says where the content is now.
-type Uploaded struct {
-	Root   ociv1.Descriptor `json:"root"` // complete, with digest and size
-	Access ocm.Spec         `json:"access"`
 }
 
 // Transform asks for other content that is made of a content of the host. That is offered in this call, and again, under the same
