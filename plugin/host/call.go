@@ -10,9 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ocm"
@@ -51,9 +49,6 @@ type call struct {
 	contents map[string]ocm.Content
 	streams  bool // the call ends with its stream
 }
-
-// offers numbers what is offered to plugins, so that a handle never means two things.
-var offers atomic.Int64
 
 // serveCalls answers a plugin's questions.
 func serveCalls(l net.Listener) *calls {
@@ -229,7 +224,7 @@ func (c *calls) leave(one *call) {
 // Offer lets the plugin read a content.
 func (c *call) Offer(content ocm.Content, handle string) wire.Content {
 	if handle == "" {
-		handle = "h" + strconv.FormatInt(offers.Add(1), 10)
+		handle = rand.Text() // never means two things
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
