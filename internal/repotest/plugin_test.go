@@ -126,7 +126,13 @@ func (b badRepository) Versions(ctx context.Context, name string) iter.Seq2[stri
 	case "controls":
 		return func(yield func(string, error) bool) { yield("1.0.0\x1b[2J", nil) }
 	case "twice":
-		return func(yield func(string, error) bool) { _ = yield("1.0.0", nil) && yield("1.0.0", nil) }
+		return func(yield func(string, error) bool) {
+			for range 2 {
+				if !yield("1.0.0", nil) {
+					return
+				}
+			}
+		}
 	}
 	return b.Repository.Versions(ctx, name)
 }

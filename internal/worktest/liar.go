@@ -90,7 +90,8 @@ func (liar) Upload(ctx context.Context, env *ocm.Env, c ocm.Content, s ocm.Spec,
 			return says, err
 		}
 		_, _ = io.CopyN(io.Discard, rc, 1000)
-		os.Exit(7)
+		rc.Close()
+		die()
 	}
 	return says, nil
 }
@@ -155,3 +156,6 @@ func (death) Read([]byte) (int, error) {
 	os.Exit(7)
 	return 0, nil
 }
+
+// die ends the plugin as a crash does.
+func die() { os.Exit(7) }

@@ -148,7 +148,7 @@ func (s *search) visit(root, path string, d fs.DirEntry, err error) error {
 		return nil
 	}
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return nil // no program, or a link that leads nowhere
+		return nil //nolint:nilerr // no program, or a link that leads nowhere
 	}
 	if len(s.found) == MaxPlugins {
 		return fmt.Errorf("more than %d plugins: %w", MaxPlugins, ocm.ErrLimit)

@@ -244,7 +244,9 @@ func hostileDoes(w http.ResponseWriter, text string) {
 	case "allocate":
 		var all [][]byte
 		for {
-			all = append(all, bytes.Repeat([]byte("z"), 1<<20))
+			if all = append(all, bytes.Repeat([]byte("z"), 1<<20)); len(all) > 1<<20 {
+				os.Exit(0)
+			}
 		}
 	}
 	fmt.Fprintf(w, answer, name)

@@ -102,7 +102,7 @@ func Parse(raw []byte) (doc Document, ok bool, err error) {
 		Capabilities ocm.RawJSON `json:"capabilities"`
 	}
 	if json.Unmarshal(raw, &head) != nil || head.Protocol != nil || head.Capabilities.Kind() != '[' {
-		return doc, false, nil
+		return doc, false, nil //nolint:nilerr // what is no object is no document of this protocol either
 	}
 	var v struct {
 		Capabilities []capability `json:"capabilities"`

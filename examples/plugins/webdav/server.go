@@ -47,7 +47,7 @@ type server struct {
 func (s *server) at(path string) *url.URL { return s.base.JoinPath(path) }
 
 func (s *server) do(ctx context.Context, r web.Request) error {
-	resp, err := s.client.Do(ctx, r)
+	resp, err := s.client.Do(ctx, r) //nolint:bodyclose // Drop closes it
 	if err == nil {
 		web.Drop(resp)
 	}
@@ -74,7 +74,7 @@ func (s *server) read(ctx context.Context, path string) ([]byte, error) {
 
 // size tells how long a file is; [ocm.ErrNotFound] if there is none.
 func (s *server) size(ctx context.Context, path string) (int64, error) {
-	resp, err := s.client.Do(ctx, web.Request{Method: http.MethodHead, URL: s.at(path)})
+	resp, err := s.client.Do(ctx, web.Request{Method: http.MethodHead, URL: s.at(path)}) //nolint:bodyclose // Drop closes it
 	if err != nil {
 		return 0, err
 	}
