@@ -357,9 +357,9 @@ func TestHostileMemory(t *testing.T) {
 	}
 	p := newPlace(t, host.Options{}, config.Plugin{Memory: 256 << 20}, "hostile", "echo")
 	_, err := p.open(t.Context(), "hostile/v1", "allocate")
-	bad(t, err, nil, "plugin hostile: ", "it wrote last", "fatal error: ", "memory")
+	bad(t, err, nil, "plugin hostile: ", "it ended by itself", "it wrote last") // what it was that it got no more of is not always the same
 	_, err = p.open(t.Context(), "hostile/v1", "fine")
-	bad(t, err, nil, "plugin hostile: it has ended twice", "fatal error: ")
+	bad(t, err, nil, "plugin hostile: it has ended twice")
 	p.works(t)
 }
 

@@ -72,9 +72,15 @@ func (l *lines) end() {
 	}
 }
 
-// isCrash reports whether a Go program ends with this line, and the stacks of all that it did.
+// isCrash reports whether a Go program ends with this line, and the stacks of all that it did. The last word is that of one that gets no
+// thread more.
 func isCrash(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("fatal error: ")) || bytes.HasPrefix(line, []byte("panic: "))
+	for _, begin := range []string{"fatal error: ", "panic: ", "runtime/cgo: "} {
+		if bytes.HasPrefix(line, []byte(begin)) {
+			return true
+		}
+	}
+	return false
 }
 
 // close ends the last line.
