@@ -94,7 +94,7 @@ func (o *trustOptions) request() (verifyRequest, error) {
 // count for both.
 func (v *verifiers) keysOfVerify(t trust) error {
 	s, k := v.s, keySet{}
-	v.keys, v.issuers = k, t.issuers
+	v.keys, v.issuers, v.caCert, v.root = k, t.issuers, t.caCert, t.sigstore.root
 	for _, f := range t.publicKeys {
 		if _, _, err := k.add(f.signature, "publicKey", f.path, ""); err != nil {
 			return err
@@ -130,6 +130,8 @@ type verifiers struct {
 	given   []givenSpec
 	keys    keySet    // given by flags
 	issuers []keyFile // names, given by flags
+
+	caCert, root string // files with authorities, given by flags
 }
 
 // givenSpec is a configuration that was given by flags.
@@ -228,7 +230,25 @@ func (v *verifiers) demand(all []ocm.Signature, names []string) error {
 	if err := v.demandKeys(judged); err != nil {
 		return err
 	}
+	if err := v.demandAuthorities(judged); err != nil {
+		return err
+	}
 	return v.demandNames(judged)
+}
+
+// demandAuthorities fails if authorities were given, and no signature that is verified is of a kind that has to lead to them: whoever writes
+// the signature chooses its algorithm, and could choose one that a plugin judges in its own way.
+func (v *verifiers) demandAuthorities(judged []ocm.Signature) error {
+	for _, a := range []struct {
+		flag, file string
+		leads      func(algorithm string) bool
+	}{{"--ca-cert", v.caCert, hasName}, {"--trusted-root", v.root, isSigstore}} {
+		if a.file != "" && !slices.ContainsFunc(judged, func(sig ocm.Signature) bool { return a.leads(sig.Signature.Algorithm) }) {
+			return withHint(fmt.Errorf("%s %s: signatures of another kind do not lead to authorities, none that is verified would have to: %w", a.flag, a.file, ocm.ErrSignature),
+				"leave it out, or name the signature that it is for by --signature")
+		}
+	}
+	return nil
 }
 
 // demandKeys fails if keys were given, and what is verified would be judged by configured ones only: whoever has one of

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"testing"
 
 	"ocm"
@@ -26,5 +27,33 @@ func TestConfigurationOfUnknownAlgorithm(t *testing.T) {
 	}
 	if v.fits("hash", ocm.Spec{Type: "RSASigningConfiguration"}) || v.fits("hash", ocm.Spec{}) {
 		t.Error("a configuration of another kind, or none, fits")
+	}
+}
+
+// Whoever writes a signature chooses its algorithm: one that a plugin judges must not stand in for the authorities that were demanded.
+func TestAuthoritiesAreNotMetByOtherAlgorithms(t *testing.T) {
+	t.Parallel()
+	v := &verifiers{s: &session{kit: builtin.Kit()}, caCert: "root.pem"}
+	sigstore := &verifiers{s: v.s, root: "trusted_root.json"}
+	for _, c := range []struct {
+		v          *verifiers
+		algorithms []string
+		bad        bool
+	}{
+		{v, []string{"PLUGIN"}, true},
+		{v, []string{"RSASSA-PSS"}, false},
+		{v, []string{"PLUGIN", "RSASSA-PSS"}, false}, // both are judged
+		{v, []string{"sigstore"}, true},
+		{sigstore, []string{"PLUGIN"}, true},
+		{sigstore, []string{"RSASSA-PSS"}, true},
+		{sigstore, []string{"sigstore"}, false},
+	} {
+		var all []ocm.Signature
+		for i, algorithm := range c.algorithms {
+			all = append(all, ocm.Signature{Name: string(rune('a' + i)), Signature: ocm.SignatureValue{Algorithm: algorithm}})
+		}
+		if err := c.v.demand(all, nil); (err != nil) != c.bad || c.bad && !errors.Is(err, ocm.ErrSignature) {
+			t.Errorf("%q: %v", c.algorithms, err)
+		}
 	}
 }

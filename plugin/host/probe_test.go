@@ -64,3 +64,21 @@ func TestChangedPluginIsNotRun(t *testing.T) {
 		t.Error("it was run")
 	}
 }
+
+// A path that is relative means the same file for who verified it and for who runs it. It runs in another folder, where that path
+// could lead to a program that nobody looked at.
+func TestProbeOfRelativePath(t *testing.T) {
+	plugintest.Umask()
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("new", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "#!/bin/sh\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"x\",\"capabilities\":[{\"type\":\"accessMethod\",\"names\":[\"x\"]}]}'\n"
+	path := filepath.Join("new", "script")
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := host.New(host.Options{}).Probe(t.Context(), path); err != nil || !filepath.IsAbs(p.Path) {
+		t.Fatal(p, err)
+	}
+}

@@ -92,7 +92,8 @@ type remote struct {
 func (r *remote) Error() string { return r.message }
 func (r *remote) Unwrap() error { return r.kind }
 
-// Err is the error with its meaning; nil if e is nil. Characters that would control a terminal are replaced.
+// Err is the error with its meaning; nil if e is nil. Characters that would control a terminal are replaced. That the other side has given
+// up does not mean that we were interrupted, which only our own context says: it is no [context.Canceled].
 func (e *Error) Err() error {
 	if e == nil {
 		return nil
@@ -103,7 +104,7 @@ func (e *Error) Err() error {
 	}
 	r := &remote{message: message}
 	for _, k := range kinds {
-		if k.name == e.Kind {
+		if k.name == e.Kind && k.err != context.Canceled { //nolint:errorlint // the entry of the table
 			r.kind = k.err
 		}
 	}

@@ -104,6 +104,9 @@ func (c *Client) send(ctx context.Context, token, path string, question any) (*h
 	if json.Unmarshal(text, &f) != nil || f.Error == nil {
 		return nil, unexpected(resp.StatusCode)
 	}
+	if ctx.Err() != nil { // why the other side has stopped, too
+		return nil, context.Cause(ctx)
+	}
 	return nil, f.Error.Err()
 }
 
@@ -138,6 +141,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	if text := s.resp.Trailer.Get(ErrorTrailer); text != "" {
 		var e Error
 		if json.Unmarshal([]byte(text), &e) == nil {
+			if s.ctx.Err() != nil {
+				return n, context.Cause(s.ctx)
+			}
 			return n, e.Err()
 		}
 	}
