@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"ocm"
 )
@@ -22,7 +23,11 @@ func (h *Host) Folders() ([]string, error) {
 // Probe asks one executable, wherever it is, what it can do. One that can do nothing is [ocm.ErrInvalid].
 func (h *Host) Probe(ctx context.Context, path string) (*Plugin, error) {
 	s := &search{host: h, folders: folders{}, byName: map[string]*Plugin{}}
-	if err := s.add(path); err != nil {
+	path, err := filepath.Abs(path) // it is asked in another folder
+	if err == nil {
+		err = s.add(path)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", show(path), err)
 	}
 	p := s.found[0]
