@@ -7,12 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // TestDocs runs the commands of the documentation: the fenced blocks marked sh of each
-// document, top to bottom, in an empty folder with ocm on PATH and a home of its own.
+// document, top to bottom, in an empty folder with ocm on PATH, a home of its own, and the root of this project in CLONE.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	bash, err := exec.LookPath("bash")
@@ -23,6 +24,11 @@ func TestDocs(t *testing.T) {
 	if err != nil || len(documents) == 0 {
 		t.Fatal("no documents:", err)
 	}
+	clone, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := append(os.Environ(), goEnv(t)...)
 	ran := 0
 	for _, path := range append(documents, "../../README.md", "../../CONTRIBUTING.md") {
 		text, err := os.ReadFile(path)
@@ -38,7 +44,7 @@ func TestDocs(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), bash, "-euo", "pipefail", "-c", script)
 			cmd.Dir = t.TempDir()
-			cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "OCM_CONFIG=", "XDG_CONFIG_HOME=", "DOCKER_CONFIG=")
+			cmd.Env = append(slices.Clone(env), "CLONE="+clone, "HOME="+t.TempDir(), "OCM_CONFIG=", "XDG_CONFIG_HOME=", "DOCKER_CONFIG=")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -47,6 +53,21 @@ func TestDocs(t *testing.T) {
 	if ran == 0 {
 		t.Error("no document has a block of commands")
 	}
+}
+
+// goEnv are the settings by which a build in another home uses the caches of this one, and loads nothing.
+func goEnv(t *testing.T) (env []string) {
+	t.Helper()
+	names := []string{"GOCACHE", "GOMODCACHE", "GOFLAGS"}
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"env"}, names...)...).Output()
+	values := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	if err != nil || len(values) != len(names) {
+		t.Fatalf("go env: %v, %q", err, out)
+	}
+	for i, name := range names {
+		env = append(env, name+"="+values[i])
+	}
+	return append(env, "GOPROXY=off")
 }
 
 // shellBlocks joins the fenced blocks marked sh of a Markdown text. Errors name the line. A block

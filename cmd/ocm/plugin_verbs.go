@@ -58,8 +58,7 @@ func (s *session) deliver(ctx context.Context, r pluginRequest) (*pluginDelivere
 	if err := s.place(ctx, h, r, from.version, res, path, &record); err != nil {
 		return nil, fmt.Errorf("plugin %s:%s: %w", c.Name, c.Version, err)
 	}
-	at := ocm.Coordinates{Repository: from.in.String(), Component: c.Name, Version: c.Version}
-	return &pluginDelivered{Name: filepath.Base(path), Version: c.Version, Source: at.String(), Type: res.Type, Identity: res.Identity(),
+	return &pluginDelivered{Name: filepath.Base(path), Version: c.Version, Source: from.in.String() + "//" + c.Name + ":" + c.Version, Type: res.Type, Identity: res.Identity(),
 		Location: path, Digest: record.Digest.String(), Verified: record.Verified, Signatures: record.Signatures}, nil
 }
 

@@ -89,6 +89,7 @@ func (h *Host) discover(ctx context.Context) (found []*Plugin, failed []error) {
 	wait.Wait()
 	for i, p := range all {
 		if errs[i] == nil {
+			h.log.Debug("a plugin is there", "plugin", p.Name, "path", show(p.Path))
 			found = append(found, p)
 		} else {
 			failed = append(failed, fmt.Errorf("plugin %s (%s): %w", p.Name, show(p.Path), errs[i]))
@@ -118,6 +119,7 @@ func (h *Host) executables() ([]*Plugin, []error) {
 		// A link may stand for the folder itself; below it none is followed to a folder.
 		real, err := filepath.EvalSymlinks(dir)
 		if errors.Is(err, fs.ErrNotExist) {
+			h.log.Debug("a folder of plugins is not there", "path", show(dir))
 			continue
 		}
 		if err == nil {

@@ -137,6 +137,7 @@ func (p *Plugin) launch() (*running, error) {
 		r.cleanUp()
 		return nil, err
 	}
+	r.log.Debug("the plugin is started", "path", show(p.Path), "process", r.cmd.Process.Pid)
 	p.host.keep(r)
 	r.calls.expire(p.host.o.Idle, r.stop)
 	return r, nil
@@ -174,6 +175,7 @@ func (r *running) run(socket, back string) error {
 		input.Close()
 		r.stderr.close()
 		log.tellDropped()
+		r.log.Debug("the plugin has ended", "process", r.cmd.Process.Pid, "status", reason(r.err))
 		r.cleanUp()
 		close(r.clean)
 	}()
