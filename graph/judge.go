@@ -14,7 +14,8 @@ import (
 // judgeOne asks the verifier of a signature. What the verifier has found are steps of their own.
 func (v matched) judgeOne(ctx context.Context, order int, sig ocm.Signature) bool {
 	object, result := "signature "+sig.Name, v.result(sig.Name)
-	found, err := v.ask(ctx, sig)
+	found, by, err := v.ask(ctx, sig)
+	result.Verifier = by
 	for _, f := range found {
 		switch f.Check {
 		case ocm.FoundSigner:
@@ -30,7 +31,11 @@ func (v matched) judgeOne(ctx context.Context, order int, sig ocm.Signature) boo
 	}
 	if err == nil {
 		result.Verdict = OK
-		v.add(v.root, order, object, stepSignature, sig.Signature.Algorithm+" by "+result.Signer, nil)
+		detail := sig.Signature.Algorithm + " by " + result.Signer
+		if by != "" {
+			detail += ", by the word of " + by
+		}
+		v.add(v.root, order, object, stepSignature, detail, nil)
 		return true
 	}
 	check := stepSignature
@@ -45,8 +50,8 @@ func (v matched) judgeOne(ctx context.Context, order int, sig ocm.Signature) boo
 	return false
 }
 
-// ask never panics, whatever the verifier makes of what an attacker wrote.
-func (v matched) ask(ctx context.Context, sig ocm.Signature) (found []ocm.Finding, err error) {
+// ask never panics, whatever the verifier makes of what an attacker wrote. by is the plugin that the verifier is in, if any.
+func (v matched) ask(ctx context.Context, sig ocm.Signature) (found []ocm.Finding, by string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			found, err = nil, fmt.Errorf("the verifier of %s has failed: %v: %w", sig.Signature.Algorithm, r, ocm.ErrSignature)
@@ -56,21 +61,29 @@ func (v matched) ask(ctx context.Context, sig ocm.Signature) (found []ocm.Findin
 	if v.o.Spec != nil {
 		spec = v.o.Spec(sig)
 	}
-	verifier, err := verifierOf(v.kit, sig, spec)
+	verifier, name, err := verifierOf(v.kit, sig, spec)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ocm.ErrSignature)
+		return nil, "", fmt.Errorf("%w: %w", err, ocm.ErrSignature)
 	}
-	return verifier.Verify(ctx, v.env, sig, spec)
+	for _, t := range v.kit.Verifiers.Types() {
+		if slices.Contains(t.Names, name) {
+			by = t.Origin
+		}
+	}
+	found, err = verifier.Verify(ctx, v.env, sig, spec)
+	return found, by, err
 }
 
 // verifierOf finds who judges a signature: by its algorithm; or, if nobody knows that, by the type of the configuration that was chosen for it,
-// because plugins of the older protocol do not say which algorithms they know.
-func verifierOf(kit *ocm.Kit, sig ocm.Signature, spec ocm.Spec) (ocm.Verifier, error) {
-	verifier, err := kit.Verifiers.For(sig.Signature.Algorithm)
+// because plugins of the older protocol do not say which algorithms they know. name is the one by which it is registered.
+func verifierOf(kit *ocm.Kit, sig ocm.Signature, spec ocm.Spec) (verifier ocm.Verifier, name string, err error) {
+	name = sig.Signature.Algorithm
+	verifier, err = kit.Verifiers.For(name)
 	if err != nil && kit.Verifiers.Has(spec.Type) {
-		return kit.Verifiers.For(spec.Type)
+		name = spec.Type
+		verifier, err = kit.Verifiers.For(name)
 	}
-	return verifier, err
+	return verifier, name, err
 }
 
 // result is the report's entry of a signature whose name is there once.

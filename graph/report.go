@@ -59,9 +59,10 @@ type SignatureResult struct {
 	Name      string       `json:"name"`
 	Digest    SignedDigest `json:"digest"` // of the normalised descriptor, as the signature says
 	Algorithm string       `json:"algorithm"`
-	Signer    string       `json:"signer,omitempty"` // key, certificate or identity; empty unless the verdict is ok
-	Time      time.Time    `json:"time,omitzero"`    // when it was signed, by the word of somebody who is trusted; zero: nobody says
-	Verdict   string       `json:"verdict"`          // ok, failed, or skipped: it was not asked for, or not reached
+	Signer    string       `json:"signer,omitempty"`   // key, certificate or identity; empty unless the verdict is ok
+	Verifier  string       `json:"verifier,omitempty"` // the plugin whose word the verdict is; empty: it was judged here
+	Time      time.Time    `json:"time,omitzero"`      // when it was signed, by the word of somebody who is trusted; zero: nobody says
+	Verdict   string       `json:"verdict"`            // ok, failed, or skipped: it was not asked for, or not reached
 }
 
 // SignedDigest has the members of an [ocm.Digest] that are known.

@@ -216,7 +216,7 @@ func (s *signing) judge(ctx context.Context, sig ocm.Signature) error {
 	if s.o.Verifier != nil {
 		spec = s.o.Verifier(sig)
 	}
-	v, err := verifierOf(s.kit, sig, spec)
+	v, _, err := verifierOf(s.kit, sig, spec)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ocm.ErrSignature)
 	}

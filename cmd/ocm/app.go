@@ -34,6 +34,7 @@ type app struct {
 	getenv func(string) string
 	args   []string
 	now    func() time.Time
+	ctx    context.Context // of the command: it ends when that is interrupted; nil: never
 	atExit []func()
 
 	global globalFlags
@@ -94,9 +95,9 @@ func (g *globalFlags) check() error {
 }
 
 // host is what flags say of plugins.
-func (g *globalFlags) host() *host.Options {
-	o := &host.Options{Shutdown: g.shutdown}
-	for _, dir := range g.plugins {
+func (a *app) host() *host.Options {
+	o := &host.Options{Shutdown: a.global.shutdown, Context: a.ctx}
+	for _, dir := range a.global.plugins {
 		if abs, err := filepath.Abs(dir); err == nil && !strings.HasPrefix(dir, "~") && !strings.HasPrefix(dir, "$") {
 			dir = abs
 		}

@@ -40,7 +40,7 @@ func (s *session) configure() error {
 	if folder, err := os.UserCacheDir(); err == nil && s.env.Cache == "" {
 		s.env.Cache = filepath.Join(folder, "ocm")
 	}
-	if s.Session, err = shared.New(shared.Options{Kit: s.kit, Env: s.env, Config: s.config, Getenv: s.app.getenv, Plugins: s.app.global.host()}); err != nil {
+	if s.Session, err = shared.New(shared.Options{Kit: s.kit, Env: s.env, Config: s.config, Getenv: s.app.getenv, Plugins: s.app.host()}); err != nil {
 		return err
 	}
 	s.app.atExit = append(s.app.atExit, s.close)

@@ -34,7 +34,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer, now func() time.Tim
 	defer release()
 	context.AfterFunc(ctx, release)
 
-	a := &app{in: in, out: out, err: newScreen(errOut), getenv: os.Getenv, args: args, now: now}
+	a := &app{in: in, out: out, err: newScreen(errOut), getenv: os.Getenv, args: args, now: now, ctx: ctx}
 	root := newRoot(a)
 	root.SetArgs(args)
 	return a.exit(root.ExecuteContext(ctx))

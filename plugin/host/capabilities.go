@@ -88,6 +88,8 @@ func (p *Plugin) once(ctx context.Context, timeout time.Duration, args []string,
 	switch {
 	case out.left < 0:
 		return nil, fmt.Errorf("it printed more than %d bytes: %w", most, ocm.ErrLimit)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, fmt.Errorf("it had no time to answer: %w", context.Cause(ctx))
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("no answer within %s: %w", timeout, context.Cause(ctx))
 	case r.err != nil:

@@ -41,6 +41,7 @@ type Options struct {
 	Getenv   func(string) string      // nil: os.Getenv
 	Entries  []ocm.Spec               // of the configuration, for plugins of the older protocol, which are given those of the types that they name
 	Log      *slog.Logger             // nil: discarded
+	Context  context.Context          // when it ends nothing is started any more, and nobody waits for a plugin to say what it can do; nil: until Close
 }
 
 // Defaults of [Options] and of [config.Plugin].
@@ -56,7 +57,7 @@ const (
 type Host struct {
 	o    Options
 	log  *slog.Logger
-	ctx  context.Context // ends with Close
+	ctx  context.Context // ends with Close, or before
 	stop context.CancelFunc
 
 	askTimeout, startTimeout time.Duration // what tests shorten
@@ -80,11 +81,14 @@ func New(o Options) *Host {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
+	if o.Context == nil {
+		o.Context = context.Background()
+	}
 	o.Shutdown = cmp.Or(o.Shutdown, ShutdownTimeout)
 	o.Idle = cmp.Or(o.Idle, IdleTimeout)
 	o.Memory = cmp.Or(o.Memory, Memory)
 	h := &Host{o: o, log: o.Log, running: map[*running]bool{}, askTimeout: CapabilitiesTimeout, startTimeout: StartTimeout}
-	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.ctx, h.stop = context.WithCancel(o.Context)
 	return h
 }
 

@@ -230,3 +230,30 @@ func TestLongTemp(t *testing.T) {
 		t.Error(left, err)
 	}
 }
+
+// Whoever interrupts a command does not wait for plugins that do not say what they can do, and nothing is started any more.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	dir := plugintest.Dir(t, "says-late")
+	h := host.New(host.Options{Dirs: []string{dir}, Context: ctx})
+	t.Cleanup(func() { _ = h.Close() })
+	h.SetTimeouts(time.Hour)
+	ended := make(chan error)
+	go func() {
+		_, err := h.Plugins()
+		ended <- err
+	}()
+	until(t, "its start", func() bool { return len(processes(dir)) == 1 })
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "plugin says-late") {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it is waited for")
+	}
+	until(t, "its end", func() bool { return len(processes(dir)) == 0 })
+}

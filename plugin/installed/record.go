@@ -69,12 +69,20 @@ func recordOf(path string) string {
 }
 
 // Read reads the record of a program. [ocm.ErrNotFound] if there is none: then somebody has put it there by other means.
+// [ocm.ErrInvalid] if what is in its place is none, [ocm.ErrLimit] if it is larger than [MaxRecord].
 func Read(path string) (*Record, error) {
 	at := recordOf(path)
-	f, err := os.Open(at)
+	info, err := os.Lstat(at) // a link that leads nowhere is no record that is missing
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: it was not installed as a component: %w", path, ocm.ErrNotFound)
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: expected a regular file, found %s: %w", at, info.Mode(), ocm.ErrInvalid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(at)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +149,7 @@ func (r *Record) Matches(found digest.Digest) error {
 // [ocm.ErrDigest] then, [ocm.ErrInvalid] if the record cannot be read. A program without a record was put there by other means; nothing
 // is known of it, which is no error and no record.
 func Check(path string) (*Record, error) {
-	f, err := os.Open(path)
+	f, err := openProgram(path)
 	if err != nil {
 		r, _ := Read(path)
 		return r, err
@@ -169,10 +177,22 @@ func Compare(path string, program io.Reader) (*Record, error) {
 
 // digestOf hashes a program.
 func digestOf(path string) (digest.Digest, error) {
-	f, err := os.Open(path)
+	f, err := openProgram(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	return digest.SHA256.FromReader(f)
+}
+
+// openProgram opens a file. Opening a pipe would wait for whoever writes into it.
+func openProgram(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: expected a regular file, found %s: %w", path, info.Mode(), ocm.ErrInvalid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
 }

@@ -23,6 +23,7 @@ import (
 	json "github.com/go-json-experiment/json"
 
 	"ocm"
+	"ocm/config"
 )
 
 // instance is a process of a plugin, started when it is needed and again when it has ended.
@@ -280,11 +281,16 @@ func (p *process) healthy(ctx context.Context) error {
 	}
 }
 
+// secretTypes are the entries of the configuration that hold the user's secrets. No plugin is given them, whatever it names: it asks for those
+// that it needs, and an argument, which is how entries get to such plugins, everybody on this computer can read.
+var secretTypes = []string{config.CredentialsType, config.MemoryType, config.KeysType}
+
 // entries are those of the configuration that the plugin names.
 func (p *Plugin) entries() []ocm.Spec {
 	var out []ocm.Spec
 	for _, s := range p.o.Entries {
-		if slices.Contains(p.doc.configTypes, s.Type) {
+		base, _, _ := strings.Cut(s.Type, "/")
+		if slices.Contains(p.doc.configTypes, s.Type) && !slices.Contains(secretTypes, base) {
 			out = append(out, s)
 		}
 	}
@@ -294,7 +300,7 @@ func (p *Plugin) entries() []ocm.Spec {
 // configured refuses a plugin that needs an entry of the configuration that is not there, as the existing host does.
 func (p *Plugin) configured() error {
 	if len(p.doc.configTypes) > 0 && len(p.entries()) == 0 {
-		return fmt.Errorf("it needs an entry of the type %s in the configuration: %w", shown(strings.Join(p.doc.configTypes, " or ")), ocm.ErrNotFound)
+		return fmt.Errorf("it needs an entry of the type %s in the configuration (credentials and keys are given to no plugin): %w", shown(strings.Join(p.doc.configTypes, " or ")), ocm.ErrNotFound)
 	}
 	return nil
 }

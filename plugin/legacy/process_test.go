@@ -238,6 +238,22 @@ func TestConfiguration(t *testing.T) {
 	fixture.WantErr(t, err, ocm.ErrUnknownType, "plugin configured", "custom.config/v1")
 }
 
+// Whatever a plugin names, it is not given the secrets of the configuration: entries are arguments, which all users of a computer can read.
+func TestSecretsAreNoArguments(t *testing.T) {
+	t.Parallel()
+	custom := spec(t, "custom.config/v1", "a", "b")
+	for _, typ := range []string{"credentials.config.ocm.software", "credentials.config.ocm.software/v1", "memory.credentials.config.ocm.software", "keys.config.ocm.software/v1"} {
+		secret := spec(t, typ, "password", "hunter2")
+		kit, _ := hosted(t, host.Options{Entries: []ocm.Spec{secret, custom}}, "configured")
+		if got, err := echoed(t, kit, nil, "x"); err != nil || got != "["+string(custom.Raw)+"]" {
+			t.Errorf("%s: %q %v", typ, got, err)
+		}
+		kit, _ = hosted(t, host.Options{Entries: []ocm.Spec{secret}}, "configured")
+		_, err := kit.Access.For("echo/v1")
+		fixture.WantErr(t, err, ocm.ErrUnknownType, "plugin configured", "credentials and keys are given to no plugin")
+	}
+}
+
 // A process that does not start as it should is an error that names the plugin, and does not run on.
 func TestStartFails(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,8 @@ func programs() map[string]program {
 		object{"type": "digestProcessorRepository", "supportedAccessTypes": []any{typed("echo/v1")}})
 	all["fixed"], all["tcp"], all["everything"], all["far"], all["flood"], all["mute"] = fixed, tcp, everything, far, flood, mute
 	configured := accesses()
-	configured.configTypes = []string{"custom.config/v1"}
+	configured.configTypes = []string{"custom.config/v1", "credentials.config.ocm.software", "credentials.config.ocm.software/v1",
+		"memory.credentials.config.ocm.software", "keys.config.ocm.software/v1"}
 	configured.ready = func(c configuration) {
 		configured.handlers["POST /resource/get"] = answers(func(object, *http.Request) (any, error) {
 			l, err := write(slices.Concat([]byte(`[`), c.ConfigTypes[0], []byte(`]`)))

@@ -62,9 +62,13 @@ func ask[A any](ctx context.Context, p Plugin, env *ocm.Env, path string, questi
 // Opener is an access method or input of a plugin.
 func Opener(p Plugin, kind string) ocm.Opener {
 	return ocm.OpenerFunc(func(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
-		return content(ctx, p, env, func(ctx context.Context) (wire.Content, error) {
+		c, err := content(ctx, p, env, func(ctx context.Context) (wire.Content, error) {
 			return ask[wire.Content](ctx, p, env, wire.OpenPath, wire.Open{Kind: kind, Spec: s, Env: envOf(env)}, true)
 		})
+		if err == nil && c.Pinned != nil && c.Pinned.Type != s.Type { // it takes the place of the access, for which nobody has chosen another type
+			return ocm.Content{}, named(p, fmt.Errorf("it pins an access of type %q by one of type %q: %w", s.Type, wire.Text(c.Pinned.Type, 100), ocm.ErrInvalid))
+		}
+		return c, err
 	})
 }
 
