@@ -7,10 +7,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -290,4 +293,16 @@ func TestFile(t *testing.T) {
 	must(t, os.Truncate(filepath.Join(root, "d/g"), 3))
 	_, err = c.Open(context.Background())
 	wantError(t, err, ocm.ErrConflict, "expected 15 bytes, found 3")
+}
+
+// What is wrong with a file is told with its path, and not with the call that found it.
+func TestFileInTellsThePathOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, want := range map[string]string{"missing": syscall.ENOENT.Error(), "../above": "path escapes from parent"} {
+		_, err := FileIn(dir, name, "")
+		if text := fmt.Sprint(err); !strings.HasPrefix(text, "file "+filepath.Join(dir, name)+": "+want) {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
 }

@@ -94,17 +94,31 @@ func (f file) open() (*os.File, error) {
 		err = fmt.Errorf("expected a regular file, found %s: %w", kind(info.Mode()), ocm.ErrInvalid)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("file %s: %w", f, fileError(err))
+		return nil, f.failed(err)
 	}
 	opened, err := open(f.name)
 	if err != nil {
-		return nil, fmt.Errorf("file %s: %w", f, fileError(err))
+		return nil, f.failed(err)
 	}
 	if now, err := opened.Stat(); err != nil || !os.SameFile(info, now) {
 		opened.Close()
 		return nil, fmt.Errorf("file %s was replaced while it was opened: %w", f, ocm.ErrConflict)
 	}
 	return opened, nil
+}
+
+// failed names the path once, and not the call that failed.
+func (f file) failed(err error) error {
+	var p *fs.PathError
+	switch {
+	case leaves(err) && errors.As(err, &p):
+		err = fmt.Errorf("%w: %w", p.Err, ocm.ErrInvalid)
+	case errors.As(err, &p):
+		err = fileError(p.Err)
+	default:
+		err = fileError(err)
+	}
+	return fmt.Errorf("file %s: %w", f, err)
 }
 
 // String is the file's path, for messages.

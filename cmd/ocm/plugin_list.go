@@ -113,8 +113,8 @@ func installedTable(list []pluginListed, wide bool) *table {
 		t.add([]string{p.Name, p.Version, p.Component, strings.Join(p.Types, ", "), p.verifiedBy(), p.Problem, p.Protocol, p.Repository, p.Path}[:len(t.titles)]...)
 	}
 	if len(list) > 0 {
-		t.dropEmpty()
 		t.keep = 2
+		t.dropEmpty()
 	}
 	return t
 }

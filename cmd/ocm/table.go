@@ -73,6 +73,9 @@ func (t *table) dropEmpty() {
 		if slices.ContainsFunc(t.rows, func(r tableRow) bool { return r.cells != nil && r.cells[i] != "" }) {
 			continue
 		}
+		if i < t.keep {
+			t.keep--
+		}
 		t.titles, t.merged = slices.Delete(t.titles, i, i+1), slices.Delete(t.merged, i, i+1)
 		for k, r := range t.rows {
 			if r.cells != nil {

@@ -25,6 +25,22 @@ func TestTreeOnNarrowTerminal(t *testing.T) {
 	}
 }
 
+// TestEmptyColumnIsNotKept: what becomes narrower does so whatever was left out before it.
+func TestEmptyColumnIsNotKept(t *testing.T) {
+	t.Parallel()
+	tab := newTable("NAME", "VERSION", "PROBLEM")
+	tab.keep, tab.width = 2, 40
+	tab.add("share", "", "it can be changed by others, which is no good idea")
+	tab.dropEmpty()
+	var b strings.Builder
+	if err := tab.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := " share │ it can be changed by others,\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("expected %q in:\n%s", want, b.String())
+	}
+}
+
 // TestLineWidthOfFile: what is no terminal has no width of its own.
 func TestLineWidthOfFile(t *testing.T) {
 	t.Parallel()
