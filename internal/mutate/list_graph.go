@@ -29,12 +29,12 @@ func inGraph() []mutation {
 		m(verify, `		out.all = false
 `, ``, "TestNothingIsReadUnlessAllSignaturesAreGood/digest of another"),
 		// judge
-		m(judge, `return verifier.Verify(ctx, v.env, sig, spec)`, `found, _ = verifier.Verify(ctx, v.env, sig, spec)
-	return append(found, ocm.Finding{Check: ocm.FoundSigner, Detail: "x"}), nil`, "TestAttacksOnASignedVersion/CVE-2026-22703 signature whose digest was replaced by the right one"),
+		m(judge, `found, err = verifier.Verify(ctx, v.env, sig, spec)`, `found, _ = verifier.Verify(ctx, v.env, sig, spec)
+	found = append(found, ocm.Finding{Check: ocm.FoundSigner, Detail: "x"})`, "TestAttacksOnASignedVersion/CVE-2026-22703 signature whose digest was replaced by the right one"),
 		m(judge, `if err == nil && result.Signer == "" {`, `if false {`, "TestVerifiersThatFail/CVE-2026-39395 nothing found, no error"),
 		m(judge, `if r := recover(); r != nil {`, `if r := error(nil); r != nil {`, "TestVerifiersThatFail/CVE-2026-44310 panic"),
 		m(judge, `result.Verdict, result.Signer = Failed, ""`, `result.Verdict = Failed`, "TestVerifiersThatFail/a signer, and an error of another kind"),
-		m(judge, `return nil, fmt.Errorf("%w: %w", err, ocm.ErrSignature)`, `return []ocm.Finding{{Check: ocm.FoundSigner, Detail: "x"}}, nil`, "TestAttacksOnASignedVersion/unknown signature algorithm"),
+		m(judge, `return nil, "", fmt.Errorf("%w: %w", err, ocm.ErrSignature)`, `return []ocm.Finding{{Check: ocm.FoundSigner, Detail: "x"}}, "", nil`, "TestAttacksOnASignedVersion/unknown signature algorithm"),
 		m(verify, `good = v.judgeOne(ctx, 10*(i+1), sig) && good`, `good = v.judgeOne(ctx, 10*(i+1), sig)`, "TestNothingIsReadUnlessAllSignaturesAreGood/bad one first"),
 		// what rests on it
 		m(verify, `	if !ok {
