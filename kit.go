@@ -261,9 +261,8 @@ func (r *Registry[T]) For(typ string) (T, error) {
 	v, ok := r.get(typ)
 	var loading error
 	if !ok {
-		if loading = r.load(); loading == nil || r.Has(typ) {
-			v, ok = r.get(typ)
-		}
+		loading = r.load()
+		v, ok = r.get(typ) // one broken plugin does not hide the types of others
 	}
 	if ok {
 		return *v, nil
