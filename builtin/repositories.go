@@ -189,6 +189,9 @@ func openArchive(_ context.Context, env *ocm.Env, s ocm.Spec) (ocm.Repository, e
 	store, err := ctf.Open(c.FilePath)
 	if errors.Is(err, ctf.ErrNoIndex) {
 		r, other := componentarchive.Open(c.FilePath)
+		if errors.Is(other, componentarchive.ErrNoDescriptor) {
+			return nil, err
+		}
 		if other != nil {
 			return nil, fmt.Errorf("%w; and neither is it a component archive: %w", err, other)
 		}

@@ -59,8 +59,8 @@ const blobsName = "blobs"
 
 const octetStream = "application/octet-stream"
 
-// errNone is the error of a place that may be whole, but is no component archive.
-var errNone = fmt.Errorf("%s is missing: not a component archive: %w", descriptor.FileName, ocm.ErrInvalid)
+// ErrNoDescriptor is the error of a place that may be whole, but is no component archive.
+var ErrNoDescriptor = fmt.Errorf("%s is missing: not a component archive: %w", descriptor.FileName, ocm.ErrInvalid)
 
 // Repository is a component archive. It may be used concurrently.
 type Repository struct {

@@ -66,7 +66,7 @@ func (d *folder) Close() error {
 func (d *folder) list() ([]byte, *listing, error) {
 	f, err := openRegular(d.root, descriptor.FileName, -1)
 	if errors.Is(err, ocm.ErrNotFound) {
-		return nil, nil, errNone
+		return nil, nil, ErrNoDescriptor
 	}
 	if err != nil {
 		return nil, nil, err

@@ -60,7 +60,7 @@ func (p *packed) list() (raw []byte, l *listing, err error) {
 		f, err := s.next()
 		switch {
 		case err == io.EOF && raw == nil:
-			return nil, nil, errNone
+			return nil, nil, ErrNoDescriptor
 		case err == io.EOF:
 			return raw, l, s.drain()
 		case err != nil:

@@ -117,9 +117,8 @@ func TestMistakes(t *testing.T) {
 		{"another case", strings.Replace(minimal, "name: acme.org/app", "Name: acme.org/app", 1), []string{"unknown field", "Name"}},
 		{"duplicate key", minimal + "version: 2.0.0", []string{"line 5", "version"}},
 		{"duplicate key behind an alias", minimal + "labels: [{name: &a l, value: *a, name: m}]", []string{"name"}},
-		{"number for version", "name: a.org/a\nversion: 1\nprovider: p", []string{"components.0.version", "number", "quotes"}},
 		{"float for version", "name: a.org/a\nversion: 1.0\nprovider: p", []string{"components.0.version", "number", "quotes"}},
-		{"number for a resource's version", resource("version: 7, " + input), []string{"components.0.resources.0.version", "quotes"}},
+		{"number for a resource's version", resource("version: 7.0, " + input), []string{"components.0.resources.0.version", "quotes"}},
 		{"boolean in the identity", resource("extraIdentity: {os: yes}, " + input), []string{"resources.0.extraIdentity.os", "quotes"}},
 		{"no provider", "name: a.org/a\nversion: 1.0.0", []string{"component a.org/a", "provider.name"}},
 		{"unknown member in the provider", "name: a.org/a\nversion: 1.0.0\nprovider: {name: p, nmae: x}", []string{"provider", "nmae"}},
@@ -225,4 +224,20 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Constructors of images say "version: 18", also by a variable. What a number cannot hold stays a mistake.
+func TestVersionsThatAreNumbers(t *testing.T) {
+	t.Parallel()
+	const text = "name: acme.org/app\nversion: %s\nprovider: acme.org\nlabels: [{name: x, value: {version: 7}}]\nresources:\n" +
+		"- {name: a, type: blob, version: 18, input: {type: utf8, text: x}}\n"
+	f, err := construct.Parse(fmt.Appendf(nil, text, "3"), nil, "")
+	if err != nil || f.Components[0].Version != "3" || f.Components[0].Resources[0].Version != "18" || string(f.Components[0].Labels[0].Value) != `{"version":7}` {
+		t.Errorf("found %+v, %v", f, err)
+	}
+	for _, version := range []string{"1.10", "1.0", "1e3", "-1", "010", "0x10", "1_0", "&v 1.0", "true"} {
+		if _, err := construct.Parse(fmt.Appendf(nil, text, version), nil, ""); !errors.Is(err, ocm.ErrInvalid) || !strings.Contains(err.Error(), "in quotes") {
+			t.Errorf("version: %s: found %v", version, err)
+		}
+	}
 }

@@ -5,8 +5,12 @@ package construct
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"sigs.k8s.io/yaml"
 
 	"ocm"
@@ -81,5 +85,56 @@ func toJSON(raw []byte) (doc []byte, err error) {
 	if doc, err = yaml.YAMLToJSONStrict(raw); err != nil {
 		return nil, wrong(err)
 	}
+	if !plainVersions(raw) {
+		return doc, nil
+	}
+	if doc, err = quoteVersions(doc); err != nil {
+		return nil, wrong(err)
+	}
 	return doc, nil
+}
+
+// versionText is what stands in YAML as a version, unless it is quoted.
+var versionText = regexp.MustCompile(`\bversion["']?\s*:\s*([^\s,}\]#"']+)`)
+
+// plainVersions reports whether all versions that are numbers are plain decimal ones: 1.10, 0x10 and
+// 1e3 would become other text, and aliases may hide such a number.
+func plainVersions(raw []byte) bool {
+	for _, m := range versionText.FindAllSubmatch(raw, -1) {
+		text := string(m[1])
+		if n, err := strconv.ParseUint(text, 10, 63); err == nil && strconv.FormatUint(n, 10) == text {
+			continue
+		}
+		_, integer := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 0, 64)
+		_, float := strconv.ParseFloat(strings.ReplaceAll(text, "_", ""), 64)
+		if integer == nil || float == nil || strings.ContainsAny(text[:1], "*&!|>") {
+			return false
+		}
+	}
+	return true
+}
+
+// versionPlace is where versions of components and their elements stand.
+var versionPlace = regexp.MustCompile(`^(/components/\d+)?(/(resources|sources|componentReferences|references)/\d+)?/version$`)
+
+// quoteVersions makes text of versions that are whole numbers: "version: 18" is what constructors of images write, and a
+// variable that stands there unquoted may hold one.
+func quoteVersions(doc []byte) ([]byte, error) {
+	var out bytes.Buffer
+	dec, enc := jsontext.NewDecoder(bytes.NewReader(doc)), jsontext.NewEncoder(&out)
+	for {
+		token, err := dec.ReadToken()
+		if err == io.EOF {
+			return out.Bytes(), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if token.Kind() == '0' && !strings.ContainsAny(token.String(), ".eE-") && versionPlace.MatchString(string(dec.StackPointer())) {
+			token = jsontext.String(token.String())
+		}
+		if err := enc.WriteToken(token); err != nil {
+			return nil, err
+		}
+	}
 }

@@ -61,11 +61,14 @@ type alternating struct {
 }
 
 func (a *alternating) Repo(name string) oci.Repo {
-	return struct{ writer }{writer{Repo: a.other.Repo(name), w: a.Store.Repo(name)}}
+	w, r := a.Store.Repo(name), a.other.Repo(name)
+	return writer{Repo: r, ReferrerLister: r.(oci.ReferrerLister), Deleter: w.(oci.Deleter), w: w}
 }
 
 type writer struct {
 	oci.Repo
+	oci.ReferrerLister
+	oci.Deleter
 	w oci.Repo
 }
 

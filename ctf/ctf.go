@@ -26,6 +26,10 @@
 // there is no lock file, and no update is lost. Readers take no lock. Killing a writer at any
 // moment leaves a readable CTF, and at worst a hidden temporary file that a later writer removes.
 //
+// Tags and manifests are taken out by a new index, too. A blob is removed under the same lock, and only if no manifest of the
+// index on the disk needs it. Nothing is collected by itself: what nobody needs any more stays until it is deleted, or until
+// [Store.Clean].
+//
 // # Writing an archive
 //
 // An archive is written by [Store.Finish], in one go from front to back: the index, all manifests, the
@@ -87,6 +91,7 @@ type Store struct {
 	form  form     // of an archive that is written
 
 	referrers referrers
+	family    family
 }
 
 // index returns an index in which a repository can be looked up.
@@ -148,7 +153,7 @@ func Open(path string) (*Store, error) {
 	case fi.IsDir():
 		return openDirectory(path), nil
 	case !fi.Mode().IsRegular():
-		return nil, fmt.Errorf("CTF %s: expected a directory or a tar archive, found %s: %w", path, fi.Mode().Type(), ocm.ErrInvalid)
+		return nil, fmt.Errorf("CTF %s: %w", path, noFile(fi))
 	}
 	return openArchive(path)
 }
@@ -164,6 +169,15 @@ func (s *Store) Durable() *Store {
 		if p, ok := s.over.to.(*place); ok {
 			p.durable = true
 		}
+	}
+	return s
+}
+
+// Standing says that the store is open for as long as a program runs, as that of a registry is, and not for one piece of work.
+// Then it does not keep [Store.Clean] away by having written: what is pushed to it is protected by its age alone. It returns s and is called before anything is written.
+func (s *Store) Standing() *Store {
+	if d, ok := s.out.(*directory); ok {
+		d.standing = true
 	}
 	return s
 }
@@ -221,15 +235,15 @@ func openArchive(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CTF %s: %w", path, explain(err))
 	}
-	f, err := os.Open(real)
+	f, err := os.OpenFile(real, os.O_RDONLY|openSafely, 0)
 	if err != nil {
 		return nil, fmt.Errorf("CTF %s: %w", path, explain(err))
 	}
 	s, err := newArchiveStore(path, real, f)
 	if err != nil {
-		f.Close()
+		defer f.Close()
 		if errors.Is(err, errNoArchive) {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, noArchive(path, f)
 		}
 		return nil, fmt.Errorf("CTF archive %s: %w", path, err)
 	}
@@ -240,6 +254,9 @@ func newArchiveStore(path, real string, f *os.File) (*Store, error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if !fi.Mode().IsRegular() { // exchanged since it was looked at
+		return nil, noFile(fi)
 	}
 	in, has, err := newArchive(f, fi.Size())
 	if err != nil {
@@ -256,9 +273,6 @@ func newArchiveStore(path, real string, f *os.File) (*Store, error) {
 	o := newOverlay(&place{path: real, was: fi}, in, idx)
 	return &Store{path: path, files: o, over: o, form: form}, nil
 }
-
-// errNoArchive is what a file is called that does not even begin as an archive.
-var errNoArchive = fmt.Errorf("neither a folder nor a tar archive: %w", ocm.ErrInvalid)
 
 // newArchive looks at the first bytes of an archive: compressed or not.
 func newArchive(f archive, size int64) (listed, form, error) {

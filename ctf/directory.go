@@ -21,8 +21,13 @@ import (
 // directory is the form that can be written. update.go changes the index, push.go adds blobs.
 type directory struct {
 	path    string
-	durable bool      // see [Store.Durable]
-	bufs    sync.Pool // of *[chunkSize]byte, for pump
+	durable bool // see [Store.Durable]
+
+	standing  bool // see [Store.Standing]
+	sessionMu sync.Mutex
+	session   *os.File // shares the lock of the folder of blobs; nil until something is written
+
+	bufs sync.Pool // of *[chunkSize]byte, for pump
 
 	mu     sync.Mutex
 	closed bool
@@ -55,6 +60,7 @@ func (d *directory) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
+	d.end()
 	var errs []error
 	for _, r := range []*os.Root{d.blobs, d.root} {
 		if r != nil {
@@ -125,7 +131,7 @@ func (d *directory) blobsDir(create bool) (*os.Root, error) {
 		return nil, explain(err)
 	}
 	if !fi.IsDir() {
-		return nil, fmt.Errorf("%s: expected a folder, found %s: %w", blobsName, fi.Mode().Type(), ocm.ErrInvalid)
+		return nil, fmt.Errorf("%s: expected a folder, found %s: %w", blobsName, kindOf(fi), ocm.ErrInvalid)
 	}
 	blobs, err := root.OpenRoot(blobsName)
 	if err != nil {
@@ -171,7 +177,7 @@ func (d *directory) lstat(dg digest.Digest) (fs.FileInfo, *os.Root, error) {
 }
 
 func notRegular(name string, fi fs.FileInfo) error {
-	return fmt.Errorf("%s: expected a regular file, found %s: %w", name, fi.Mode().Type(), ocm.ErrInvalid)
+	return fmt.Errorf("%s: expected a regular file, found %s: %w", name, kindOf(fi), ocm.ErrInvalid)
 }
 
 // open returns an *os.File.
@@ -180,7 +186,15 @@ func (d *directory) open(_ context.Context, dg digest.Digest) (io.ReadCloser, er
 	if err != nil {
 		return nil, err
 	}
-	f, err := blobs.Open(blobName(dg))
+	return d.openSeen(dg, before, blobs)
+}
+
+// openSeen opens a blob that was there a moment ago. What stands there now may be a pipe, or nothing.
+func (d *directory) openSeen(dg digest.Digest, before fs.FileInfo, blobs *os.Root) (io.ReadCloser, error) {
+	f, err := blobs.OpenFile(blobName(dg), os.O_RDONLY|openSafely, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("blob %s: %w", dg, ocm.ErrNotFound)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", dg, explain(err))
 	}
@@ -225,7 +239,7 @@ func (d *directory) load() (*index, error) {
 	if c := d.cache; c.idx != nil && os.SameFile(c.info, fi) && c.info.Size() == fi.Size() && c.info.ModTime().Equal(fi.ModTime()) {
 		return c.idx, nil
 	}
-	f, err := root.Open(indexName)
+	f, err := root.OpenFile(indexName, os.O_RDONLY|openSafely, 0)
 	if err != nil {
 		return nil, explain(err)
 	}

@@ -248,6 +248,7 @@ func TestCVE_2026_40090_RepositoryNames(t *testing.T) {
 func TestDirectory_indexOnDisk(t *testing.T) {
 	t.Parallel()
 	plain, index := digest.FromString("plain"), `{"schemaVersion":2,"manifests":[]}`
+	outer := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`, ociv1.MediaTypeImageIndex, digest.FromString(index), len(index))
 	d, raw := manifest("")
 	entry := func(more string) string {
 		return fmt.Sprintf(`{"schemaVersion":1,"artifacts":[{"repository":"r","tag":"t","digest":%q%s}]}`, d.Digest, more)
@@ -266,7 +267,8 @@ func TestDirectory_indexOnDisk(t *testing.T) {
 		{"white space", " {\n\"artifacts\" : [ {\"tag\":\"t\",\"repository\":\"r\",\"digest\":\"" + d.Digest.String() + "\"} ] , \"schemaVersion\":1 }\n", "t", d, nil},
 		{"unknown member", `{"schemaVersion":1,"artifacts":[],"x":1}`, "t", ociv1.Descriptor{}, ocm.ErrInvalid},
 		{"unknown member of an entry", entry(`,"lediaType":"x"`), "t", ociv1.Descriptor{}, ocm.ErrInvalid},
-		{"nested manifest that is not listed", entry(""), digest.FromString(index).String(), ociv1.Descriptor{MediaType: ociv1.MediaTypeImageIndex, Digest: digest.FromString(index), Size: int64(len(index))}, nil},
+		{"manifest that is neither listed nor nested", entry(""), digest.FromString(index).String(), ociv1.Descriptor{}, ocm.ErrNotFound},
+		{"nested manifest that is not listed", strings.ReplaceAll(entry(""), d.Digest.String(), digest.FromString(outer).String()), digest.FromString(index).String(), ociv1.Descriptor{MediaType: ociv1.MediaTypeImageIndex, Digest: digest.FromString(index), Size: int64(len(index))}, nil},
 		{"plain blob", entry(""), plain.String(), ociv1.Descriptor{MediaType: "application/octet-stream", Digest: plain, Size: 5}, nil},
 		{"plain blob as manifest", strings.ReplaceAll(entry(""), d.Digest.String(), plain.String()), "t", ociv1.Descriptor{}, ocm.ErrInvalid},
 		{"blob is missing", strings.ReplaceAll(entry(""), d.Digest.String(), digest.FromString("gone").String()), "t", ociv1.Descriptor{}, ocm.ErrInvalid},
@@ -276,7 +278,7 @@ func TestDirectory_indexOnDisk(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			os.Mkdir(filepath.Join(dir, "blobs"), 0o755)
-			for _, b := range []string{string(raw), index, "plain"} {
+			for _, b := range []string{string(raw), index, outer, "plain"} {
 				os.WriteFile(blobFile(dir, digest.FromString(b)), []byte(b), 0o444)
 			}
 			os.WriteFile(filepath.Join(dir, "artifact-index.json"), []byte(tt.index), 0o644)

@@ -114,7 +114,7 @@ func syncBlobs(blobs *os.Root, pending map[string]bool, all bool) error {
 }
 
 func syncFile(root *os.Root, name string) error {
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|openSafely, 0)
 	if errors.Is(err, fs.ErrNotExist) { // somebody removed it after it was found
 		return nil
 	}

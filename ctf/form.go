@@ -77,7 +77,7 @@ func isPacked(head []byte) bool {
 func unpackGzip(r io.Reader) (io.Reader, error) {
 	zr, err := gzip.NewReader(r)
 	if err != nil {
-		return nil, fmt.Errorf("gzip: %w", invalid(err))
+		return nil, fmt.Errorf("gzip: %w", broken(err))
 	}
 	return zr, nil
 }

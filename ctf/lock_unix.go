@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// haveLocks tells whether a lock keeps others away.
-const haveLocks = true
+// HasLocks tells whether processes that write one directory wait for each other. Where it is false, as on Windows, only one
+// process may write a directory at a time; whoever runs several has to see to that.
+const HasLocks = true
 
 // openSafely is for names that may have become a pipe or a link.
 const openSafely = unix.O_NOFOLLOW | unix.O_NONBLOCK
@@ -27,9 +28,14 @@ func ownedAlone(fi fs.FileInfo) bool {
 
 // tryLock takes the advisory lock of an open file or folder, and reports whether it was free.
 // Closing the file gives it back; so does the end of the process.
-func tryLock(f *os.File) (bool, error) {
+func tryLock(f *os.File) (bool, error) { return flock(f, unix.LOCK_EX) }
+
+// tryShare is tryLock for those who only keep away who wants the lock alone.
+func tryShare(f *os.File) (bool, error) { return flock(f, unix.LOCK_SH) }
+
+func flock(f *os.File, how int) (bool, error) {
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):
@@ -39,3 +45,6 @@ func tryLock(f *os.File) (bool, error) {
 		}
 	}
 }
+
+// allowReplacing has nothing to do here: the directory's mode decides who may rename over a file.
+func allowReplacing(*os.Root, string) {}

@@ -78,7 +78,7 @@ func (t *packed) drop(c *cursor) {
 func newCursor(unpack unpacker, r io.Reader) (*cursor, error) {
 	zr, err := unpack(r)
 	if err != nil {
-		return nil, invalid(err)
+		return nil, broken(err)
 	}
 	c := &counter{r: zr}
 	return &cursor{scan: newScan(c, func() int64 { return c.n }), zr: c}, nil
@@ -103,11 +103,11 @@ func newPacked(f archive, size int64, unpack unpacker) (listed, error) {
 		return nil, err
 	}
 	if err := t.readAll(c); err != nil {
-		return nil, invalid(err)
+		return nil, broken(err)
 	}
 	t.drop(c)
 	if t.idx == nil {
-		return nil, ErrNoIndex
+		return nil, c.scan.noIndex()
 	}
 	return t, nil
 }
@@ -272,7 +272,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	}
 	n, err := s.c.scan.tr.Read(b)
 	if err != nil && err != io.EOF && !errors.Is(err, fs.ErrClosed) {
-		err = invalid(err)
+		err = broken(err)
 	}
 	s.err = err
 	return n, err

@@ -41,7 +41,7 @@ func isPart(name string) bool {
 // openPart opens or creates the part of a blob and locks it. It returns nil if the blob should have none, or
 // if the part belongs to somebody else just now.
 func openPart(blobs *os.Root, want ociv1.Descriptor) (*target, error) {
-	if !haveLocks || want.Digest == "" || want.Size < partMin {
+	if !HasLocks || want.Digest == "" || want.Size < partMin {
 		return nil, nil
 	}
 	name := partName(want)

@@ -73,7 +73,7 @@ func newPipe(r io.Reader) (*pipe, error) {
 		kept, err := p.hold(limit)
 		switch {
 		case err == io.EOF && p.idx == nil:
-			return nil, ErrNoIndex
+			return nil, p.at.scan.noIndex()
 		case err == io.EOF:
 			return p, nil
 		case err != nil:
@@ -138,7 +138,7 @@ func (p *pipe) peek() (*member, error) {
 // broken remembers that there is no reading on.
 func (p *pipe) broken(err error) error {
 	if err != nil && p.end == nil {
-		p.end = invalid(err)
+		p.end = broken(err)
 		p.next = nil
 	}
 	return p.end

@@ -163,13 +163,13 @@ func dropDead(root *os.Root) {
 		if !strings.HasPrefix(name, spoolPrefix) {
 			continue
 		}
-		f, err := root.Open(name)
+		f, err := root.OpenFile(name, os.O_RDONLY|openSafely, 0)
 		if err != nil {
 			continue
 		}
 		fi, err := f.Stat()
 		free, _ := tryLock(f)
-		if err == nil && free && fi.Mode().IsRegular() && (haveLocks || time.Since(fi.ModTime()) > staleAfter) {
+		if err == nil && free && fi.Mode().IsRegular() && (HasLocks || time.Since(fi.ModTime()) > staleAfter) {
 			root.Remove(name)
 		}
 		f.Close()

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
@@ -75,6 +76,16 @@ func play(role, dir, name string) error {
 			}
 			fmt.Println("tagged", i)
 		}
+	case "clean": // never ends by itself
+		for {
+			done, err := s.Clean(ctx, ctf.CleanOptions{OlderThan: time.Hour, Untagged: true})
+			if err != nil {
+				return err
+			}
+			fmt.Println("cleaned", len(done.Blobs))
+		}
+	case "mayflies": // puts versions, and deletes most of them again
+		return mayflies(ctx, s.Repo("r"), name)
 	case "half": // comes to the middle of a blob and stays there
 		d, raw := large(name)
 		_, err := s.Repo("r").Push(ctx, d, io.MultiReader(bytes.NewReader(raw[:len(raw)/2]), stuck{}))
@@ -101,6 +112,33 @@ func play(role, dir, name string) error {
 	}
 	d, raw := manifest(name)
 	return s.Repo("r").PutManifest(ctx, d, raw, name, oci.Absent())
+}
+
+// mayflies never ends by itself. Every third version stays.
+func mayflies(ctx context.Context, r oci.Repo, name string) error {
+	del := r.(oci.Deleter)
+	for i := 0; ; i++ {
+		text := strings.Repeat(fmt.Sprint(name, i, " "), 1000)
+		layer, err := r.Push(ctx, ociv1.Descriptor{}, strings.NewReader(text))
+		if err != nil {
+			return err
+		}
+		raw := fmt.Appendf(nil, `{"schemaVersion":2,"config":{"mediaType":"x/y","digest":%q,"size":%d},"layers":[]}`, layer.Digest, layer.Size)
+		d := ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+		if err := r.PutManifest(ctx, d, raw, fmt.Sprintf("%s.%d", name, i), oci.Absent()); err != nil {
+			return err
+		}
+		if i%3 == 0 {
+			fmt.Println("stays", i)
+			continue
+		}
+		if err := del.DeleteManifest(ctx, d.Digest); err != nil {
+			return err
+		}
+		if err := del.DeleteBlob(ctx, layer.Digest); err != nil {
+			return err
+		}
+	}
 }
 
 // stuck says so, and waits until it is killed.
@@ -215,6 +253,124 @@ func TestProcesses_killed(t *testing.T) {
 		blobs, _ := filepath.Glob(filepath.Join(dir, "blobs", "sha256.*"))
 		for _, file := range blobs {
 			verifyFile(t, file)
+		}
+	}
+}
+
+// Processes that clean up, and are killed at moments that nobody chose, take nothing from who writes meanwhile, though all that
+// it finds is old.
+func TestProcesses_killedWhileCleaning(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ctf")
+	tag(t, standing(t, dir), "r", "first", "x")
+	gone := 0
+	for i := range 6 {
+		var cmds [2]*exec.Cmd
+		var outs [2]bytes.Buffer
+		for j := range cmds {
+			cmds[j] = process(t, "clean", dir, "")
+			cmds[j].Stdout = &outs[j]
+			if err := cmds[j].Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for j := range 20 + rand.IntN(20) {
+			weave(t, dir, i*100+j)
+		}
+		for j := range cmds {
+			if err := cmds[j].Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			cmds[j].Wait()
+			for line := range strings.Lines(outs[j].String()) {
+				switch n := 0; {
+				case strings.HasSuffix(line, "\n") && !strings.HasPrefix(line, "cleaned"):
+					t.Error(line)
+				default:
+					fmt.Sscanf(line, "cleaned %d", &n)
+					gone += n
+				}
+			}
+		}
+	}
+	if gone == 0 {
+		t.Error("nothing was cleaned away: nothing was tried")
+	}
+	wantNoTemps(t, dir)
+}
+
+// weave moves a tag to a new manifest over a layer that may be there from before, and lets everything become old.
+func weave(t *testing.T, dir string, i int) {
+	t.Helper()
+	s, err := ctf.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r := s.Standing().Repo("r")
+	text := fmt.Sprint("layer ", i%5)
+	layer := ociv1.Descriptor{MediaType: "application/octet-stream", Digest: digest.FromString(text), Size: int64(len(text))}
+	if _, err := r.(oci.Placer).Place(t.Context(), layer, nil, func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(text)), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	config := pushText(t, r, fmt.Sprint("config ", i))
+	image := putOver(t, r, fmt.Sprint("tag", i%3), config, layer)
+	for _, d := range []ociv1.Descriptor{config, layer, image} {
+		if _, err := os.Stat(blobFile(dir, d.Digest)); err != nil {
+			t.Fatalf("round %d: the manifest is there, but %v", i, err)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := time.Now().Add(-2 * time.Hour)
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), "sha256.") {
+			_ = os.Chtimes(filepath.Join(dir, "blobs", f.Name()), past, past) // it may be gone by now
+		}
+	}
+}
+
+// Processes that put and delete, and are killed at moments that nobody chose, leave versions that are whole.
+func TestProcesses_killedWhileDeleting(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ctf")
+	stay := 0
+	for i := range 8 {
+		var cmds [2]*exec.Cmd
+		for j := range cmds {
+			cmds[j] = process(t, "mayflies", dir, fmt.Sprint("p", i, "-", j))
+			out, err := cmds[j].StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmds[j].Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewReader(out)
+			for range 2 {
+				if line, err := lines.ReadString('\n'); !strings.HasPrefix(line, "stays") {
+					t.Fatalf("expected a version that stays, found %q, %v", line, err)
+				}
+				stay++
+			}
+		}
+		time.Sleep(time.Duration(rand.IntN(20_000)) * time.Microsecond)
+		for _, cmd := range cmds {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+		found := 0
+		for _, line := range describe(t, open(t, dir)) { // reads and verifies all that is listed
+			if !strings.HasPrefix(line, " ") {
+				found++
+			}
+		}
+		if found < stay {
+			t.Fatalf("expected at least %d versions, found %d", stay, found)
 		}
 	}
 }

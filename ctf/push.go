@@ -49,6 +49,9 @@ func (d *directory) push(ctx context.Context, want ociv1.Descriptor, src io.Read
 		return ociv1.Descriptor{}, err
 	}
 	d.tidy.Do(func() { dropStale(blobs, time.Now()) })
+	if err := d.begin(ctx, blobs); err != nil {
+		return ociv1.Descriptor{}, fmt.Errorf("push: %w", err)
+	}
 	var got ociv1.Descriptor
 	if want.Digest != "" && want.Size >= 0 && want.Size <= smallBlob {
 		got, err = d.pushSmall(ctx, blobs, want, src)
@@ -65,7 +68,7 @@ func (d *directory) push(ctx context.Context, want ociv1.Descriptor, src io.Read
 }
 
 // pushSmall writes a blob that was verified before. Many small blobs are made of system calls: these
-// are the four that it takes.
+// are the four that it takes, and one that looks whether another file has the name.
 func (d *directory) pushSmall(ctx context.Context, blobs *os.Root, want ociv1.Descriptor, src io.Reader) (ociv1.Descriptor, error) {
 	in, err := newIncoming(want)
 	if err != nil {
@@ -102,7 +105,7 @@ func (d *directory) pushSmall(ctx context.Context, blobs *os.Root, want ociv1.De
 		err = cerr
 	}
 	if err == nil {
-		err = blobs.Rename(name, blobName(got.Digest))
+		err = settle(ctx, blobs, name, blobName(got.Digest))
 	}
 	if err != nil {
 		blobs.Remove(name)
@@ -125,12 +128,16 @@ func (d *directory) pushLarge(ctx context.Context, blobs *os.Root, want ociv1.De
 		_, _ = tryLock(f) // tells others that we live; without locks, the age has to do
 		t = &target{f: f, name: name}
 	}
+	resumed := t.size > 0
 	got, err := d.receive(ctx, t, want, src)
 	if err == nil {
 		err = explain(t.f.Chmod(0o444))
 	}
+	if err == nil && resumed { // perhaps nothing was written to it now
+		err = explain(blobs.Chtimes(t.name, time.Time{}, time.Now()))
+	}
 	if err == nil { // before the lock of a part is given back
-		err = explain(blobs.Rename(t.name, blobName(got.Digest)))
+		err = explain(settle(ctx, blobs, t.name, blobName(got.Digest)))
 	}
 	if err != nil && (!t.part || t.size == 0 || errors.Is(err, ocm.ErrDigest)) {
 		blobs.Remove(t.name)
@@ -293,7 +300,7 @@ func dropStale(blobs *os.Root, now time.Time) {
 		if err != nil || !fi.Mode().IsRegular() || fi.ModTime().After(now.Add(-age)) {
 			continue
 		}
-		f, err := blobs.Open(name)
+		f, err := blobs.OpenFile(name, os.O_RDONLY|openSafely, 0)
 		if err != nil {
 			continue
 		}
@@ -315,12 +322,18 @@ func names(dir *os.Root) []string {
 	return list
 }
 
+// explained is an error that says already what can be done about it.
+type explained struct{ error }
+
+func (e explained) Unwrap() error { return e.error }
+
 // explain adds to an error of the file system what can be done about it.
 func explain(err error) error {
+	var done explained
 	switch {
-	case err == nil:
+	case err == nil, errors.As(err, &done):
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w (make room and run the same again)", err)
+		return explained{fmt.Errorf("%w (make room and run the same again)", err)}
 	case errors.Is(err, syscall.EFBIG):
 		return fmt.Errorf("%w (the file system or a process limit does not allow files of this size)", err)
 	case errors.Is(err, syscall.EROFS):

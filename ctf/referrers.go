@@ -32,6 +32,9 @@ var _ oci.ReferrerLister = (*repo)(nil)
 type referrers struct {
 	mu    sync.Mutex
 	repos map[string]*subjects
+
+	once   sync.Once
+	strays map[digest.Digest][]entry // see [Store.strays]
 }
 
 // subjects is what is known about one repository.
@@ -89,6 +92,22 @@ func (r *repo) referrers(ctx context.Context, subject digest.Digest) ([]ociv1.De
 	idx, err := r.s.files.load()
 	if err != nil {
 		return nil, err
+	}
+	found, err := r.referrersIn(ctx, idx, subject)
+	for range resolveTries { // as in Resolve
+		now, nerr := r.s.files.load()
+		if err == nil || nerr != nil || now == idx {
+			break
+		}
+		idx = now
+		found, err = r.referrersIn(ctx, idx, subject)
+	}
+	return found, err
+}
+
+func (r *repo) referrersIn(ctx context.Context, idx *index, subject digest.Digest) ([]ociv1.Descriptor, error) {
+	if !idx.has(r.name) {
+		return nil, nil // and nothing is remembered: of names there is no end
 	}
 	s := r.s.referrers.of(r.name)
 	s.mu.Lock()
@@ -149,9 +168,12 @@ func (r *repo) look(ctx context.Context, s *subjects, d ociv1.Descriptor) error 
 		return nil
 	}
 	switch d.MediaType {
-	case "", ociv1.MediaTypeImageManifest, ociv1.MediaTypeImageIndex:
+	case ociv1.MediaTypeImageManifest, ociv1.MediaTypeImageIndex:
 	default:
-		return nil
+		if blob.IsManifest(d.MediaType) {
+			return nil // Docker's have no subject
+		}
+		d.MediaType = "" // nobody writes others into an index: what it is shows in it
 	}
 	size, err := r.s.files.stat(d.Digest)
 	if err != nil {

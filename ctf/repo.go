@@ -85,17 +85,32 @@ func (r *repo) Exists(ctx context.Context, d ociv1.Descriptor) (bool, error) {
 }
 
 // Resolve finds tags, and digests of manifests that the index lists. A digest that it does not
-// list may still be a nested manifest, or a blob, which is then an application/octet-stream:
+// list may still be a manifest that is nested in one of them, or a blob, which is then an application/octet-stream:
 // some writers list what has a tag and nothing else.
 func (r *repo) Resolve(ctx context.Context, ref string) (ociv1.Descriptor, error) {
 	if err := ctx.Err(); err != nil {
 		return ociv1.Descriptor{}, err
 	}
-	d, err := r.resolve(ctx, ref)
+	idx, err := r.s.index(r.name)
+	if err != nil {
+		return ociv1.Descriptor{}, r.wrap(err)
+	}
+	d, err := r.resolve(ctx, idx, ref)
+	for range resolveTries { // what the index listed a moment ago may have been deleted since, by another process, too
+		now, nerr := r.s.index(r.name)
+		if err == nil || nerr != nil || now == idx {
+			break
+		}
+		idx = now
+		d, err = r.resolve(ctx, idx, ref)
+	}
 	return d, r.wrap(err)
 }
 
-func (r *repo) resolve(ctx context.Context, ref string) (ociv1.Descriptor, error) {
+// resolveTries is how often a manifest is looked for that is not as the index says, while that changes.
+const resolveTries = 4
+
+func (r *repo) resolve(ctx context.Context, idx *index, ref string) (ociv1.Descriptor, error) {
 	var none ociv1.Descriptor
 	want := digest.Digest(ref)
 	byDigest := strings.Contains(ref, ":")
@@ -103,10 +118,6 @@ func (r *repo) resolve(ctx context.Context, ref string) (ociv1.Descriptor, error
 		if err := blob.CheckDigest(want); err != nil {
 			return none, err
 		}
-	}
-	idx, err := r.s.index(r.name)
-	if err != nil {
-		return none, err
 	}
 	var e entry
 	var listed bool
@@ -133,7 +144,23 @@ func (r *repo) resolve(ctx context.Context, ref string) (ociv1.Descriptor, error
 	if err == nil && listed && d.MediaType == octetStream && e.MediaType == "" {
 		err = fmt.Errorf("manifest %q: %s is neither a manifest nor an index: %w", ref, e.Digest, ocm.ErrInvalid)
 	}
+	if err == nil && !listed && blob.IsManifest(d.MediaType) {
+		err = r.belongs(ctx, idx, d.Digest)
+	}
 	return d, err
+}
+
+// belongs looks whether a manifest that is not listed is nested in one that is: else it belongs to another repository, or it
+// was deleted. What comes through a pipe cannot be looked up in another order, and nothing was deleted there.
+func (r *repo) belongs(ctx context.Context, idx *index, d digest.Digest) error {
+	if _, ok := r.s.files.(*pipe); ok {
+		return nil
+	}
+	by, err := r.s.parent(ctx, idx.relatives(r.name), d, true)
+	if err == nil && by == "" {
+		err = fmt.Errorf("manifest %s: %w", d, ocm.ErrNotFound)
+	}
+	return err
 }
 
 // mediaType looks into content whose media type is not written down.
@@ -217,7 +244,7 @@ func (r *repo) Place(ctx context.Context, d ociv1.Descriptor, _ []string, open f
 	if err := r.writable(); err != nil {
 		return oci.Found, r.wrap(err)
 	}
-	if there, err := r.Exists(ctx, d); there || err != nil {
+	if there, err := r.Keep(ctx, d); there || err != nil {
 		return oci.Found, err
 	}
 	how, err := r.s.sink(r.name).place(ctx, d, open)
@@ -244,6 +271,21 @@ func (r *repo) putManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, 
 	case len(raw) > blob.MaxManifest:
 		return fmt.Errorf("put manifest: %d bytes, accepted are %d: %w", len(raw), blob.MaxManifest, ocm.ErrLimit)
 	}
+	for range putTries - 1 {
+		if err := r.list(ctx, d, raw, tag, was); !errors.Is(err, errTakenAway) {
+			return err
+		}
+	}
+	return r.list(ctx, d, raw, tag, was)
+}
+
+// putTries is how often a manifest is stored that others take away before it is in the index.
+const putTries = 4
+
+var errTakenAway = fmt.Errorf("put manifest: it was taken away again: %w", ocm.ErrConflict)
+
+// list stores a manifest and puts it into the index.
+func (r *repo) list(ctx context.Context, d ociv1.Descriptor, raw []byte, tag string, was oci.Was) error {
 	if _, err := r.s.sink(r.name).push(ctx, d, bytes.NewReader(raw)); err != nil {
 		return fmt.Errorf("put manifest: %w", err)
 	}
@@ -252,6 +294,11 @@ func (r *repo) putManifest(ctx context.Context, d ociv1.Descriptor, raw []byte, 
 			old, _ := idx.tag(r.name, tag)
 			if err := was.Check(old.Digest); err != nil {
 				return nil, fmt.Errorf("tag %s: found at %q: %w", tag, old.Digest, err)
+			}
+		}
+		if dir, ok := r.s.sink(r.name).(*directory); ok { // while the index changes nobody deletes blobs, but one that was here before may be gone by now
+			if _, _, err := dir.lstat(d.Digest); errors.Is(err, ocm.ErrNotFound) {
+				return nil, errTakenAway
 			}
 		}
 		return idx.with(entry{Repository: r.name, Tag: tag, Digest: d.Digest, MediaType: d.MediaType})

@@ -49,13 +49,13 @@ func newTar(f archive, size int64) (listed, error) {
 		switch {
 		case err == io.EOF:
 			if t.idx == nil {
-				return nil, ErrNoIndex
+				return nil, sc.noIndex()
 			}
 			return t, nil
 		case err != nil:
 			return nil, err
 		case m.size > size-m.offset:
-			return nil, fmt.Errorf("%q: %d bytes at offset %d, but the archive ends at %d: it is truncated: %w", m.name, m.size, m.offset, size, ocm.ErrInvalid)
+			return nil, fmt.Errorf("%q: %d bytes at offset %d, but it ends at %d: %w", m.name, m.size, m.offset, size, ErrBroken)
 		case m.name == indexName:
 			if t.idx, err = sc.index(); err != nil {
 				return nil, err
@@ -65,9 +65,6 @@ func newTar(f archive, size int64) (listed, error) {
 		}
 	}
 }
-
-// ErrNoIndex is the error of an archive that may be whole, but is no CTF.
-var ErrNoIndex = fmt.Errorf("%s is missing: not a CTF: %w", indexName, ocm.ErrInvalid)
 
 func (t *tarFiles) load() (*index, error) { return t.idx, nil }
 
@@ -162,7 +159,7 @@ func (w *window) Read(b []byte) (int, error) {
 	}
 	n, err := w.r.Read(b)
 	if err != nil && err != io.EOF {
-		err = invalid(err)
+		err = broken(err)
 	}
 	return n, err
 }
@@ -181,6 +178,9 @@ type scan struct {
 	end   int64 // of the last entry's data
 	zeros int64 // bytes that must follow it
 	seen  map[string]bool
+
+	strangers []string // some entries that no CTF has
+	other     string   // the format that has one of them
 }
 
 func newScan(r io.Reader, pos func() int64) *scan {
@@ -199,7 +199,7 @@ func (s *scan) next() (member, error) {
 		hdr, err := s.tr.Next()
 		if err == io.EOF {
 			if s.pos() < s.end+s.zeros {
-				return member{}, fmt.Errorf("the archive has no end: it is truncated: %w", ocm.ErrInvalid)
+				return member{}, fmt.Errorf("the end is missing: %w", ErrBroken)
 			}
 			return member{}, io.EOF
 		}
@@ -207,7 +207,7 @@ func (s *scan) next() (member, error) {
 			return member{}, errNoArchive
 		}
 		if err != nil {
-			return member{}, fmt.Errorf("tar entry %d: %w", s.count, invalid(err))
+			return member{}, fmt.Errorf("tar entry %d: %w", s.count, broken(err))
 		}
 		if s.count++; s.count > MaxArchiveEntries {
 			return member{}, fmt.Errorf("more than %d tar entries: %w", MaxArchiveEntries, ocm.ErrLimit)
@@ -225,6 +225,7 @@ func (s *scan) next() (member, error) {
 		s.end += (hdr.Size + tarBlock - 1) / tarBlock * tarBlock
 		var ours bool
 		if m.digest, ours = blobDigest(name); !ours && name != indexName {
+			s.strange(name)
 			continue
 		}
 		if s.seen[name] {

@@ -268,6 +268,7 @@ func (d *directory) replace(idx *index, visible bool) (err error) {
 	if err != nil {
 		return err
 	}
+	allowReplacing(root, indexName)
 	if err := root.Rename(name, indexName); err != nil {
 		return err
 	}

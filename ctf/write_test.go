@@ -51,7 +51,7 @@ func TestContract_archive(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) oci.Store {
 			n++
 			return open(t, fmt.Sprintf("%s-%d%s", path, n, strings.TrimPrefix(filepath.Base(path), "x")))
-		})
+		}, storetest.SkipDelete)
 		wantNothingHidden(t, filepath.Dir(path))
 	})
 }

@@ -65,11 +65,6 @@ const (
 	kindVersion        = "ComponentVersion"
 )
 
-// IsMediaType reports whether a layer of this media type is a component descriptor.
-func IsMediaType(mediaType string) bool {
-	return mediaType != "" && encodingOf(mediaType) != unknownEncoding
-}
-
 type encoding int
 
 const (

@@ -38,16 +38,16 @@ const (
 // Nothing of it is trusted or judged here. A referrer is copied only if its manifest does have the
 // subject; every digest is handled once, so that no circle is walked twice.
 
-// attachment is something attached to a manifest.
-type attachment struct {
-	ociv1.Descriptor        // for a tag: not known before it is read
-	tag              string // cosign's tag; empty for a referrer
+// Attached is something attached to a manifest: a referrer, or what cosign keeps under a tag.
+type Attached struct {
+	ociv1.Descriptor        // media type, digest, size and, of a referrer, artifact type
+	Tag              string `json:"tag,omitempty"` // cosign's tag; empty for a referrer
 }
 
-func (a attachment) String() string {
+func (a Attached) String() string {
 	switch {
-	case a.tag != "":
-		return "tag " + a.tag
+	case a.Tag != "":
+		return "tag " + a.Tag
 	case a.ArtifactType != "":
 		return a.ArtifactType + " " + a.Digest.String()
 	}
@@ -61,23 +61,21 @@ func (c copier) attached(ctx context.Context, image ocm.Content, manifests ...oc
 		return nil
 	}
 	copyAll := func() error {
-		subjects, err := manifests, error(nil)
-		if len(subjects) == 0 {
-			if subjects, err = c.manifests(ctx, image); err != nil {
-				return fmt.Errorf("manifests of image %s: %w (--no-referrers leaves attached content behind)", image.Root.Digest, err)
-			}
-		}
-		w := &walk{copier: c, image: image, from: &counting{from: image.From}, seen: map[digest.Digest]bool{}}
-		if err := w.run(ctx, subjects); err != nil {
-			return fmt.Errorf("attached to image %s: %w (--no-referrers leaves attached content behind)", image.Root.Digest, err)
-		}
-		return nil
+		return attachedTo(image, c.walk(image).run(ctx, manifests))
 	}
 	if image.Origin == "" || image.Skip != nil {
 		return copyAll() // nothing tells two sources, or two parts, apart
 	}
 	key := attachedDone{place: c.place, origin: image.Origin, root: image.Root.Digest, part: hashOf(manifests)}
 	return c.job().Once(ctx, key, copyAll)
+}
+
+// attachedTo says what an error is about; nil if err is nil.
+func attachedTo(image ocm.Content, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("attached to image %s: %w (--no-referrers leaves attached content behind)", image.Root.Digest, err)
 }
 
 // attachedDone is the key under which a job remembers that what is attached to an image was copied.
@@ -100,11 +98,6 @@ func hasAttachments(from ocm.Fetcher) bool {
 	_, lists := from.(ReferrerLister)
 	_, tags := from.(tagged)
 	return lists || tags
-}
-
-// leftBehind lists what is attached to a manifest of a repository, as far as the repository says.
-func (c copier) leftBehind(ctx context.Context, from Repo, manifest ociv1.Descriptor) ([]attachment, error) {
-	return c.attachments(ctx, ocm.Content{Root: manifest, From: from, Origin: from.Origin()}, manifest)
 }
 
 // copyAttached copies what is attached to the manifest of a component version that is copied as it is. What
@@ -154,12 +147,18 @@ func (c copier) manifests(ctx context.Context, image ocm.Content) ([]ociv1.Descr
 	return list, visit(image.Root, 0)
 }
 
-// attachments lists what is attached to one manifest in the repository that the image comes from.
-func (c copier) attachments(ctx context.Context, image ocm.Content, subject ociv1.Descriptor) ([]attachment, error) {
-	var found []attachment
+// attachments lists what is attached to one manifest in the repository that the image comes from. What is under a tag is not known
+// before it is read.
+func (c copier) attachments(ctx context.Context, image ocm.Content, subject ociv1.Descriptor) ([]Attached, error) {
+	var found []Attached
 	all, err := c.tagsOf(ctx, image)
 	if err != nil {
 		return nil, err
+	}
+	if checker, ok := image.From.(StrayChecker); ok {
+		if err := c.job().Do(ctx, func() error { return checker.CheckStrays(ctx, subject.Digest) }); err != nil {
+			return nil, err
+		}
 	}
 	if lister, ok := image.From.(ReferrerLister); ok {
 		list := lister.Referrers
@@ -176,7 +175,7 @@ func (c copier) attachments(ctx context.Context, image ocm.Content, subject ociv
 				}
 				one := plain(d)
 				one.ArtifactType = d.ArtifactType
-				found = append(found, attachment{Descriptor: one})
+				found = append(found, Attached{Descriptor: one})
 			}
 			return nil
 		})
@@ -186,7 +185,7 @@ func (c copier) attachments(ctx context.Context, image ocm.Content, subject ociv
 	}
 	tags, err := c.cosignTags(ctx, image, subject.Digest, all)
 	for _, tag := range tags {
-		found = append(found, attachment{tag: tag})
+		found = append(found, Attached{Tag: tag})
 	}
 	return found, err
 }
@@ -201,26 +200,38 @@ func tooMany(subject ociv1.Descriptor) error {
 	return fmt.Errorf("%s: more than %d attached manifests: %w", subject.Digest, MaxAttached, ocm.ErrLimit)
 }
 
-// walk copies what is attached to one image, level by level.
+// walk copies what is attached to one image, level by level, or notes what of it the target lacks.
 type walk struct {
 	copier
 	image ocm.Content
 	from  *counting
+	lack  *Lack // nil: it copies
 
 	mu    sync.Mutex
 	seen  map[digest.Digest]bool // manifests of the image, and what was copied
 	count int                    // attachments
 	next  []ociv1.Descriptor     // subjects of the next level
 	good  []pair                 // referrers of this level that do have their subject
+	left  []func()               // tell what is left out, where nothing is copied
+}
+
+func (c copier) walk(image ocm.Content) *walk {
+	return &walk{copier: c, image: image, from: &counting{from: image.From}, seen: map[digest.Digest]bool{}}
 }
 
 // pair is an attachment and what it is attached to.
 type pair struct {
 	subject ociv1.Descriptor
-	attachment
+	Attached
 }
 
-func (w *walk) run(ctx context.Context, subjects []ociv1.Descriptor) error {
+// run begins with the manifests of the image if no subjects are named.
+func (w *walk) run(ctx context.Context, subjects []ociv1.Descriptor) (err error) {
+	if len(subjects) == 0 {
+		if subjects, err = w.subjects(ctx); err != nil {
+			return fmt.Errorf("manifests: %w", err)
+		}
+	}
 	for _, s := range subjects {
 		w.seen[s.Digest] = true
 	}
@@ -230,14 +241,14 @@ func (w *walk) run(ctx context.Context, subjects []ociv1.Descriptor) error {
 			return err
 		}
 		if depth == MaxAttachedDepth && len(pairs) > 0 {
-			return fmt.Errorf("%s: attached to what is attached, more than %d deep: %w", pairs[0].attachment, MaxAttachedDepth, ocm.ErrLimit)
+			return fmt.Errorf("%s: attached to what is attached, more than %d deep: %w", pairs[0].Attached, MaxAttachedDepth, ocm.ErrLimit)
 		}
-		w.next, w.good = nil, nil
-		err = each(ctx, w.job(), len(pairs), func(ctx context.Context, i int) error { return w.copyOne(ctx, pairs[i]) })
-		if err != nil {
-			return err
+		visit := w.copyLevel
+		if w.lack != nil {
+			visit = w.lackLevel
 		}
-		if err := w.confirm(ctx); err != nil {
+		w.next = nil
+		if err := visit(ctx, pairs); err != nil {
 			return err
 		}
 		if subjects = w.next; len(w.seen) > MaxSubjects {
@@ -245,6 +256,18 @@ func (w *walk) run(ctx context.Context, subjects []ociv1.Descriptor) error {
 		}
 	}
 	return nil
+}
+
+// subjects are the manifests of the image. A copy of it in which looking costs nothing tells them as well.
+func (w *walk) subjects(ctx context.Context) ([]ociv1.Descriptor, error) {
+	if w.lack != nil && !w.costs() {
+		near := w.image
+		near.From = w.to
+		if list, err := w.manifests(ctx, near); err == nil {
+			return list, nil
+		}
+	}
+	return w.manifests(ctx, w.image)
 }
 
 // each calls fn with 0 to n-1, several at a time.
@@ -259,7 +282,7 @@ func each(ctx context.Context, job *ocm.Job, n int, fn func(context.Context, int
 
 // list asks all subjects for what is attached to them.
 func (w *walk) list(ctx context.Context, subjects []ociv1.Descriptor) ([]pair, error) {
-	found := make([][]attachment, len(subjects))
+	found := make([][]Attached, len(subjects))
 	err := each(ctx, w.job(), len(subjects), func(ctx context.Context, i int) (err error) {
 		found[i], err = w.attachments(ctx, w.image, subjects[i])
 		w.mu.Lock()
@@ -278,44 +301,31 @@ func (w *walk) list(ctx context.Context, subjects []ociv1.Descriptor) ([]pair, e
 	return pairs, err
 }
 
+func (w *walk) copyLevel(ctx context.Context, pairs []pair) error {
+	w.good = nil
+	err := each(ctx, w.job(), len(pairs), func(ctx context.Context, i int) error { return w.copyOne(ctx, pairs[i]) })
+	if err != nil {
+		return err
+	}
+	return w.confirm(ctx)
+}
+
 func (w *walk) copyOne(ctx context.Context, p pair) error {
 	copyIt := w.copyReferrer
-	if p.tag != "" {
+	if p.Tag != "" {
 		copyIt = w.copyTag
 	}
 	if err := copyIt(ctx, p); err != nil {
-		return fmt.Errorf("%s: %w", p.attachment, err)
+		return fmt.Errorf("%s: %w", p.Attached, err)
 	}
 	return nil
 }
 
 // copyReferrer copies a referrer if it is one.
 func (w *walk) copyReferrer(ctx context.Context, p pair) error {
-	if !blob.IsManifest(p.MediaType) {
-		w.leave(p, fmt.Sprintf("its media type %.100q is not the one of a manifest", p.MediaType))
-		return nil
-	}
-	w.mu.Lock()
-	seen := w.seen[p.Digest]
-	w.mu.Unlock()
-	if seen {
-		return nil
-	}
-	var raw []byte
-	err := w.job().Do(ctx, func() (err error) {
-		raw, err = blob.ReadAll(ctx, w.from, p.Descriptor, blob.MaxManifest)
+	raw, err := w.readReferrer(ctx, p)
+	if err != nil || raw == nil {
 		return err
-	})
-	switch {
-	case errors.Is(err, ocm.ErrNotFound): // lists may be older than what they list
-		w.leave(p, "it is listed, but not there")
-		return nil
-	case err != nil:
-		return err
-	}
-	if subject, _, err := AsReferrer(p.Descriptor, raw); err != nil || subject != p.subject.Digest {
-		w.leave(p, fmt.Sprintf("it is listed, but its subject is %.100q", subject))
-		return nil //nolint:nilerr // what cannot be read refers to nothing
 	}
 	w.mu.Lock()
 	w.good = append(w.good, p)
@@ -323,9 +333,48 @@ func (w *walk) copyReferrer(ctx context.Context, p pair) error {
 	return w.copyNode(ctx, plain(p.Descriptor), raw)
 }
 
+// readReferrer reads a manifest that is listed as a referrer; nil if it is none, or is in the walk already.
+func (w *walk) readReferrer(ctx context.Context, p pair) (raw []byte, err error) {
+	if !blob.IsManifest(p.MediaType) {
+		w.leave(p, fmt.Sprintf("its media type %.100q is not the one of a manifest", p.MediaType))
+		return nil, nil
+	}
+	w.mu.Lock()
+	seen := w.seen[p.Digest]
+	w.mu.Unlock()
+	if seen {
+		return nil, nil
+	}
+	err = w.job().Do(ctx, func() (err error) {
+		raw, err = blob.ReadAll(ctx, w.from, p.Descriptor, blob.MaxManifest)
+		return err
+	})
+	switch {
+	case errors.Is(err, ocm.ErrNotFound): // lists may be older than what they list
+		w.leave(p, "it is listed, but not there")
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if subject, _, err := AsReferrer(p.Descriptor, raw); err != nil || subject != p.subject.Digest {
+		w.leave(p, fmt.Sprintf("it is listed, but its subject is %.100q", subject))
+		return nil, nil //nolint:nilerr // what cannot be read refers to nothing
+	}
+	return raw, nil
+}
+
 // leave says what is left out, and why.
 func (w *walk) leave(p pair, why string) {
-	w.env.Logger().Warn("attached content is left out: "+why, "attached", p.attachment.String(), "to", p.subject.Digest, "image", w.image.Root.Digest)
+	tell := func() {
+		w.env.Logger().Warn("attached content is left out: "+why, "attached", p.Attached.String(), "to", p.subject.Digest, "image", w.image.Root.Digest)
+	}
+	if w.lack == nil {
+		tell()
+		return
+	}
+	w.mu.Lock()
+	w.left = append(w.left, tell)
+	w.mu.Unlock()
 }
 
 // copyNode copies the manifest of an attachment with all below it, and makes it a subject of the next level.
@@ -399,7 +448,7 @@ func (w *walk) confirmOne(ctx context.Context, lister ReferrerLister, wanted []p
 				err = w.to.PutManifest(ctx, plain(p.Descriptor), raw, "", Any())
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.attachment, err)
+				return fmt.Errorf("%s: %w", p.Attached, err)
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -17,7 +16,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,29 +33,14 @@ import (
 	"ocm/oci/remote"
 )
 
-// put stores a manifest over the given layers, with the empty config.
 func put(t testing.TB, r oci.Repo, tag string, m ociv1.Manifest, layers ...string) ociv1.Descriptor {
 	t.Helper()
-	must := fixture.Must[ociv1.Descriptor](t)
-	if m.Config.MediaType == "" {
-		m.Config = ociv1.DescriptorEmptyJSON
-		must(r.Push(t.Context(), m.Config, strings.NewReader("{}")))
-	}
-	for _, l := range layers {
-		m.Layers = append(m.Layers, must(r.Push(t.Context(), ociv1.Descriptor{MediaType: "text/plain"}, strings.NewReader(l))))
-	}
-	m.SchemaVersion, m.MediaType = 2, ociv1.MediaTypeImageManifest
-	return putRaw(t, r, tag, m.MediaType, m)
+	return fixture.PutManifest(t, r, tag, m, layers...)
 }
 
 func putRaw(t testing.TB, r oci.Repo, tag, mediaType string, doc any) ociv1.Descriptor {
 	t.Helper()
-	raw := fixture.Must[[]byte](t)(json.Marshal(doc))
-	d := ociv1.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
-	if err := r.PutManifest(t.Context(), d, raw, tag, oci.Any()); err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return fixture.PutDocument(t, r, tag, mediaType, doc)
 }
 
 func putIndex(t testing.TB, r oci.Repo, tag string, manifests ...ociv1.Descriptor) ociv1.Descriptor {
@@ -67,78 +50,7 @@ func putIndex(t testing.TB, r oci.Repo, tag string, manifests ...ociv1.Descripto
 	})
 }
 
-func cosignTag(d ociv1.Descriptor, suffix string) string {
-	return strings.Replace(d.Digest.String(), ":", "-", 1) + suffix
-}
-
-// signedImage is an image of two platforms with everything attached that there is.
-type signedImage struct {
-	root      ociv1.Descriptor
-	referrers map[digest.Digest][]digest.Digest // by subject
-	tags      map[string]digest.Digest
-}
-
-func newSignedImage(t testing.TB, r oci.Repo) *signedImage {
-	t.Helper()
-	refer := func(artifactType string, subject ociv1.Descriptor) ociv1.Descriptor {
-		return put(t, r, "", ociv1.Manifest{ArtifactType: artifactType, Subject: &subject}, artifactType+" of "+subject.Digest.String())
-	}
-	amd := put(t, r, "", ociv1.Manifest{ArtifactType: "amd64"}, "amd64")
-	arm := put(t, r, "", ociv1.Manifest{ArtifactType: "arm64"}, "arm64")
-	root := putIndex(t, r, "", amd, arm)
-	signature := refer("application/vnd.example.signature", root)
-	attestation := refer("application/vnd.example.attestation", signature)
-	sbom := refer("application/vnd.example.sbom", amd)
-	armSBOM := refer("application/vnd.example.sbom", arm)
-	sig := put(t, r, cosignTag(root, ".sig"), ociv1.Manifest{}, "cosign signature")
-	att := put(t, r, cosignTag(amd, ".att"), ociv1.Manifest{}, "cosign attestation")
-	txt := put(t, r, cosignTag(arm, ".sbom"), ociv1.Manifest{}, "cosign SBOM")
-	sigOfSBOM := put(t, r, cosignTag(txt, ".sig"), ociv1.Manifest{}, "cosign signature of the SBOM")
-	return &signedImage{
-		root: root,
-		referrers: map[digest.Digest][]digest.Digest{
-			root.Digest: {signature.Digest}, signature.Digest: {attestation.Digest}, amd.Digest: {sbom.Digest}, arm.Digest: {armSBOM.Digest},
-			attestation.Digest: nil, sig.Digest: nil,
-		},
-		tags: map[string]digest.Digest{
-			cosignTag(root, ".sig"): sig.Digest, cosignTag(amd, ".att"): att.Digest,
-			cosignTag(arm, ".sbom"): txt.Digest, cosignTag(txt, ".sig"): sigOfSBOM.Digest,
-		},
-	}
-}
-
-// wantAt demands that a repository holds the image with all that is attached, and nothing more.
-func (s *signedImage) wantAt(t *testing.T, r oci.Repo) {
-	t.Helper()
-	check := func(d ociv1.Descriptor) {
-		t.Helper()
-		if err := blob.Check(t.Context(), ocm.Content{Root: d, From: r}); err != nil {
-			t.Errorf("%s: %v", d.Digest, err)
-		}
-	}
-	check(s.root)
-	for subject, want := range s.referrers {
-		var found []digest.Digest
-		for d, err := range r.(oci.ReferrerLister).Referrers(t.Context(), ociv1.Descriptor{Digest: subject, Size: -1}, "") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			check(d)
-			found = append(found, d.Digest)
-		}
-		if !slices.Equal(found, want) {
-			t.Errorf("referrers of %s: expected %v, found %v", subject, want, found)
-		}
-	}
-	for tag, want := range s.tags {
-		d, err := r.Resolve(t.Context(), tag)
-		if err != nil || d.Digest != want {
-			t.Errorf("tag %s: expected %s, found %s, %v", tag, want, d.Digest, err)
-			continue
-		}
-		check(d)
-	}
-}
+func cosignTag(d ociv1.Descriptor, suffix string) string { return fixture.CosignTag(d, suffix) }
 
 // add puts content into a new version of a component and makes it visible.
 func add(ctx context.Context, r *oci.Repository, version string, c ocm.Content) (ocm.Version, error) {
@@ -195,8 +107,8 @@ func TestAttachedTravels(t *testing.T) {
 	ctfAt := func(name string) oci.Store { return fixture.Must[*ctf.Store](t)(ctf.Open(filepath.Join(dir, name))) }
 
 	images := fixture.Must[oci.Repo](t)(remote.OpenRepository(newEnv(), remote.Reference{Scheme: "http", Host: strings.TrimPrefix(at, "http://"), Repository: "other/image"}, remote.Options{}))
-	signed := newSignedImage(t, images)
-	next := ocm.Content{Root: signed.root, From: images, Origin: images.Origin()}
+	signed := fixture.NewSignedImage(t, images)
+	next := ocm.Content{Root: signed.Root, From: images, Origin: images.Origin()}
 	for _, step := range []struct {
 		name  string
 		store oci.Store
@@ -212,7 +124,7 @@ func TestAttachedTravels(t *testing.T) {
 			t.Fatalf("%s: %v", step.name, err)
 		}
 		t.Log(step.name)
-		signed.wantAt(t, step.store.Repo(oci.RepoName(name)))
+		signed.WantAt(t, step.store.Repo(oci.RepoName(name)))
 		next = image(t, r, "1.0.0")
 	}
 	archive := oci.NewRepository(tarred(t, filepath.Join(dir, "two")), newEnv())
@@ -220,18 +132,18 @@ func TestAttachedTravels(t *testing.T) {
 	if _, err := add(t.Context(), oci.NewRepository(last, newEnv()), "1.0.0", image(t, archive, "1.0.0")); err != nil {
 		t.Fatal(err)
 	}
-	signed.wantAt(t, last.Repo(oci.RepoName(name)))
+	signed.WantAt(t, last.Repo(oci.RepoName(name)))
 }
 
 func TestNothingAttachedTravelsAlone(t *testing.T) {
 	t.Parallel()
 	from, to := memory.New().Repo("image"), memory.New()
-	signed := newSignedImage(t, from)
-	if _, err := add(t.Context(), oci.NewRepository(to, newEnv()), "1.0.0", ocm.Content{Root: signed.root, From: from, Alone: true}); err != nil {
+	signed := fixture.NewSignedImage(t, from)
+	if _, err := add(t.Context(), oci.NewRepository(to, newEnv()), "1.0.0", ocm.Content{Root: signed.Root, From: from, Alone: true}); err != nil {
 		t.Fatal(err)
 	}
 	r := to.Repo(oci.RepoName(name))
-	for subject := range signed.referrers {
+	for subject := range signed.Referrers {
 		for d := range r.(oci.ReferrerLister).Referrers(t.Context(), ociv1.Descriptor{Digest: subject}, "") {
 			t.Errorf("expected nothing, found %s attached to %s", d.Digest, subject)
 		}

@@ -86,7 +86,7 @@ func (c copier) node(ctx context.Context, content ocm.Content, d ociv1.Descripto
 		var raw []byte
 		var there bool
 		err := c.job().Do(ctx, func() (err error) {
-			if there, err = c.to.Exists(ctx, d); err != nil || there && !look {
+			if there, err = Keep(ctx, c.to, d); err != nil || there && !look {
 				return err
 			}
 			if !there {

@@ -37,15 +37,27 @@ func (c copier) tagsOf(ctx context.Context, image ocm.Content) (*tagList, error)
 	})
 }
 
-// cosignTags finds the tags that cosign made of a digest. It knows sha256 only.
+// CosignTags are the tags under which cosign keeps signatures, attestations and lists of contents of a manifest. It knows sha256
+// only; the digest was checked.
+func CosignTags(d digest.Digest) []string {
+	if d.Algorithm() != digest.SHA256 {
+		return nil
+	}
+	var tags []string
+	for _, suffix := range []string{".sig", ".att", ".sbom"} {
+		tags = append(tags, ReferrersTag(d)+suffix)
+	}
+	return tags
+}
+
+// cosignTags finds the tags that cosign made of a digest.
 func (c copier) cosignTags(ctx context.Context, image ocm.Content, d digest.Digest, all *tagList) ([]string, error) {
 	from, ok := image.From.(tagged)
-	if !ok || d.Algorithm() != digest.SHA256 {
+	if !ok {
 		return nil, nil
 	}
 	var found []string
-	for _, suffix := range []string{".sig", ".att", ".sbom"} {
-		tag := "sha256-" + d.Encoded() + suffix
+	for _, tag := range CosignTags(d) {
 		there := all.cosign[tag]
 		if !there && !all.complete {
 			err := c.job().Do(ctx, func() error {
@@ -95,7 +107,7 @@ const tagTries = 3
 // copyTag copies what a tag of cosign points at, and sets the tag. A tag that the target has already
 // is moved only if nothing is lost by it.
 func (w *walk) copyTag(ctx context.Context, p pair) error {
-	d, raw, err := w.readTag(ctx, w.image.From, p.tag)
+	d, raw, err := w.readTag(ctx, w.image.From, p.Tag)
 	if errors.Is(err, ocm.ErrNotFound) {
 		w.leave(p, "it is listed, but not there")
 		return nil
@@ -110,13 +122,13 @@ func (w *walk) copyTag(ctx context.Context, p pair) error {
 			return err
 		case keep:
 			return nil
-		case was == At(d.Digest): // it is there, but what is attached to it may not be
+		case was == At(d.Digest) && w.costs(): // it is there, but what is attached to it may not be
 			return w.later(ctx, ocm.Content{Root: d, From: held{w.from, d.Digest, raw}})
 		}
 		if err := w.copyNode(ctx, d, raw); err != nil {
 			return err
 		}
-		err = w.job().Do(ctx, func() error { return w.to.PutManifest(ctx, d, raw, p.tag, was) })
+		err = w.job().Do(ctx, func() error { return w.to.PutManifest(ctx, d, raw, p.Tag, was) })
 		if !errors.Is(err, ocm.ErrExists) && !errors.Is(err, ocm.ErrConflict) {
 			return err
 		}
@@ -128,12 +140,14 @@ func (w *walk) copyTag(ctx context.Context, p pair) error {
 func (w *walk) mayMove(ctx context.Context, p pair, d ociv1.Descriptor, raw []byte) (was Was, keep bool, err error) {
 	var old ociv1.Descriptor
 	err = w.job().Do(ctx, func() (err error) {
-		old, err = w.to.Resolve(ctx, p.tag)
+		old, err = w.to.Resolve(ctx, p.Tag)
 		return err
 	})
 	switch {
 	case errors.Is(err, ocm.ErrNotFound):
 		return Absent(), false, nil
+	case errors.Is(err, ocm.ErrInvalid) && !w.costs(): // the archive has lost what its tag leads to
+		return Any(), false, nil
 	case err != nil || old.Digest == d.Digest:
 		return At(old.Digest), false, err
 	}

@@ -210,19 +210,3 @@ func TestAttachedFails(t *testing.T) {
 	_, err = to.Open(t.Context(), name, "1.0.0")
 	fixture.WantErr(t, err, ocm.ErrNotFound)
 }
-
-func TestLeftBehind(t *testing.T) {
-	t.Parallel()
-	from := memory.New().Repo("image")
-	root := put(t, from, "", ociv1.Manifest{ArtifactType: "image"}, "image")
-	list, err := oci.LeftBehind(t.Context(), newEnv(), from, root)
-	if err != nil || len(list) > 0 {
-		t.Errorf("expected nothing, found %v, %v", list, err)
-	}
-	sig := put(t, from, "", ociv1.Manifest{ArtifactType: "application/vnd.example.signature", Subject: &root}, "sig")
-	put(t, from, cosignTag(root, ".sig"), ociv1.Manifest{}, "cosign")
-	want := []string{"application/vnd.example.signature " + sig.Digest.String(), "tag " + cosignTag(root, ".sig")}
-	if list, err = oci.LeftBehind(t.Context(), newEnv(), from, root); err != nil || !slices.Equal(list, want) {
-		t.Errorf("expected %v, found %v, %v", want, list, err)
-	}
-}

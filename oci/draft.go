@@ -135,26 +135,11 @@ func (d *draft) adopt(ctx context.Context, src *version, alone bool) error {
 		return err
 	}
 	if !alone { // before the version is visible: nobody may find it without its signatures
-		if err := d.copier().copyAttached(ctx, src.repo, src.manifest); err != nil {
+		if err := d.copier().copyAttached(ctx, src.asked(), src.manifest); err != nil {
 			return err
 		}
 	}
 	return d.show(ctx, plain(src.manifest), raw)
-}
-
-// LeftBehind names what is attached to the manifest of a version elsewhere, and does not come along when the
-// draft is committed: its manifest is another one. A version that has no manifest of its own has nothing.
-func (d *draft) LeftBehind(ctx context.Context, v ocm.Version) ([]string, error) {
-	src, ok := v.(*version)
-	if !ok || !hasAttachments(src.repo) {
-		return nil, nil
-	}
-	list, err := d.copier().leftBehind(ctx, src.repo, src.manifest)
-	names := make([]string, len(list))
-	for i, a := range list {
-		names[i] = a.String()
-	}
-	return names, err
 }
 
 func (d *draft) copier() copier {

@@ -14,13 +14,3 @@ import (
 func CopyAttached(ctx context.Context, env *ocm.Env, from, to Repo, manifest ociv1.Descriptor) error {
 	return copier{env: env, to: to, place: place{in: NewRepository(nil, env)}}.copyAttached(ctx, from, manifest)
 }
-
-// LeftBehind names what is attached to one manifest.
-func LeftBehind(ctx context.Context, env *ocm.Env, from Repo, manifest ociv1.Descriptor) ([]string, error) {
-	list, err := copier{env: env}.leftBehind(ctx, from, manifest)
-	var names []string
-	for _, a := range list {
-		names = append(names, a.String())
-	}
-	return names, err
-}

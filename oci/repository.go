@@ -112,6 +112,7 @@ func (r *Repository) nearby(ctx context.Context, repo Repo, name, ref string) *v
 	if err != nil || v.manifest.Digest != there.Digest || v.lacks(ctx, have) != "" {
 		return nil
 	}
+	v.in, v.far = r, repo
 	return v
 }
 
@@ -184,12 +185,12 @@ func splitVersion(s string) (name, version string) {
 	return strings.TrimPrefix(s[:i], DescriptorPrefix), s[i+1:]
 }
 
-// Components implements [ocm.Lister]; [errors.ErrUnsupported] for a registry.
+// Components implements [ocm.Lister]; [errors.ErrUnsupported] for a registry that does not list its repositories.
 func (r *Repository) Components(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		lister, ok := r.store.(RepoLister)
 		if !ok {
-			yield("", fmt.Errorf("%s: a registry cannot list its components, name one: %w", r, errors.ErrUnsupported))
+			yield("", fmt.Errorf("%s: it cannot list its components, name one: %w", r, errors.ErrUnsupported))
 			return
 		}
 		for name, err := range lister.Repos(ctx) {

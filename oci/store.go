@@ -100,6 +100,34 @@ type Placer interface {
 	Place(ctx context.Context, d ociv1.Descriptor, origins []string, open func(context.Context) (io.ReadCloser, error)) (How, error)
 }
 
+// Keeper is a [Repo] of a store that somebody else may clean up meanwhile: blobs that no manifest needs are taken out of it.
+type Keeper interface {
+	// Keep is Exists for who is about to put a manifest that needs the content: what is there stays for that.
+	Keep(ctx context.Context, d ociv1.Descriptor) (bool, error)
+}
+
+// Holder is a [Keeper] that keeps those who clean up away for a moment.
+type Holder interface {
+	// Hold waits for who cleans up just now. Nobody begins to before release is called, so that what is there stays.
+	Hold(ctx context.Context) (release func(), err error)
+}
+
+// Hold asks a [Holder]. Elsewhere nobody cleans up.
+func Hold(ctx context.Context, r Repo) (release func(), err error) {
+	if h, ok := r.(Holder); ok {
+		return h.Hold(ctx)
+	}
+	return func() {}, nil
+}
+
+// Keep asks a [Keeper], or whether the content exists where nobody cleans up.
+func Keep(ctx context.Context, r Repo, d ociv1.Descriptor) (bool, error) {
+	if k, ok := r.(Keeper); ok {
+		return k.Keep(ctx, d)
+	}
+	return r.Exists(ctx, d)
+}
+
 // ManifestReader is a [Repo] that finds a manifest and reads it in one step.
 type ManifestReader interface {
 	// ReadManifest is Resolve and Fetch in one; the bytes are verified.
@@ -118,6 +146,7 @@ type Extent interface {
 
 // RepoLister is a [Store] that can list its repositories.
 type RepoLister interface {
+	// Repos lists names, each once. A store of which that is found out only by asking answers [errors.ErrUnsupported].
 	Repos(ctx context.Context) iter.Seq2[string, error]
 }
 
@@ -128,4 +157,26 @@ type ReferrerLister interface {
 	// [ReferrersTag]). What is listed was said by the store: whoever relies on it reads the manifest.
 	// None if the repository does not exist; [errors.ErrUnsupported] if there is no way to know.
 	Referrers(ctx context.Context, d ociv1.Descriptor, artifactType string) iter.Seq2[ociv1.Descriptor, error]
+}
+
+// StrayChecker is a [Repo] of a store whose lists may be damaged, as those of a file may that somebody carried.
+type StrayChecker interface {
+	// CheckStrays fails if something that refers to the manifest is listed where it would never be found.
+	CheckStrays(ctx context.Context, subject digest.Digest) error
+}
+
+// Deleter is a [Repo] from which things can be taken out. What is not there is [ocm.ErrNotFound]. What something else in the
+// store needs stays: [ocm.ErrDenied]. So whatever was whole before is whole after it. A store of which only some forms can do it
+// answers [ocm.ErrDenied] and [errors.ErrUnsupported] at once for the others.
+type Deleter interface {
+	// Untag takes a tag away. The manifest that it pointed at stays, to be had by its digest.
+	Untag(ctx context.Context, tag string) error
+	// DeleteManifest takes a manifest and all its tags out of the repository. What it refers to stays, and so does what refers
+	// to it by its subject. Denied if an index of the repository has it, be that one of an image or of referrers (see
+	// [ReferrersTag]).
+	DeleteManifest(ctx context.Context, d digest.Digest) error
+	// DeleteBlob takes a blob out of the store, which may share it among its repositories. Denied if a manifest that is listed
+	// anywhere in the store needs it, or is it; what is nested in an index that is listed counts as listed. Who asks whether a
+	// blob is there, and puts a manifest that needs it while it is deleted, may be left without: to delete is for quiet times.
+	DeleteBlob(ctx context.Context, d digest.Digest) error
 }

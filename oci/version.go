@@ -22,11 +22,15 @@ import (
 // maxConfig bounds the config blob of a component version, which holds one descriptor.
 const maxConfig = 64 << 10
 
-var _ ocm.Version = (*version)(nil)
+var (
+	_ ocm.Version = (*version)(nil)
+	_ Attacher    = (*version)(nil)
+)
 
 type version struct {
 	in       *Repository // nil: not said
 	repo     Repo
+	far      Repo // where it was asked for, if it is read elsewhere; see [Repository.Beside]
 	manifest ociv1.Descriptor
 	desc     *ocm.Descriptor
 	blobs    map[digest.Digest]*ociv1.Descriptor // layers and nested artifacts
@@ -71,8 +75,29 @@ func (k known) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, er
 	return k.Repo.Fetch(ctx, d)
 }
 
+// asked is the OCI repository in which the version was asked for.
+func (v *version) asked() Repo {
+	if v.far != nil {
+		return v.far
+	}
+	return v.repo
+}
+
 func (v *version) Manifest() ociv1.Descriptor  { return v.manifest }
 func (v *version) Descriptor() *ocm.Descriptor { return v.desc }
+
+// Attached implements [Attacher].
+func (v *version) Attached(ctx context.Context) ([]Attached, error) {
+	var env *ocm.Env
+	if v.in != nil {
+		env = v.in.env
+	}
+	c := ocm.Content{Root: v.manifest, From: v.asked(), Origin: v.asked().Origin()}
+	if !Tells(c) {
+		return nil, nil
+	}
+	return Attachments(ctx, env, c, v.manifest.Digest)
+}
 
 // readManifest finds a manifest and reads it, in one request where the repository can.
 func readManifest(ctx context.Context, repo Repo, ref string) (ociv1.Descriptor, []byte, error) {
@@ -172,9 +197,7 @@ func (v *version) descriptorLayer(ctx context.Context, d ociv1.Descriptor, raw [
 		return ociv1.Descriptor{}, err
 	}
 	config, layers := children[0], children[1:]
-	switch config.MediaType {
-	case MediaTypeConfig, mediaTypeConfigOld, mediaTypeConfigV2:
-	default:
+	if !isConfig(config.MediaType) {
 		return ociv1.Descriptor{}, fmt.Errorf("manifest %s is no component version: config media type is %q: %w", d.Digest, config.MediaType, ocm.ErrInvalid)
 	}
 	named, err := v.configured(ctx, config, layers)
@@ -195,6 +218,11 @@ func (v *version) descriptorLayer(ctx context.Context, d ociv1.Descriptor, raw [
 		return ociv1.Descriptor{}, fmt.Errorf("config %s names descriptor layer %s, which the manifest does not list as such: %w", config.Digest, named.Digest, ocm.ErrInvalid)
 	}
 	return *found, nil
+}
+
+// isConfig tells manifests of component versions, by the media type of their config.
+func isConfig(mediaType string) bool {
+	return mediaType == MediaTypeConfig || mediaType == mediaTypeConfigOld || mediaType == mediaTypeConfigV2
 }
 
 // configured returns the layer that the config says is the descriptor. Where reading costs a

@@ -4,16 +4,19 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
 	"ocm/config"
+	"ocm/oci"
 	"ocm/plugin/wire"
 	"ocm/web"
 )
@@ -25,7 +28,7 @@ type server struct {
 	host *wire.Client
 	http http.RoundTripper
 
-	contents wire.Table[ocm.Content]
+	contents wire.Table[wire.Offered]
 	places   places
 }
 
@@ -35,6 +38,7 @@ func Handler(kit *ocm.Kit, log *slog.Logger, host *wire.Client) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wire.OpenPath, answer(s.open))
 	mux.Handle(wire.FetchPath, wire.AnswerStream(s.fetch))
+	mux.Handle(wire.AttachedPath, answer(s.attached))
 	mux.Handle(wire.ClosePath, answer(s.close))
 	mux.Handle(wire.SignPath, answer(s.sign))
 	mux.Handle(wire.VerifyPath, answer(s.verify))
@@ -104,14 +108,33 @@ func (s *server) open(ctx context.Context, q wire.Open) (wire.Content, error) {
 }
 
 // offer keeps a content for the host.
-func (s *server) offer(c ocm.Content) wire.Content { return wire.Describe(c, s.contents.Put(c)) }
+func (s *server) offer(c ocm.Content) wire.Content {
+	return wire.Describe(c, s.contents.Put(wire.Offer(c, ocm.NewJob(parallel))))
+}
 
 func (s *server) fetch(ctx context.Context, secret string, q wire.Fetch) (io.ReadCloser, int64, error) {
 	c, err := s.contents.Get(q.Handle)
 	if err != nil {
 		return nil, 0, err
 	}
-	return wire.Bytes(context.WithValue(ctx, token{}, secret), c, q.Descriptor)
+	return wire.Bytes(context.WithValue(ctx, token{}, secret), c.Content, q.Descriptor)
+}
+
+// attached tells what is attached to a manifest of a content, or to the one of a version.
+func (s *server) attached(ctx context.Context, q wire.AskAttached) (wire.Attached, error) {
+	if c, err := s.contents.Get(q.Handle); err == nil {
+		return c.Attached(ctx, q)
+	}
+	v, err := s.places.versions.Get(q.Handle)
+	if err != nil {
+		return wire.Attached{}, err
+	}
+	a, ok := v.(oci.Attacher)
+	if !ok || q.Digest != v.Manifest().Digest {
+		return wire.Attached{}, fmt.Errorf("what is attached to %.200q cannot be told: %w", q.Digest, errors.ErrUnsupported)
+	}
+	list, err := a.Attached(ctx)
+	return wire.Attached{Attached: list}, err
 }
 
 func (s *server) close(_ context.Context, q wire.Close) (wire.Empty, error) {
@@ -122,10 +145,7 @@ func (s *server) close(_ context.Context, q wire.Close) (wire.Empty, error) {
 // content is a content of the host, which is read in the name of the call that goes on. What of it stays behind is asked in the name of
 // this one.
 func (s *server) content(ctx context.Context, c wire.Content) (ocm.Content, error) {
-	out, err := c.Content(wire.Fetcher(func(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
-		body, _, err := s.host.Stream(ctx, tokenOf(ctx), wire.FetchPath, wire.Fetch{Handle: c.Handle, Descriptor: d})
-		return body, err
-	}))
+	out, err := c.Content(&theirs{s.host, c.Handle})
 	if err != nil {
 		return out, fmt.Errorf("the host's content: %w", err)
 	}
@@ -138,4 +158,23 @@ func (s *server) content(ctx context.Context, c wire.Content) (ocm.Content, erro
 		}
 	}
 	return out, nil
+}
+
+// theirs is a content of the host.
+type theirs struct {
+	host   *wire.Client
+	handle string
+}
+
+// Fetch implements [wire.Source].
+func (t *theirs) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+	body, _, err := t.host.Stream(ctx, tokenOf(ctx), wire.FetchPath, wire.Fetch{Handle: t.handle, Descriptor: d})
+	return body, err
+}
+
+// Attached implements [wire.Source].
+func (t *theirs) Attached(ctx context.Context, subject digest.Digest) ([]oci.Attached, error) {
+	var said wire.Attached
+	err := t.host.Ask(ctx, tokenOf(ctx), wire.AttachedPath, wire.AskAttached{Handle: t.handle, Digest: subject}, &said)
+	return said.Attached, err
 }

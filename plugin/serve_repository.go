@@ -11,6 +11,7 @@ import (
 
 	"ocm"
 	"ocm/descriptor"
+	"ocm/oci"
 	"ocm/plugin/wire"
 )
 
@@ -78,8 +79,12 @@ func (s *server) keep(v ocm.Version) (wire.Version, error) {
 	if err != nil {
 		return wire.Version{}, err
 	}
+	can := []string{}
+	if _, ok := v.(oci.Attacher); ok {
+		can = append(can, wire.CanAttached)
+	}
 	return wire.Version{
-		Handle: s.places.versions.Put(v), Manifest: v.Manifest(), Descriptor: wire.Document{MediaType: doc.MediaType, Bytes: doc.Bytes},
+		Handle: s.places.versions.Put(v), Manifest: v.Manifest(), Descriptor: wire.Document{MediaType: doc.MediaType, Bytes: doc.Bytes}, Can: can,
 	}, nil
 }
 

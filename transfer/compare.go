@@ -84,6 +84,9 @@ func (p *Plan) missing(vp *VersionPlan, dst *ocm.Descriptor) bool {
 		case m.uploader != nil && p.o.Overwrite: // what is there already the uploader finds out
 			vp.State = Merge
 		case m.Action == Omit, vp.placed(m, dst) && !p.lacks(labelsOf(dst, m), labelsOf(src, m)):
+			if m.Moves() && m.uploader == nil {
+				m.at = m.To
+			}
 			m.Action, m.To = Keep, ""
 		case m.Moves():
 			vp.State = Merge

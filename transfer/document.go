@@ -56,6 +56,7 @@ type DocumentVersion struct {
 	State      string        `json:"state"`              // of the target
 	Replaces   digest.Digest `json:"replaces,omitempty"` // manifest of the target that is merged with or overwritten
 	Moves      []Move        `json:"moves"`
+	Attached   []string      `json:"attached,omitempty"` // to the manifest of the version; see [VersionPlan]
 	Notes      []string      `json:"notes,omitempty"`
 }
 
@@ -68,7 +69,7 @@ func (p *Plan) Document(source Source, target string) *Document {
 		c := &vp.node.Descriptor().Component
 		v := DocumentVersion{
 			Component: c.Name, Version: c.Version, Manifest: vp.node.Manifest().Digest, Descriptor: descriptorDigest(vp.node),
-			State: vp.State, Moves: vp.Moves, Notes: vp.Notes,
+			State: vp.State, Moves: vp.Moves, Attached: vp.Attached, Notes: vp.Notes,
 		}
 		if vp.State == Merge || vp.State == Overwrite {
 			v.Replaces = vp.base.Manifest().Digest
@@ -164,12 +165,12 @@ func (v *DocumentVersion) check() error {
 	if v.Manifest == "" {
 		return fmt.Errorf("%s: the digest of its manifest is missing: %w", v.key(), ocm.ErrInvalid)
 	}
-	if !slices.Contains([]string{Absent, Identical, Merge, Overwrite, Kept}, v.State) {
+	if !slices.Contains([]string{Absent, Identical, Complete, Merge, Overwrite, Kept}, v.State) {
 		return fmt.Errorf("%s: state %.40q is none: %w", v.key(), v.State, ocm.ErrInvalid)
 	}
 	for i := range v.Moves {
 		m := &v.Moves[i]
-		if !slices.Contains([]string{Copy, Upload, Keep, Omit}, m.Action) || m.Digest != "" && m.Digest.Validate() != nil || m.Replaces != "" && m.Replaces.Validate() != nil {
+		if !slices.Contains([]string{Copy, Upload, Keep, Omit, Attach}, m.Action) || m.Digest != "" && m.Digest.Validate() != nil || m.Replaces != "" && m.Replaces.Validate() != nil {
 			return fmt.Errorf("%s: %.40s %.100q: its action or digest is none: %w", v.key(), m.Kind, m.Element, ocm.ErrInvalid)
 		}
 	}

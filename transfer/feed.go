@@ -4,8 +4,10 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -115,8 +117,19 @@ func (f *feed) expand(ctx context.Context, vp *VersionPlan) error {
 	if !known {
 		f.from = append(f.from, src)
 	}
+	if own, ok := vp.own(); ok && (len(vp.Attached) > 0 || vp.State == Absent && vp.whole()) {
+		if err := f.expandAttached(ctx, vp, own.From, own.Root, map[digest.Digest]bool{}, 0); err != nil {
+			return fmt.Errorf("source: %w", err)
+		}
+	}
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
+		if m.Action == Attach {
+			if err := f.expandAttach(ctx, vp, m); err != nil {
+				return fmt.Errorf("source: %s %s: %w", m.Kind, m.Element, err)
+			}
+			continue
+		}
 		if m.Action != Copy && m.uploader == nil {
 			continue
 		}
@@ -143,12 +156,65 @@ func (f *feed) expandContent(ctx context.Context, vp *VersionPlan, m *Move, c oc
 	if err != nil {
 		return err
 	}
+	return f.expandGraph(ctx, vp, c, map[digest.Digest]bool{}, 0)
+}
+
+// expandAttach notes the blobs of what is attached to an image that the target has. Those that it has of them, too, come by in vain.
+func (f *feed) expandAttach(ctx context.Context, vp *VersionPlan, m *Move) error {
+	c, ok, err := f.plan.image(ctx, vp, m)
+	if err != nil || !ok || !oci.IsLocal(m.Access) && !oci.IsRelative(m.Access) {
+		return err
+	}
+	asked := map[digest.Digest]bool{}
+	return blob.WalkContent(ctx, c, func(d ociv1.Descriptor, raw []byte) error {
+		if raw == nil {
+			return nil
+		}
+		return f.expandAttached(ctx, vp, c.From, d, asked, 0)
+	})
+}
+
+// expandGraph notes the blobs of content, and of what is attached to it. No manifest is asked twice what is attached to it.
+func (f *feed) expandGraph(ctx context.Context, vp *VersionPlan, c ocm.Content, asked map[digest.Digest]bool, depth int) error {
 	return blob.WalkContent(ctx, c, func(d ociv1.Descriptor, raw []byte) error {
 		if raw == nil {
 			f.needs[d.Digest] = append(f.needs[d.Digest], need{vp, d})
+			return nil
 		}
-		return nil
+		return f.expandAttached(ctx, vp, c.From, d, asked, depth)
 	})
+}
+
+// expandAttached notes the blobs of what is attached to a manifest.
+func (f *feed) expandAttached(ctx context.Context, vp *VersionPlan, from ocm.Fetcher, d ociv1.Descriptor, asked map[digest.Digest]bool, depth int) error {
+	at, ok := from.(attaching)
+	if !ok || f.plan.o.NoReferrers || depth == oci.MaxAttachedDepth || asked[d.Digest] {
+		return nil
+	}
+	if asked[d.Digest] = true; len(asked) > oci.MaxAttachedNodes {
+		return fmt.Errorf("more than %d manifests: %w", oci.MaxAttachedNodes, ocm.ErrLimit)
+	}
+	for r, err := range at.Referrers(ctx, d, "") {
+		if err == nil {
+			err = f.expandGraph(ctx, vp, ocm.Content{Root: r, From: from}, asked, depth+1)
+		}
+		if err != nil {
+			return fmt.Errorf("attached to %s: %w", d.Digest, err)
+		}
+	}
+	for _, tag := range oci.CosignTags(d.Digest) {
+		r, err := at.Resolve(ctx, tag)
+		if errors.Is(err, ocm.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = f.expandGraph(ctx, vp, ocm.Content{Root: r, From: from}, asked, depth+1)
+		}
+		if err != nil {
+			return fmt.Errorf("attached to %s: tag %s: %w", d.Digest, tag, err)
+		}
+	}
+	return nil
 }
 
 // take stores a blob that comes by for all who need it: the first one reads the stream, the others
@@ -162,7 +228,10 @@ func (f *feed) take(ctx context.Context, d ociv1.Descriptor, r io.Reader) error 
 		}
 		c := ocm.Content{Root: n.root, From: &once{r: r}}
 		if i > 0 {
-			c, _ = f.get(d.Digest)
+			var again bool
+			if c, again = f.get(d.Digest); !again {
+				c.From = &once{} // the target may have it for all; if not, nobody has
+			}
 			c.Root = n.root
 		}
 		if whole && i == 0 { // it would put off reading
@@ -218,10 +287,36 @@ func (f *feed) put(c ocm.Content) {
 
 // again makes content readable that came by: it is read from its new place.
 func (f *feed) again(c ocm.Content) ocm.Content {
-	if f != nil {
-		c.From = again{f, c.From}
+	if f == nil {
+		return c
+	}
+	from := again{f, c.From}
+	c.From = from
+	if a, ok := from.from.(attaching); ok {
+		c.From = againAttaching{from, a}
 	}
 	return c
+}
+
+// attaching is a source that tells what is attached to an image.
+type attaching interface {
+	oci.ReferrerLister
+	Resolve(ctx context.Context, ref string) (ociv1.Descriptor, error)
+	Tags(ctx context.Context) iter.Seq2[string, error]
+}
+
+// againAttaching is again for such a source: who asks for what is attached must see that it can tell.
+type againAttaching struct {
+	again
+	attaching
+}
+
+// CheckStrays implements [oci.StrayChecker], if the source does.
+func (a againAttaching) CheckStrays(ctx context.Context, subject digest.Digest) error {
+	if c, ok := a.attaching.(oci.StrayChecker); ok {
+		return c.CheckStrays(ctx, subject)
+	}
+	return nil
 }
 
 type again struct {

@@ -34,7 +34,7 @@ func (p *Plan) Measure(ctx context.Context) error {
 	for _, vp := range p.Versions {
 		for i := range vp.Moves {
 			m := &vp.Moves[i]
-			if vp.Idle() || m.Action == Keep {
+			if vp.Idle() || m.Action == Keep || m.Action == Attach {
 				continue
 			}
 			g.Go(func() error {
@@ -170,10 +170,11 @@ func (m *Move) weigh(ctx context.Context, c ocm.Content, at prober, repository s
 
 // Totals add up what a plan will do.
 type Totals struct {
-	Versions int   `json:"versions"` // to be written
+	Versions int   `json:"versions"` // to be written or completed
 	Contents int   `json:"contents"` // to be stored for them
 	Bytes    int64 `json:"bytes"`    // known not to be there yet; content that several versions share counts for each
 	Unknown  int   `json:"unknown"`  // contents whose size is not known
+	Attached int   `json:"attached"` // manifests to be attached to what the target has
 }
 
 // Totals of the plan.
@@ -184,9 +185,15 @@ func (p *Plan) Totals() Totals {
 			continue
 		}
 		t.Versions++
+		t.Attached += len(vp.Attached)
+		t.Bytes += vp.attachedBytes
 		for i := range vp.Moves {
 			m := &vp.Moves[i]
 			switch {
+			case m.Action == Attach:
+				t.Attached += len(m.Attached)
+				t.Bytes += m.Bytes
+				continue
 			case !m.Moves():
 				continue
 			case m.Bytes < 0:

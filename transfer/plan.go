@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -53,6 +54,7 @@ const (
 	Upload = "upload" // the artifact gets a repository of its own in the target's registry, or goes where an uploader stores it
 	Keep   = "keep"   // the access stays as it is
 	Omit   = "omit"   // the content is left out, and the access says so
+	Attach = "attach" // the content is there, and what is attached to it at the source is brought to it
 )
 
 // Move is what happens with one resource or source.
@@ -70,11 +72,15 @@ type Move struct {
 	Bytes     int64         `json:"bytes"`              // with everything below the root, as far as it moves; -1: not known
 	Present   int64         `json:"present,omitzero"`   // bytes of it that the target has; known after [Plan.Measure]
 
+	// Attached is what an Attach brings: types and digests, tags of cosign; Bytes are those of it.
+	Attached []string `json:"attached,omitempty"`
+
 	Transformer string `json:"transformer,omitempty"` // type of what makes other content of it before it is stored
 	Uploader    string `json:"uploader,omitempty"`    // type of what stores it; empty: the target does
 
 	index     int
 	name      string // repository path and tag of an upload
+	at        string // where the target has had what was to move; empty: nowhere
 	mediaType string // of the content's root, if it is local
 
 	transformer, uploader *ocm.Spec // nil: none
@@ -86,10 +92,13 @@ func (m *Move) Moves() bool { return m.Action == Copy || m.Action == Upload }
 // VersionPlan is what happens with one component version.
 type VersionPlan struct {
 	Component string // name:version
-	// State of the target: "absent", "identical", "merge" (only unsigned parts, signatures or places
-	// of content differ), "overwrite" or "keep".
+	// State of the target: "absent", "identical", "complete" (identical, but something that is attached at the source
+	// is missing), "merge" (only unsigned parts, signatures or places of content differ), "overwrite" or "keep".
 	State string
 	Moves []Move
+	// Attached is what is attached to the manifest of the version at the source, and not to the same one at
+	// the target: types and digests, tags of cosign.
+	Attached []string
 	// Notes tell what the source has and the target does not take over: signatures and unsigned
 	// labels that the target has otherwise, signatures that are not of this version.
 	Notes []string
@@ -97,6 +106,8 @@ type VersionPlan struct {
 	node   *graph.Node
 	base   ocm.Version
 	merged *ocm.Descriptor // what the version becomes, if the state is Merge
+
+	attachedBytes int64 // of Attached
 }
 
 // Idle reports whether nothing is to be done: the target has the version, and keeps it as it is.
@@ -106,6 +117,7 @@ func (vp *VersionPlan) Idle() bool { return vp.State == Identical || vp.State ==
 const (
 	Absent    = "absent"
 	Identical = "identical"
+	Complete  = "complete"
 	Merge     = "merge"
 	Overwrite = "overwrite"
 	Kept      = "keep"
@@ -125,6 +137,9 @@ type Plan struct {
 	rules    []handling
 	replayed bool  // it is another one's plan, and nothing else may be done
 	fed      *feed // nil: no source is read front to back
+
+	asked  *ocm.Job // remembers what was asked and done about what is attached; see question
+	silent sync.Map // registries that did not answer when they were asked for it, and their errors
 }
 
 // NewPlan decides what transferring the graph to target means. It reads the target, each version
@@ -132,7 +147,7 @@ type Plan struct {
 // versions that are there with other content: what is signed differs, or content that no digest
 // covers cannot be shown to be the same.
 func NewPlan(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, target ocm.Repository, o Options) (*Plan, error) {
-	p := &Plan{Target: target.String(), Versions: make([]*VersionPlan, len(g.Nodes)), kit: kit, env: env, target: target, graph: g, o: o}
+	p := &Plan{Target: target.String(), Versions: make([]*VersionPlan, len(g.Nodes)), kit: kit, env: env, target: target, graph: g, o: o, asked: ocm.NewJob(1)}
 	if err := errors.Join(p.uploads.prepare(p), p.prepareRules()); err != nil {
 		return nil, err
 	}
@@ -143,7 +158,7 @@ func NewPlan(ctx context.Context, kit *ocm.Kit, env *ocm.Env, g *graph.Graph, ta
 		vp := &VersionPlan{Component: n.Key(), Moves: []Move{}, node: n}
 		p.Versions[i] = vp
 		eg.Go(func() error {
-			err := env.Job.Do(ectx, func() error { return p.decide(ectx, vp) })
+			err := p.decide(ectx, vp)
 			if errors.Is(err, ocm.ErrExists) { // all of them are told at once
 				conflicts[i], err = err, nil
 			}
@@ -169,6 +184,14 @@ func (p *Plan) tell() {
 // decide says what happens with a version: what the target has, which contents move, and
 // whether anything is left to be done.
 func (p *Plan) decide(ctx context.Context, vp *VersionPlan) error {
+	if err := p.env.Job.Do(ctx, func() error { return p.state(ctx, vp) }); err != nil {
+		return err
+	}
+	return p.complete(ctx, vp)
+}
+
+// state is decide for the content of the version itself.
+func (p *Plan) state(ctx context.Context, vp *VersionPlan) error {
 	same, err := p.look(ctx, vp)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ocm"
 	"ocm/graph"
@@ -103,11 +104,11 @@ func (vp *VersionPlan) accept(v *DocumentVersion) error {
 		switch {
 		case m.Kind != planned.Kind || m.Element != planned.Element || m.Access != planned.Access:
 			return fmt.Errorf("planned was %.40s %.100q with access %.100q, found %s with %s", planned.Kind, planned.Element, planned.Access, name, m.Access)
-		case vp.State == v.State && m.Action != planned.Action, m.Moves() && m.Action != planned.Action:
+		case !vp.acceptAction(v, m, planned):
 			return fmt.Errorf("%s: planned was to %s, it would be to %s", name, planned.Action, m.Action)
 		case m.Moves() && (m.Transformer != planned.Transformer || m.Uploader != planned.Uploader):
 			return fmt.Errorf("%s: planned were transformer %.100q and uploader %.100q, found %q and %q", name, planned.Transformer, planned.Uploader, m.Transformer, m.Uploader)
-		case m.Moves() && (m.To != planned.To || m.From != planned.From):
+		case (m.Moves() || m.Action == Attach && planned.Action == Attach) && (m.To != planned.To || m.From != planned.From):
 			return fmt.Errorf("%s: planned was from %.200q to %.200q, it would be from %q to %q", name, planned.From, planned.To, m.From, m.To)
 		case m.Digest != "" && planned.Digest != "" && m.Digest != planned.Digest:
 			return fmt.Errorf("%s: planned was %s, found %s", name, planned.Digest, m.Digest)
@@ -116,6 +117,22 @@ func (vp *VersionPlan) accept(v *DocumentVersion) error {
 		}
 	}
 	return nil
+}
+
+// acceptAction allows, beside what was planned, what is left of it, and to attach what goes with content that was to move.
+func (vp *VersionPlan) acceptAction(v *DocumentVersion, m, planned *Move) bool {
+	switch {
+	case m.Action == Attach:
+		return v.State != Complete || planned.Action == Attach && within(m.Attached, planned.Attached)
+	case m.Action == Keep && planned.Action == Attach:
+		return true
+	}
+	return m.Action == planned.Action || vp.State != v.State && !m.Moves()
+}
+
+// within reports whether all of list is in planned.
+func within(list, planned []string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(planned, s) })
 }
 
 // acceptTags allows to move only tags that lead to where they did when it was planned.
@@ -146,6 +163,10 @@ func (vp *VersionPlan) acceptState(v *DocumentVersion) error {
 	switch {
 	case vp.State == v.State && (vp.State == Merge || vp.State == Overwrite) && vp.base.Manifest().Digest != v.Replaces:
 		return fmt.Errorf("in the target the manifest %s was to be replaced, found %s", v.Replaces, vp.base.Manifest().Digest)
+	case vp.State == Complete && (v.State == Absent || v.State == Merge || v.State == Overwrite): // what is attached belongs to that
+		return nil
+	case vp.State == Complete && v.State == Complete && !within(vp.Attached, v.Attached):
+		return fmt.Errorf("planned was to attach %.500q to it, it would be %.500q", v.Attached, vp.Attached)
 	case vp.State == v.State, vp.State == Identical && v.State != Kept:
 		return nil
 	case vp.State == Kept && v.State == Absent && vp.base == nil: // it is what this plan writes

@@ -111,13 +111,16 @@ func (p *Plan) version(ctx context.Context, vp *VersionPlan, t *tally) error {
 }
 
 func (p *Plan) write(ctx context.Context, vp *VersionPlan, t *tally) error {
+	if vp.State == Complete {
+		return p.attach(ctx, vp, t)
+	}
 	c := &vp.node.Descriptor().Component
 	draft, err := p.target.Draft(ctx, c.Name, c.Version, vp.base)
 	if err != nil {
 		return err
 	}
 	defer draft.Close()
-	stored, err := p.contents(ctx, vp, draft)
+	stored, err := p.contents(ctx, vp, draft, t)
 	if err != nil {
 		return err
 	}
@@ -157,7 +160,7 @@ type landed struct {
 }
 
 // contents stores what moves, and says of the rest what is left out.
-func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft) ([]landed, error) {
+func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft, t *tally) ([]landed, error) {
 	stored := make([]landed, len(vp.Moves))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, min(p.env.Job.Parallel(), maxContents/min(maxVersions, len(p.Versions)))))
@@ -167,9 +170,12 @@ func (p *Plan) contents(ctx context.Context, vp *VersionPlan, draft ocm.Draft) (
 			continue
 		}
 		g.Go(func() (err error) {
-			if m.Action == Omit {
+			switch m.Action {
+			case Omit:
 				stored[i], err = omit(gctx, vp, m)
-			} else {
+			case Attach:
+				return p.attachMove(gctx, vp, m, t)
+			default:
 				stored[i], err = p.content(gctx, vp, m, draft)
 			}
 			if err != nil {
@@ -195,26 +201,24 @@ func (p *Plan) commit(ctx context.Context, vp *VersionPlan, draft ocm.Draft, sto
 		}
 	}
 	if _, err = draft.Commit(ctx, out); err == nil {
-		p.tellLeftBehind(ctx, vp, draft)
+		p.tellLeftBehind(ctx, vp)
 	}
 	return err
 }
 
 // tellLeftBehind names what is attached to the manifest of the source: the target has another one, to which
 // it cannot be attached. Not to be able to tell is no error.
-func (p *Plan) tellLeftBehind(ctx context.Context, vp *VersionPlan, draft ocm.Draft) {
-	d, ok := draft.(interface {
-		LeftBehind(ctx context.Context, v ocm.Version) ([]string, error)
-	})
+func (p *Plan) tellLeftBehind(ctx context.Context, vp *VersionPlan) {
+	v, ok := vp.node.Version.(oci.Attacher)
 	if !ok || p.o.NoReferrers {
 		return
 	}
 	log := p.env.Logger().With("component", vp.Component, "manifest", vp.node.Manifest().Digest)
-	switch list, err := d.LeftBehind(ctx, vp.node.Version); {
+	switch list, err := v.Attached(ctx); {
 	case err != nil:
 		log.Info("what is attached to the version at the source is not known, and was left behind", "error", err)
 	case len(list) > 0:
-		log.Warn("left behind, because the copy has another manifest than the version to which it is attached", "attached", list)
+		log.Warn("left behind, because the copy has another manifest than the version to which it is attached", "attached", oci.NamesOf(list))
 	}
 }
 
@@ -245,7 +249,7 @@ func (vp *VersionPlan) document(stored []landed) (*ocm.Descriptor, error) {
 	out := was
 	for i := range vp.Moves {
 		m := &vp.Moves[i]
-		if m.Action == Keep {
+		if m.Action == Keep || m.Action == Attach {
 			continue
 		}
 		now, _ := element(was, m)

@@ -11,7 +11,9 @@ import (
 type Summary struct {
 	Versions  int     `json:"versions"`        // in the plan
 	Written   int64   `json:"written"`         // new or changed in the target
+	Completed int64   `json:"completed"`       // that the target had, and that got only what is attached to them or to their images
 	Unchanged int64   `json:"unchanged"`       // nothing was to be done with them
+	Attached  int64   `json:"attached"`        // manifests that were attached to what the target had
 	Contents  int64   `json:"contents"`        // resources and sources that were stored, or found stored, for the versions written
 	LeftOut   int64   `json:"contentsLeftOut"` // as a whole, or some platforms of them; "ocm check" tells which
 	Verified  int     `json:"verified"`        // root versions whose signatures and content were verified, at the source and at the target
@@ -32,6 +34,8 @@ type tally struct {
 	before            Summary // what the job had counted before
 	written, contents int64
 	leftOut           int64
+	completed         int64
+	attached          int64
 	verified          int // roots
 }
 
@@ -50,7 +54,7 @@ func (t *tally) count(s *Summary) {
 
 func (t *tally) summary() *Summary {
 	s := &Summary{Versions: len(t.p.Versions), Written: atomic.LoadInt64(&t.written), Contents: atomic.LoadInt64(&t.contents),
-		LeftOut: atomic.LoadInt64(&t.leftOut), Verified: t.verified}
+		LeftOut: atomic.LoadInt64(&t.leftOut), Completed: atomic.LoadInt64(&t.completed), Attached: atomic.LoadInt64(&t.attached), Verified: t.verified}
 	for _, vp := range t.p.Versions {
 		if vp.Idle() {
 			s.Unchanged++

@@ -5,11 +5,13 @@ package web
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	"ocm"
 )
@@ -90,9 +92,26 @@ func unreachable(req *http.Request, err error) error {
 	return f
 }
 
+// validity tells a certificate of another time from a clock that is wrong, which look the same to a program: on a
+// machine without a network, it is often the clock.
+func validity(c *x509.Certificate, now time.Time) string {
+	what := "certificate"
+	if c.IsCA {
+		what = "certificate of the authority"
+	}
+	wrong := "has expired: renew it"
+	if now.Before(c.NotBefore) {
+		wrong = "is not valid yet"
+	}
+	return fmt.Sprintf(": this machine's clock says %s; the %s %.100q is valid from %s to %s: if the clock is wrong, set it, else the certificate %s",
+		now.UTC().Format(time.RFC3339), what, c.Subject, c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339), wrong)
+}
+
 // Hint tells what may be wrong with a request that got no answer, to be appended to a text; perhaps nothing.
 func Hint(req *http.Request, err error) string {
 	var cert *tls.CertificateVerificationError
+	var outdated x509.CertificateInvalidError
+	var name x509.HostnameError
 	var record tls.RecordHeaderError
 	var dial *net.OpError
 	switch {
@@ -100,6 +119,10 @@ func Hint(req *http.Request, err error) string {
 		return ""
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return ": the server speaks http, not https; if that is intended, write http:// in front of the host"
+	case errors.As(err, &outdated) && outdated.Reason == x509.Expired:
+		return validity(outdated.Cert, time.Now())
+	case errors.As(err, &name):
+		return ": the certificate is not for this name: ask for the server by a name that it has"
 	case errors.As(err, &cert):
 		return ": the certificate is not trusted; add its authority to the system's, or name it by caFiles in http.config.ocm.software or by SSL_CERT_FILE"
 	case errors.As(err, &dial) && dial.Op == "proxyconnect":

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,6 +102,8 @@ func (b badRepository) Open(ctx context.Context, name, ref string) (ocm.Version,
 	v, err := b.Repository.Open(ctx, name, ref)
 	switch {
 	case err != nil:
+	case strings.HasPrefix(b.at.How, "lists ") || strings.HasPrefix(b.at.How, "has "):
+		return lyingVersion{v, b.at.How}, nil
 	case b.at.How == "another blob":
 		return badVersion{v}, nil
 	case b.at.How == "another document" && strings.Contains(ref, ":"):
@@ -162,7 +163,7 @@ func (b badDraft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stor
 		access, err := ocm.NewSpec(oci.LocalBlob{Type: oci.LocalBlobType, LocalReference: c.Root.Digest.String()})
 		return ocm.Stored{Root: c.Root, Access: access}, err
 	}
-	stored, err := b.Draft.Add(ctx, c, hint)
+	stored, err := b.Draft.Add(ctx, b.takes(c), hint)
 	switch b.at.How {
 	case "another digest":
 		stored.Root.Digest = digest.FromString("something else")
@@ -311,51 +312,6 @@ func TestPublishByPlugin(t *testing.T) {
 	fixture.WantErr(t, err, ocm.ErrExists)
 	_, err = p.Reference("component-descriptors/acme.org/app")
 	fixture.WantErr(t, err, ocm.ErrInvalid)
-}
-
-// What is attached to an image does not get to a plugin, and that is told.
-func TestAttachedIsLeftBehind(t *testing.T) {
-	t.Parallel()
-	source := memory.New().Repo("acme.org/image")
-	image := fixture.Image("layer")
-	put := func(d ociv1.Descriptor, raw []byte) {
-		if err := source.PutManifest(t.Context(), d, raw, "", oci.Any()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	raw := fixture.Must[[]byte](t)(blob.ReadAll(t.Context(), image.From, image.Root, blob.MaxManifest))
-	for _, c := range fixture.Must[[]ociv1.Descriptor](t)(blob.Children(image.Root, raw)) {
-		rc := fixture.Must[io.ReadCloser](t)(image.From.Fetch(t.Context(), c))
-		fixture.Must[ociv1.Descriptor](t)(source.Push(t.Context(), c, rc))
-	}
-	put(image.Root, raw)
-	var log strings.Builder
-	add := func(c ocm.Content) {
-		kit := plugintest.Kit(t, "places")
-		spec := fixture.Must[ocm.Spec](t)(ocm.NewSpec(map[string]string{"type": "memory", "path": "x"}))
-		env := &ocm.Env{Log: slog.New(slog.NewTextHandler(&log, nil))}
-		r := fixture.Must[ocm.Repository](t)(fixture.Must[ocm.RepositoryOpener](t)(kit.Repositories.For("memory"))(t.Context(), env, spec))
-		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), "acme.org/app", "1.0.0", nil))
-		fixture.Must[ocm.Stored](t)(d.Add(t.Context(), c, ""))
-	}
-	c := ocm.Content{Root: image.Root, From: source}
-	add(c)
-	if log.Len() > 0 {
-		t.Errorf("nothing is attached: %s", log.String())
-	}
-	signature := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"x/y","digest":%q,"size":2},"layers":[],"subject":{"mediaType":%q,"digest":%q,"size":%d}}`,
-		ociv1.MediaTypeImageManifest, ociv1.DescriptorEmptyJSON.Digest, image.Root.MediaType, image.Root.Digest, image.Root.Size)
-	put(ociv1.Descriptor{MediaType: ociv1.MediaTypeImageManifest, Digest: digest.FromBytes(signature), Size: int64(len(signature))}, signature)
-	add(c)
-	if !strings.Contains(log.String(), "left behind") || !strings.Contains(log.String(), digest.FromBytes(signature).String()) {
-		t.Errorf("not told: %q", log.String())
-	}
-	log.Reset()
-	c.Alone = true
-	add(c)
-	if log.Len() > 0 {
-		t.Errorf("it was to be left: %s", log.String())
-	}
 }
 
 // fill stores a version beside the plugin, with one text.

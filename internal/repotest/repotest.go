@@ -19,6 +19,8 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/internal/fixture"
+	"ocm/oci"
+	"ocm/oci/memory"
 )
 
 const name = "acme.org/contract"
@@ -47,6 +49,8 @@ func Run(t *testing.T, open func(t *testing.T) ocm.Repository, without ...string
 		{"LocalBlobThatWasNotAddedIsRefused", missing},
 		{"WrongBytesAreRefused", wrongBytes},
 		{"UnknownMembersSurvive", unknown},
+		{"AttachedContentTravels", attached},
+		{"NothingAttachedTravelsAlone", alone},
 	} {
 		if slices.Contains(without, c.name) {
 			continue
@@ -379,4 +383,49 @@ func unknown(t *testing.T, r ocm.Repository) {
 	if got := string(v.Descriptor().Component.Unknown); got != `{"future":{"a":[1]}}` {
 		t.Errorf("found %q", got)
 	}
+}
+
+// attached: what is attached to an image goes in with it and comes out with it.
+func attached(t *testing.T, r ocm.Repository) {
+	source, target := memory.New().Repo("image"), memory.New()
+	signed := fixture.NewSignedImage(t, source)
+	v := build(t, r, "1.0.0", nil, ocm.Content{Root: signed.Root, From: source})
+	for range 2 { // again from the version as it is opened by its name
+		out := oci.NewRepository(target, &ocm.Env{Job: ocm.NewJob(4)})
+		build(t, out, "1.0.0", nil, image(t, v))
+		signed.WantAt(t, target.Repo(oci.RepoName(name)))
+		target, v = memory.New(), fixture.Must[ocm.Version](t)(r.Open(t.Context(), name, "1.0.0"))
+	}
+}
+
+func image(t *testing.T, v ocm.Version) ocm.Content {
+	t.Helper()
+	return fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access))
+}
+
+// alone: it does neither where that is not wanted.
+func alone(t *testing.T, r ocm.Repository) {
+	source, target := memory.New().Repo("image"), memory.New()
+	signed := fixture.NewSignedImage(t, source)
+	nothing := func(c ocm.Content, where string) {
+		t.Helper()
+		build(t, oci.NewRepository(target, nil), where, nil, c)
+		repo := target.Repo(oci.RepoName(name))
+		for tag, d := range signed.Tags {
+			if _, err := repo.Resolve(t.Context(), tag); !errors.Is(err, ocm.ErrNotFound) {
+				t.Errorf("%s: %s at %s: %v", where, tag, d, err)
+			}
+		}
+		for subject := range signed.Referrers {
+			for d := range repo.(oci.ReferrerLister).Referrers(t.Context(), ociv1.Descriptor{Digest: subject, Size: -1}, "") {
+				t.Errorf("%s: %s is attached to %s", where, d.Digest, subject)
+			}
+		}
+	}
+	c := ocm.Content{Root: signed.Root, From: source, Alone: true}
+	nothing(image(t, build(t, r, "1.0.0", nil, c)), "1.0.0")
+	c.Alone = false
+	c = image(t, build(t, r, "2.0.0", nil, c))
+	c.Alone = true
+	nothing(c, "2.0.0")
 }

@@ -36,6 +36,8 @@ const (
 	SkipSHA512 Option = iota + 1
 	// SkipTagRace is for registries that cannot move a tag conditionally in one step.
 	SkipTagRace
+	// SkipDelete is for stores that implement [oci.Deleter] and cannot do it in this form.
+	SkipDelete
 )
 
 // fixture is what each test gets: a store, and a repository in it that does not exist yet.
@@ -81,6 +83,15 @@ func Run(t *testing.T, open func(t *testing.T) oci.Store, opts ...Option) {
 		{"repositories are listed", testRepos, 0},
 		{"referrers", testReferrers, 0},
 		{"index as referrer", testIndexReferrer, 0},
+		{"untag", testUntag, SkipDelete},
+		{"delete a manifest", testDeleteManifest, SkipDelete},
+		{"delete a manifest of an index", testDeleteNested, SkipDelete},
+		{"delete in one of two repositories", testDeleteShared, SkipDelete},
+		{"delete a referrer", testDeleteReferrer, SkipDelete},
+		{"delete an index of referrers", testDeleteFallback, SkipDelete},
+		{"delete a blob", testDeleteBlob, SkipDelete},
+		{"delete what is not there", testDeleteAbsent, SkipDelete},
+		{"delete concurrently", testDeleteConcurrently, SkipDelete},
 		{"tag concurrently", testTagConcurrently, 0},
 		{"tag race", testTagRace, SkipTagRace},
 	}
@@ -233,6 +244,9 @@ func testRepos(t *testing.T, f fixture) {
 	}
 	found := map[string]int{}
 	for name, err := range lister.Repos(t.Context()) {
+		if errors.Is(err, errors.ErrUnsupported) && len(found) == 0 {
+			t.Skip("the store does not list repositories after all:", err)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -124,7 +124,10 @@ type repo struct {
 	name string
 }
 
-var _ oci.ReferrerLister = (*repo)(nil)
+var (
+	_ oci.ReferrerLister = (*repo)(nil)
+	_ oci.Deleter        = (*repo)(nil)
+)
 
 // read calls fn with the repository's content, an empty one if there is none.
 func (r *repo) read(fn func(c *content)) {

@@ -63,10 +63,19 @@ func (s *session) refusal(req *http.Request, resp *http.Response, sent bool) err
 		f.cause = ocm.ErrNotFound // a manifest whose children are not there
 	case strings.Contains(said, "HTTP request to an HTTPS server"):
 		f.text += "; write https:// in front of the host"
+	case resp.StatusCode == http.StatusInsufficientStorage || strings.Contains(said, "no space left"):
+		f.text += "; the registry has no room left: make room there and run the same command again, which does not send again what has arrived"
+	case resp.StatusCode == http.StatusInternalServerError && writes(req.Method):
+		f.text += "; the registry itself failed: its log tells why, and often its disk is full; the same command goes on from here"
 	case web.PassingStatus(resp.StatusCode):
 		f.text += "; the registry is busy or down, try again later"
 	}
 	return f
+}
+
+// writes tells methods by which something is stored.
+func writes(method string) bool {
+	return method == http.MethodPut || method == http.MethodPost || method == http.MethodPatch
 }
 
 // scrub takes our secrets out of a text, for servers that repeat what they were sent.
@@ -171,15 +180,20 @@ func (s *session) unreachable(req *http.Request, err error) error {
 // the session nor a 404 is oras-go's complaint about an answer that looked like a success;
 // kind tells what that means.
 func (r *repo) explain(what string, err, kind error) error {
+	return explain(r.String(), what, err, kind)
+}
+
+// explain does the same for what is asked of at.
+func explain(at, what string, err, kind error) error {
 	var f *failure
 	var answer *errcode.ErrorResponse
 	switch {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, errdef.ErrNotFound), errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("%s: %s: %w", r, what, ocm.ErrNotFound)
+		return fmt.Errorf("%s: %s: %w", at, what, ocm.ErrNotFound)
 	case errors.Is(err, errdef.ErrTooManyPages), errors.Is(err, errdef.ErrSizeExceedsLimit):
-		return fmt.Errorf("%s: %s: %v: %w", r, what, err, ocm.ErrLimit)
+		return fmt.Errorf("%s: %s: %v: %w", at, what, err, ocm.ErrLimit)
 	}
-	return fmt.Errorf("%s: %s: the registry's answer cannot be used: %s: %w", r, what, quote(web.CutQueries(err.Error())), kind)
+	return fmt.Errorf("%s: %s: the registry's answer cannot be used: %s: %w", at, what, quote(web.CutQueries(err.Error())), kind)
 }

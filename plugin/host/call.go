@@ -46,7 +46,7 @@ type call struct {
 	watch   *watch
 
 	mu       sync.Mutex
-	contents map[string]ocm.Content
+	contents map[string]wire.Offered
 	streams  bool // the call ends with its stream
 }
 
@@ -57,6 +57,7 @@ func serveCalls(l net.Listener) *calls {
 	mux := http.NewServeMux()
 	mux.Handle(wire.ResolvePath, wire.Answer(c.resolve))
 	mux.Handle(wire.FetchPath, wire.AnswerStream(c.fetch))
+	mux.Handle(wire.AttachedPath, wire.Answer(c.attached))
 	mux.Handle(wire.SkipPath, wire.Answer(c.skip))
 	go func() { _ = wire.Serve(ctx, bounded(l, maxConnections), http.MaxBytesHandler(mux, maxQuestion)) }() // ends with the process
 	return c
@@ -118,7 +119,7 @@ func (c *calls) resolve(ctx context.Context, secret string, q wire.Resolve) (wir
 }
 
 // content finds what was offered.
-func (c *call) content(handle string) (ocm.Content, error) {
+func (c *call) content(handle string) (wire.Offered, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found, ok := c.contents[handle]
@@ -137,7 +138,7 @@ func (c *calls) fetch(ctx context.Context, secret string, q wire.Fetch) (io.Read
 	if err == nil {
 		var body io.ReadCloser
 		var size int64
-		if body, size, err = wire.Bytes(ctx, found, q.Descriptor); err == nil {
+		if body, size, err = wire.Bytes(ctx, found.Content, q.Descriptor); err == nil {
 			return &served{progressing{body, in.watch}, release}, size, nil
 		}
 	}
@@ -170,12 +171,25 @@ func (c *calls) skip(ctx context.Context, secret string, q wire.Fetch) (wire.Ski
 	return wire.Skipped{Skip: found.Skip(q.Descriptor)}, nil
 }
 
+func (c *calls) attached(ctx context.Context, secret string, q wire.AskAttached) (wire.Attached, error) {
+	in, ctx, release, err := c.of(ctx, secret)
+	if err != nil {
+		return wire.Attached{}, err
+	}
+	defer release()
+	found, err := in.content(q.Handle)
+	if err != nil {
+		return wire.Attached{}, err
+	}
+	return found.Attached(ctx, q)
+}
+
 // Call begins a call; the plugin is started if it does not run.
 func (p *Plugin) Call(ctx context.Context, env *ocm.Env) (proxy.Call, error) {
 	if p.Capabilities.OneShot {
 		return p.shoot(ctx), nil
 	}
-	c := &call{plugin: p, env: env, secret: rand.Text(), contents: map[string]ocm.Content{}}
+	c := &call{plugin: p, env: env, secret: rand.Text(), contents: map[string]wire.Offered{}}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	if err := c.enter(); err != nil {
 		c.cancel(nil)
@@ -228,8 +242,15 @@ func (c *call) Offer(content ocm.Content, handle string) wire.Content {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.contents[handle] = content
+	c.contents[handle] = wire.Offer(content, c.job())
 	return wire.Describe(content, handle)
+}
+
+func (c *call) job() *ocm.Job {
+	if c.env == nil {
+		return nil
+	}
+	return c.env.Job
 }
 
 // Ask asks a question.

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"ocm"
 	"ocm/internal/plugintest"
 	"ocm/plugin/wire"
@@ -201,6 +203,10 @@ func hostileAsks(w http.ResponseWriter, r *http.Request, text string) (asked boo
 		ask(oldToken.Load().(string), wire.ResolvePath, resolve)
 	case "not offered":
 		ask(r.Header.Get(wire.CallHeader), wire.FetchPath, wire.Fetch{Handle: "h1"})
+	case "attached of another":
+		ask(r.Header.Get(wire.CallHeader), wire.AttachedPath, wire.AskAttached{Handle: "h1", Digest: digest.FromBytes(hello)})
+	case "attached without a call":
+		ask("", wire.AttachedPath, wire.AskAttached{Handle: "h1", Digest: digest.FromBytes(hello)})
 	case "large question":
 		resolve.Identity["large"] = strings.Repeat("x", 8<<20)
 		ask(r.Header.Get(wire.CallHeader), wire.ResolvePath, resolve)

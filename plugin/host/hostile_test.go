@@ -188,6 +188,8 @@ func TestHostileAnswers(t *testing.T) {
 		"wrong token":                 {ocm.ErrDenied, "no such call goes on"},
 		"no token":                    {ocm.ErrDenied, "no such call goes on"},
 		"not offered":                 {ocm.ErrNotFound, "not offered"},
+		"attached of another":         {ocm.ErrNotFound, "not offered"},
+		"attached without a call":     {ocm.ErrDenied, "no such call goes on"},
 		"large question":              {nil, "too large"},
 		"unknown question":            {nil, "404"},
 		"exit with words \x1b[31mred": {nil, "red"},

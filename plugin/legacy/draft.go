@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
+
 	"ocm"
 	"ocm/descriptor"
 	"ocm/oci"
@@ -81,6 +83,7 @@ func (d *draft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored
 	if err != nil {
 		return ocm.Stored{}, fmt.Errorf("%s: %w", d.repository, err)
 	}
+	d.tellLeftBehind(ctx, c)
 	access, err := ocm.NewSpec(oci.LocalBlob{Type: oci.LocalBlobType, LocalReference: h.file.String(), MediaType: h.MediaType, ReferenceName: hint})
 	if err != nil {
 		return ocm.Stored{}, err
@@ -94,6 +97,19 @@ func (d *draft) Add(ctx context.Context, c ocm.Content, hint string) (ocm.Stored
 		d.added[h.file.String()], d.added[h.root.Digest.String()] = w, w
 	}
 	return ocm.Stored{Root: h.root, Access: access}, nil
+}
+
+// tellLeftBehind warns of what is attached to an image, for which the older protocol has no word. Not to be able to tell is no error.
+func (d *draft) tellLeftBehind(ctx context.Context, c ocm.Content) {
+	log := d.repository.env.Logger().With("place", d.repository.String(), "image", c.Root.Digest)
+	nothing := func(digest.Digest) ([]oci.Attached, bool) { return nil, false }
+	list, err := oci.LeftBehind(ctx, &ocm.Env{Log: log}, c, nothing)
+	if len(list) > 0 {
+		log.Warn("left behind, because the plugin does not take what is attached to an image", "attached", oci.NamesOf(list))
+	}
+	if err != nil {
+		log.Warn("it is not known what else is attached to an image, and was left behind", "error", err)
+	}
 }
 
 // folder is where content waits, for nobody else to see.

@@ -3,16 +3,20 @@
 package legacy_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"ocm"
 	"ocm/blob"
 	"ocm/internal/fixture"
 	"ocm/internal/repotest"
+	"ocm/oci/memory"
 	"ocm/plugin/host"
 )
 
@@ -23,7 +27,8 @@ func folder(t testing.TB, kit *ocm.Kit, dir string) ocm.Repository {
 }
 
 // The contract, without what the protocol has no words for: it stores local content per element and version, so that content which another version
-// has is read again, and it knows a version by its name only, so that a state that was replaced is gone.
+// has is read again, it knows a version by its name only, so that a state that was replaced is gone, and it has no question for what is attached
+// to an image.
 func TestRepository(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"repo", "told"} {
@@ -32,7 +37,7 @@ func TestRepository(t *testing.T) {
 			repotest.Run(t, func(t *testing.T) ocm.Repository {
 				kit, _ := hosted(t, host.Options{}, program)
 				return folder(t, kit, t.TempDir())
-			}, "ContentThatIsThereIsNotRead", "OldStateStaysReadableByDigest")
+			}, "ContentThatIsThereIsNotRead", "OldStateStaysReadableByDigest", "AttachedContentTravels")
 		})
 	}
 }
@@ -54,6 +59,33 @@ func TestTwoRepositories(t *testing.T) {
 		}
 		if !slices.Equal(found, []string{want}) {
 			t.Errorf("%s: found %q, expected %s", r, found, want)
+		}
+	}
+}
+
+// What is attached to an image does not get to such a plugin, and is named.
+func TestAttachedIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	source := memory.New().Repo("image")
+	signed := fixture.NewSignedImage(t, source)
+	kit, dir := hosted(t, host.Options{}, "repo")
+	open := fixture.Must[ocm.RepositoryOpener](t)(kit.Repositories.For("Folder/v1"))
+	for _, alone := range []bool{false, true} {
+		var log bytes.Buffer
+		env := &ocm.Env{Temp: shortDir(t), Log: slog.New(slog.NewTextHandler(&log, nil))}
+		r := fixture.Must[ocm.Repository](t)(open(t.Context(), env, spec(t, "Folder/v1", "baseUrl", dir)))
+		d := fixture.Must[ocm.Draft](t)(r.Draft(t.Context(), "acme.org/x", "1.0.0", nil))
+		fixture.Must[ocm.Stored](t)(d.Add(t.Context(), ocm.Content{Root: signed.Root, From: source, Alone: alone}, ""))
+		for subject, list := range signed.Referrers {
+			if len(list) == 0 || subject == signed.Referrers[signed.Root.Digest][0] { // which is left with what it is attached to
+				continue
+			}
+			if told := strings.Contains(log.String(), list[0].String()); told == alone {
+				t.Errorf("alone: %t, told of %s: %t: %s", alone, list[0], told, &log)
+			}
+		}
+		if err := errors.Join(d.Close(), r.Close()); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -42,6 +42,9 @@ func (u uploader) upload(ctx context.Context, env *ocm.Env, c ocm.Content, s ocm
 		return ocm.Stored{}, errors.Join(w.err(), err) // the plugin knows only that a stream has broken off
 	}
 	stored, err := w.stored(said)
+	if err == nil {
+		w.tellLeftBehind(ctx, nameOf(u.plugin))
+	}
 	return stored, named(u.plugin, err)
 }
 
@@ -63,18 +66,24 @@ func (t transformer) Transform(ctx context.Context, env *ocm.Env, c ocm.Content,
 		err = call.Ask(wire.TransformPath, wire.Transform{Content: source, Spec: s, Env: envOf(env)}, &made, true)
 		return made, err
 	}
-	described, err := open(ctx)
-	if err != nil {
-		return ocm.Content{}, err
-	}
-	made, err := described.Content(&remote{plugin: t.plugin, env: env, open: open, sources: map[string]ocm.Content{handle: c}, handle: described.Handle})
-	return made, named(t.plugin, err)
+	r := &remote{plugin: t.plugin, env: env, open: open}
+	made, err := content(ctx, r)
+	r.sources = map[string]ocm.Content{handle: c}
+	return made, err
 }
 
 // named says which plugin it is that has answered something wrong.
 func named(p Plugin, err error) error {
-	if who, ok := p.(fmt.Stringer); ok && err != nil {
+	if who := nameOf(p); who != "" && err != nil {
 		return fmt.Errorf("%s: %w", who, err)
 	}
 	return err
+}
+
+// nameOf is what a plugin is called in messages; empty if it is not.
+func nameOf(p Plugin) string {
+	if who, ok := p.(fmt.Stringer); ok {
+		return who.String()
+	}
+	return ""
 }

@@ -11,9 +11,7 @@ import (
 	"sync"
 
 	"ocm"
-	"ocm/blob"
 	"ocm/descriptor"
-	"ocm/oci"
 	"ocm/plugin/wire"
 )
 
@@ -86,23 +84,8 @@ func (r *repository) store(ctx context.Context, c ocm.Content, path string, ques
 	if r.finishes {
 		r.writing.later(offered.Handle, w)
 	}
-	r.tellLeftBehind(ctx, c)
+	w.tellLeftBehind(ctx, r.name)
 	return stored, nil
-}
-
-// tellLeftBehind warns of what is attached to an image: the protocol has no word for it, so that it stays where it is. Not to be able to
-// tell is no error.
-func (r *repository) tellLeftBehind(ctx context.Context, c ocm.Content) {
-	lister, ok := c.From.(oci.ReferrerLister)
-	if !ok || c.Alone || !blob.IsManifest(c.Root.MediaType) {
-		return
-	}
-	for d, err := range lister.Referrers(ctx, c.Root, "") {
-		if err == nil {
-			r.env.Logger().Warn("left behind, because a plugin's repository does not take what is attached to an image", "repository", r.name, "image", c.Root.Digest, "attached", d.Digest)
-		}
-		return
-	}
 }
 
 // Commit implements [ocm.Draft]. What the plugin says that it has committed must say what it was given.

@@ -11,9 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/blob"
+	"ocm/oci"
 	"ocm/plugin/wire"
 )
 
@@ -62,9 +65,9 @@ func ask[A any](ctx context.Context, p Plugin, env *ocm.Env, path string, questi
 // Opener is an access method or input of a plugin.
 func Opener(p Plugin, kind string) ocm.Opener {
 	return ocm.OpenerFunc(func(ctx context.Context, env *ocm.Env, s ocm.Spec) (ocm.Content, error) {
-		c, err := content(ctx, p, env, func(ctx context.Context) (wire.Content, error) {
+		c, err := content(ctx, &remote{plugin: p, env: env, open: func(ctx context.Context) (wire.Content, error) {
 			return ask[wire.Content](ctx, p, env, wire.OpenPath, wire.Open{Kind: kind, Spec: s, Env: envOf(env)}, true)
-		})
+		}})
 		if err == nil && c.Pinned != nil && c.Pinned.Type != s.Type { // it takes the place of the access, for which nobody has chosen another type
 			return ocm.Content{}, named(p, fmt.Errorf("it pins an access of type %q by one of type %q: %w", s.Type, wire.Text(c.Pinned.Type, 100), ocm.ErrInvalid))
 		}
@@ -84,29 +87,53 @@ type remote struct {
 }
 
 // content is what open opens.
-func content(ctx context.Context, p Plugin, env *ocm.Env, open func(context.Context) (wire.Content, error)) (ocm.Content, error) {
-	described, err := open(ctx)
+func content(ctx context.Context, r *remote) (ocm.Content, error) {
+	described, err := r.open(ctx)
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	c, err := described.Content(&remote{plugin: p, env: env, open: open, handle: described.Handle})
-	if err != nil {
-		err = fmt.Errorf("%v: %w", p, err)
+	r.handle = described.Handle
+	c, err := described.Content(r)
+	if err == nil && described.Can == nil && blob.IsManifest(c.Root.MediaType) {
+		c.From = oci.Telling(r, r.untold(c.Root.Digest))
 	}
-	return c, err
+	return c, named(r.plugin, err)
 }
 
 // Fetch asks the plugin for the bytes.
-func (r *remote) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
+func (r *remote) Fetch(ctx context.Context, d ociv1.Descriptor) (body io.ReadCloser, err error) {
+	err = r.use(ctx, func(handle string) error {
+		body, err = r.fetch(ctx, handle, d)
+		return err
+	})
+	return body, err
+}
+
+// Attached asks the plugin what is attached to a manifest.
+func (r *remote) Attached(ctx context.Context, subject digest.Digest) ([]oci.Attached, error) {
+	var said wire.Attached
+	err := r.use(ctx, func(handle string) error {
+		call, err := r.call(ctx)
+		if err != nil {
+			return err
+		}
+		defer call.End()
+		return call.Ask(wire.AttachedPath, wire.AskAttached{Handle: handle, Digest: subject}, &said, true)
+	})
+	return said.Attached, err
+}
+
+// use calls fn with the handle, and once more with a new one if the plugin does not know that any longer.
+func (r *remote) use(ctx context.Context, fn func(handle string) error) error {
 	handle := r.current()
-	body, err := r.fetch(ctx, handle, d)
+	err := fn(handle)
 	if !wire.IsGone(err) || ctx.Err() != nil {
-		return body, err
+		return err
 	}
 	if err := r.reopen(ctx, handle); err != nil {
-		return nil, err
+		return err
 	}
-	return r.fetch(ctx, r.current(), d)
+	return fn(r.current())
 }
 
 func (r *remote) current() string {
@@ -130,14 +157,23 @@ func (r *remote) reopen(ctx context.Context, handle string) error {
 }
 
 func (r *remote) fetch(ctx context.Context, handle string, d ociv1.Descriptor) (io.ReadCloser, error) {
-	call, err := r.plugin.Call(ctx, r.env)
+	call, err := r.call(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer call.End()
+	body, _, err := call.Stream(wire.FetchPath, wire.Fetch{Handle: handle, Descriptor: d})
+	return body, err
+}
+
+// call begins a call in which the plugin may read what it needs for the content.
+func (r *remote) call(ctx context.Context) (Call, error) {
+	call, err := r.plugin.Call(ctx, r.env)
+	if err != nil {
+		return nil, err
+	}
 	for h, c := range r.sources {
 		call.Offer(c, h)
 	}
-	body, _, err := call.Stream(wire.FetchPath, wire.Fetch{Handle: handle, Descriptor: d})
-	return body, err
+	return call, nil
 }

@@ -247,7 +247,7 @@ func (r *repository) accept(said wire.Version, name, ref string) (*version, erro
 	case !byDigest && c.Version != ref:
 		return nil, r.lie(ocm.ErrInvalid, "%s: expected version %s, the descriptor says %s", name, ref, c.Version)
 	}
-	v := &version{in: r, manifest: m, desc: desc, doc: said.Descriptor}
+	v := &version{in: r, manifest: m, desc: desc, doc: said.Descriptor, can: said.Can}
 	v.held = held{handle: said.Handle, open: v.again}
 	return v, nil
 }
@@ -315,6 +315,7 @@ type version struct {
 	manifest ociv1.Descriptor
 	desc     *ocm.Descriptor
 	doc      wire.Document
+	can      []string
 	held
 }
 
@@ -326,6 +327,26 @@ func (v *version) Repository() string { return v.in.name }
 
 // In is the repository that the version was opened in.
 func (v *version) In() ocm.Repository { return v.in.self }
+
+// Attached implements [oci.Attacher].
+func (v *version) Attached(ctx context.Context) (list []oci.Attached, err error) {
+	switch {
+	case v.can == nil:
+		return nil, fmt.Errorf("%s: the plugin does not say whether something is attached to a version: %w", v.in.name, errors.ErrUnsupported)
+	case !slices.Contains(v.can, wire.CanAttached):
+		return nil, nil
+	}
+	subject := v.manifest.Digest
+	ask := func(ctx context.Context, _ digest.Digest) ([]oci.Attached, error) {
+		var said wire.Attached
+		err := v.use(ctx, func(handle string) (err error) {
+			said, err = ask[wire.Attached](ctx, v.in.plugin, v.in.env, wire.AttachedPath, wire.AskAttached{Handle: handle, Digest: subject}, true)
+			return err
+		})
+		return said.Attached, err
+	}
+	return oci.Attachments(ctx, nil, ocm.Content{Root: v.manifest, From: oci.Telling(nil, ask)}, subject)
+}
 
 // again opens the version again: by its digest, and it must be what it was.
 func (v *version) again(ctx context.Context) (string, error) {
@@ -346,19 +367,18 @@ func (v *version) again(ctx context.Context) (string, error) {
 
 // Blob implements [ocm.Version].
 func (v *version) Blob(ctx context.Context, access ocm.Spec) (ocm.Content, error) {
-	c, err := content(ctx, v.in.plugin, v.in.env, func(ctx context.Context) (found wire.Content, err error) {
+	r := &remote{plugin: v.in.plugin, env: v.in.env, open: func(ctx context.Context) (found wire.Content, err error) {
 		err = v.use(ctx, func(handle string) (err error) {
 			found, err = ask[wire.Content](ctx, v.in.plugin, v.in.env, wire.BlobPath, wire.Blob{Version: handle, Access: access}, true)
 			return err
 		})
 		return found, err
-	})
+	}}
+	c, err := content(ctx, r)
 	if err != nil {
 		return c, err
 	}
-	if r, ok := c.From.(*remote); ok {
-		r.sources = v.in.writing.offered() // it may be one of them, before it is finished
-	}
+	r.sources = v.in.writing.offered() // it may be one of them, before it is finished
 	if want := promised(access); want != "" && c.Root.Digest == "" {
 		c.Root.Digest = want // so that whoever reads it finds out
 	} else if want != "" && c.Root.Digest != want {

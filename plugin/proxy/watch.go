@@ -16,6 +16,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/oci"
 	"ocm/plugin/wire"
 )
 
@@ -29,16 +30,20 @@ type watched struct {
 	failed error                   // what was wrong with what the source delivered
 	read   map[digest.Digest]int64 // whole reads of the root, by what they were, with their size
 	told   map[digest.Digest]bool  // parts of which progress was reported
+	asked  *answers                // of questions what is attached
 }
 
 func watch(env *ocm.Env, c ocm.Content) *watched {
-	return &watched{env: env, c: c, read: map[digest.Digest]int64{}, told: map[digest.Digest]bool{}}
+	return &watched{env: env, c: c, read: map[digest.Digest]int64{}, told: map[digest.Digest]bool{}, asked: newAnswers(env)}
 }
 
 // content is the content as it is offered.
 func (w *watched) content() ocm.Content {
 	c := w.c
 	c.From = w
+	if oci.Tells(w.c) {
+		c.From = oci.Telling(w, w.attached)
+	}
 	return c
 }
 

@@ -9,12 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/oci"
 )
 
 // Table holds what one side keeps for the other, by handle. The zero value is empty; it may be used concurrently. Beyond
@@ -88,19 +91,46 @@ func (t *Table[T]) Take(handle string) (v T, err error) {
 
 // Describe is c as it is offered under a handle.
 func Describe(c ocm.Content, handle string) Content {
-	return Content{Handle: handle, Root: c.Root, Name: c.Name, Hint: c.Hint, Alone: c.Alone, Pinned: c.Pinned, Partial: c.Skip != nil}
+	out := Content{Handle: handle, Root: c.Root, Name: c.Name, Hint: c.Hint, Alone: c.Alone, Pinned: c.Pinned, Partial: c.Skip != nil, Can: []string{}}
+	if oci.Tells(c) {
+		out.Can = append(out.Can, CanAttached)
+	}
+	return out
 }
 
-// Fetcher asks for parts of a content.
-type Fetcher func(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error)
+// Offered is a content that one side offers, with what is known of the tags beside it, so that they need not be listed for each question.
+type Offered struct {
+	ocm.Content
+	env *ocm.Env
+}
 
-// Fetch calls f.
-func (f Fetcher) Fetch(ctx context.Context, d ociv1.Descriptor) (io.ReadCloser, error) {
-	return f(ctx, d)
+// Offer makes one. Questions about it do not wait for what the job of another one does: that may wait for the answer.
+func Offer(c ocm.Content, job *ocm.Job) Offered {
+	if !oci.Tells(c) {
+		return Offered{c, nil}
+	}
+	return Offered{c, &ocm.Env{Job: ocm.NewJob(job.Parallel())}}
+}
+
+// Attached answers [AttachedPath].
+func (o Offered) Attached(ctx context.Context, q AskAttached) (Attached, error) {
+	list, err := oci.Attachments(ctx, o.env, o.Content, q.Digest)
+	return Attached{list}, err
+}
+
+// Source asks the other side about a content.
+type Source interface {
+	ocm.Fetcher
+	// Attached asks what is attached to a manifest.
+	Attached(ctx context.Context, subject digest.Digest) ([]oci.Attached, error)
 }
 
 // Content is what the other side offers, read by from. [ocm.ErrInvalid] if the description breaks a rule.
-func (c Content) Content(from ocm.Fetcher) (ocm.Content, error) {
+func (c Content) Content(source Source) (ocm.Content, error) {
+	var from ocm.Fetcher = source
+	if slices.Contains(c.Can, CanAttached) && !c.Alone {
+		from = oci.Telling(source, source.Attached)
+	}
 	out := ocm.Content{Root: c.Root, From: from, Name: Text(c.Name, 1000), Hint: c.Hint, Alone: c.Alone, Pinned: c.Pinned}
 	switch {
 	case c.Root.MediaType == "":

@@ -63,6 +63,7 @@ type Version struct {
 	Handle     string           `json:"handle"`
 	Manifest   ociv1.Descriptor `json:"manifest"`
 	Descriptor Document         `json:"descriptor"`
+	Can        []string         `json:"can,omitzero"` // as of a [Content], about the manifest
 }
 
 // Document is a component descriptor, byte for byte as it is stored.

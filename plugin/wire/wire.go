@@ -11,9 +11,11 @@ package wire
 import (
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/oci"
 )
 
 // Protocol names what is spoken here, in the document that a plugin prints and in the line by which it says that it serves.
@@ -86,11 +88,17 @@ type Content struct {
 	Pinned *ocm.Spec        `json:"pinned,omitempty"`
 	// Partial says that entries of indexes stay behind; [Skip] asks which.
 	Partial bool `json:"partial,omitzero"`
+	// Can says what else can be asked about it: [CanAttached]. Missing: who offers it does not know of such questions.
+	Can []string `json:"can,omitzero"`
 }
+
+// CanAttached says that [AttachedPath] is answered. Whoever knows of the question and does not say this has nothing attached.
+const CanAttached = "attached"
 
 // Questions that both sides answer.
 const (
-	FetchPath = "/v1/fetch" // Fetch: the bytes of a part of a content
+	FetchPath    = "/v1/fetch"    // Fetch: the bytes of a part of a content
+	AttachedPath = "/v1/attached" // AskAttached → Attached, about what can do that: [CanAttached]
 )
 
 // Fetch asks for the bytes of a descriptor: the root of a content or something below it.
@@ -98,6 +106,17 @@ type Fetch struct {
 	Handle     string           `json:"handle"`
 	Descriptor ociv1.Descriptor `json:"descriptor"`
 	Env        Env              `json:"env,omitzero"`
+}
+
+// AskAttached asks what is attached to a manifest of a content, or to the one of a version.
+type AskAttached struct {
+	Handle string        `json:"handle"`
+	Digest digest.Digest `json:"digest"`
+}
+
+// Attached is what is attached to it.
+type Attached struct {
+	Attached []oci.Attached `json:"attached"`
 }
 
 // Questions that a host answers, besides.

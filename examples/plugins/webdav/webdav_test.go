@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -23,11 +22,13 @@ import (
 	"ocm"
 	"ocm/blob"
 	"ocm/credentials"
+	"ocm/ctf"
 	"ocm/internal/fixture"
 	"ocm/internal/plugintest"
 	"ocm/internal/repotest"
 	"ocm/internal/storetest"
 	"ocm/oci"
+	"ocm/oci/remote"
 	"ocm/web"
 )
 
@@ -48,7 +49,11 @@ func mortal() *ocm.Kit {
 		if err := os.Mkdir(die.Mark, 0o700); err != nil {
 			return ocm.Content{}, err // it was done, and this is the next process
 		}
-		return ocm.Content{}, syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil {
+			return ocm.Content{}, err
+		}
+		return ocm.Content{}, self.Kill()
 	}), ocm.Type{Names: []string{"die"}, About: "Kills the plugin."})
 	return k
 }
@@ -146,6 +151,26 @@ func TestRepository(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is attached to an image goes from a registry into the plugin, from there into an archive, and the other way.
+func TestAttached(t *testing.T) {
+	t.Parallel()
+	f, k := serve(t), plugintest.Kit(t, "webdav")
+	images := fixture.Must[*remote.Store](t)(remote.Open(&ocm.Env{}, fixture.Registry(t), "", remote.Options{})).Repo("library/app")
+	signed := fixture.NewSignedImage(t, images)
+	archive := func() *ctf.Store { return fixture.Must[*ctf.Store](t)(ctf.Open(filepath.Join(t.TempDir(), "a"))) }
+	there, back := archive(), archive()
+	c := ocm.Content{Root: signed.Root, From: images, Origin: images.Origin()}
+	for i, to := range []ocm.Repository{f.in(t, k, "team"), oci.NewRepository(there, f.env(t)), f.in(t, k, "other"), oci.NewRepository(back, f.env(t))} {
+		if err := commit(t.Context(), to, "p", c); err != nil {
+			t.Fatal(i, err)
+		}
+		v := fixture.Must[ocm.Version](t)(to.Open(t.Context(), "acme.org/app", "1.0.0"))
+		c = fixture.Must[ocm.Content](t)(v.Blob(t.Context(), v.Descriptor().Component.Resources[0].Access))
+	}
+	signed.WantAt(t, there.Repo(oci.RepoName("acme.org/app")))
+	signed.WantAt(t, back.Repo(oci.RepoName("acme.org/app")))
 }
 
 func TestCredentials(t *testing.T) {
