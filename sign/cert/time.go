@@ -15,7 +15,8 @@ import (
 // time that the token tells, and who says so.
 type TimeCheck func(ts *ocm.Timestamp, d ocm.Digest, roots []*x509.Certificate) (at time.Time, by string, err error)
 
-// MaxClockSkew is by how much a timestamp may be ahead of our clock: clocks differ a little.
+// MaxClockSkew is by how much a timestamp may be ahead of our clock: clocks differ a little. It is also what a signer accepts of an
+// authority, so that what was signed here can be verified here.
 const MaxClockSkew = time.Minute
 
 // stampRoots are the roots of timestamps, and where they are from.
@@ -48,7 +49,8 @@ func signingTime(sig ocm.Signature, roots stampRoots, now time.Time, check TimeC
 		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp, judged by %s: %w", roots.from, err))
 	}
 	if at.After(now.Add(MaxClockSkew)) {
-		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp is of %s, but it is %s by our clock: one of them is wrong: %w", at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), ocm.ErrInvalid))
+		return now, nil, failed(ocm.FoundTime, fmt.Errorf("timestamp is of %s, but this machine's clock says %s, accepted are %s: one of them is wrong: set the clock if it is: %w",
+			at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), MaxClockSkew, ocm.ErrInvalid))
 	}
 	if err := agrees(ts.Time, at); err != nil {
 		return now, nil, failed(ocm.FoundTime, err)

@@ -95,6 +95,29 @@ func TestClockSetBack(t *testing.T) {
 	failed(t, err, ocm.FoundChain, "expired") // when it was stamped it was over, and it is
 }
 
+// A clock that is ten years off, without a timestamp and with one, judges by what others say or says what is wrong.
+func TestClockYearsOff(t *testing.T) {
+	t.Parallel()
+	tsa := issue(t, "TSA", edKey(t), nil, isCA)
+	a := newAuthority(t, nil, nil)
+	secret := a.anchored()
+	secret["tsaCertPEM"] = certPEM(tsa)
+	dated := withStamp(a.signed(t), now, "TSA")
+	for _, years := range []int{-10, 10} {
+		at := now.AddDate(years, 0, 0)
+		clock := "this machine's clock says " + at.UTC().Format(time.RFC3339)
+		_, err := verifyAt(secret, a.signed(t), at, stamped)
+		failed(t, err, ocm.FoundChain, clock+": set the clock if it is wrong")
+		_, err = verifyAt(secret, dated, at, stamped)
+		switch {
+		case years < 0:
+			failed(t, err, ocm.FoundTime, clock)
+		case err != nil:
+			t.Errorf("%d years ahead, and the timestamp does not count: %v", years, err)
+		}
+	}
+}
+
 func TestTimestampThatIsBad(t *testing.T) {
 	t.Parallel()
 	tsa := issue(t, "TSA", edKey(t), nil, isCA)

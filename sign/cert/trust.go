@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func (t *Trust) Judge(v Value, sig ocm.Signature, now time.Time, check TimeCheck
 		j.Findings = append(j.Findings, *finding)
 	}
 	if chained {
-		built, err := t.chain(v.Chain, at)
+		built, err := t.chain(v.Chain, at, at.Equal(now))
 		if err != nil {
 			return j, failed(ocm.FoundChain, err)
 		}
@@ -181,8 +182,8 @@ func (t *Trust) identity(j *Judged, v Value, chained bool) error {
 }
 
 // chain builds a chain from the signer's certificate to a trust anchor and describes it. Every
-// certificate of it must be valid at the time.
-func (t *Trust) chain(given []*x509.Certificate, at time.Time) (string, error) {
+// certificate of it must be valid at the time, which clock says is that of our clock.
+func (t *Trust) chain(given []*x509.Certificate, at time.Time, clock bool) (string, error) {
 	intermediates := x509.NewCertPool()
 	for _, c := range given[1:] {
 		if selfSigned(c) {
@@ -207,7 +208,7 @@ func (t *Trust) chain(given []*x509.Certificate, at time.Time) (string, error) {
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	})
 	if err != nil {
-		return "", fmt.Errorf("certificate %s does not lead to %s, %s: %w", nameOf(leaf), from, judged, err)
+		return "", fmt.Errorf("certificate %s does not lead to %s, %s: %w%s", nameOf(leaf), from, judged, err, outOfTime(err, at, clock))
 	}
 	isAnchor := slices.ContainsFunc(chains, func(c []*x509.Certificate) bool { return len(c) == 1 })
 	if !isAnchor { // an anchor is what the verifier has chosen, whatever it says of itself
@@ -220,6 +221,21 @@ func (t *Trust) chain(given []*x509.Certificate, at time.Time) (string, error) {
 		names[i] = nameOf(c)
 	}
 	return fmt.Sprintf("%s, which is %s, %s", strings.Join(names, " by "), from, judged), nil
+}
+
+// outOfTime tells of a certificate that is not valid at a time when it is, and what may be wrong; nothing if that is
+// not what the error is about. A clock that is years off makes every certificate look like that.
+func outOfTime(err error, at time.Time, clock bool) string {
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired {
+		return ""
+	}
+	c := invalid.Cert
+	text := fmt.Sprintf("; %s is valid from %s to %s", nameOf(c), c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339))
+	if clock {
+		text += fmt.Sprintf(", and this machine's clock says %s: set the clock if it is wrong; only a timestamp (tsaCertPEM) makes a signature good for longer than its certificate", at.UTC().Format(time.RFC3339))
+	}
+	return text
 }
 
 // roots are the trust anchors; nil stands for those of the operating system. Those alone would

@@ -26,12 +26,14 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
@@ -163,7 +165,11 @@ func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec, ch
 	config := &packet.Config{Time: env.Time}
 	made, by, err := openpgp.VerifyDetachedSignature(keys, bytes.NewReader(sum), bytes.NewReader(raw), config)
 	if err != nil {
-		err = fmt.Errorf("the signature by key %016X over the digest %s does not fit the keys in %s: it was made with another key, or the version was changed: %w", issuer, &sig.Digest, source(secret, "publicKeyPGP"), err)
+		why := "does not fit the keys in " + source(secret, "publicKeyPGP") + ": it was made with another key, or the version was changed"
+		if isOutOfTime(err) {
+			why = "was judged at " + byClock(config)
+		}
+		err = fmt.Errorf("the signature by key %016X over the digest %s %s: %w", issuer, &sig.Digest, why, err)
 		return nil, &ocm.CheckError{Check: ocm.FoundValue, Err: err}
 	}
 	found = []ocm.Finding{{Check: ocm.FoundValue, Detail: Algorithm + ", by its own word of " + made.CreationTime.UTC().Format(time.RFC3339)}}
@@ -183,6 +189,16 @@ func verify(ctx context.Context, env *ocm.Env, sig ocm.Signature, s ocm.Spec, ch
 	return append(found, ocm.Finding{Check: ocm.FoundSigner, Detail: fmt.Sprintf("key %X", by.PrimaryKey.Fingerprint)}), nil
 }
 
+// isOutOfTime reports whether a key or a signature is not valid yet or no longer: to the library, both have expired.
+func isOutOfTime(err error) bool {
+	return errors.Is(err, pgperrors.ErrKeyExpired) || errors.Is(err, pgperrors.ErrSignatureExpired)
+}
+
+// byClock is the time at which is judged. A clock that is years off makes every key and signature look out of time.
+func byClock(config *packet.Config) string {
+	return config.Now().UTC().Format(time.RFC3339) + ", as this machine's clock says (set the clock if it is wrong)"
+}
+
 // stillGood judges the signing key as of now; the library judged it as of the date in
 // the signature. If a key stands in the ring more than once, each of them must be good:
 // one may lack the revocation.
@@ -190,7 +206,7 @@ func stillGood(keys openpgp.EntityList, issuer uint64, fingerprint string, confi
 	found := false
 	for _, e := range keys.EntitiesById(issuer) {
 		if _, err := e.VerifyPrimaryKey(config.Now(), config); err != nil {
-			return fmt.Errorf("key %X, judged at %s: %w", e.PrimaryKey.Fingerprint, config.Now().UTC().Format(time.RFC3339), err)
+			return fmt.Errorf("key %X, judged at %s: %w", e.PrimaryKey.Fingerprint, byClock(config), err)
 		}
 		named := fingerprint == "" || matches(e.PrimaryKey, fingerprint)
 		found = found || e.PrimaryKey.KeyId == issuer && named
@@ -199,7 +215,7 @@ func stillGood(keys openpgp.EntityList, issuer uint64, fingerprint string, confi
 				continue
 			}
 			if _, err := sub.Verify(config.Now(), config); err != nil {
-				return fmt.Errorf("subkey %X, judged at %s: %w", sub.PublicKey.Fingerprint, config.Now().UTC().Format(time.RFC3339), err)
+				return fmt.Errorf("subkey %X, judged at %s: %w", sub.PublicKey.Fingerprint, byClock(config), err)
 			}
 			found = found || named || matches(sub.PublicKey, fingerprint)
 		}

@@ -334,6 +334,35 @@ func sign2(t *testing.T, e *openpgp.Entity, p *openpgp.SignParams) string {
 	return out.String()
 }
 
+// A clock that is ten years off is named as what may be wrong: of signatures and keys that end, ahead, of all, behind.
+func TestClockYearsOff(t *testing.T) {
+	t.Parallel()
+	lasting, ending := newKey(t), newKey(t, func(c *packet.Config) { c.KeyLifetimeSecs = 366 * 24 * 3600 })
+	for what, c := range map[string]struct {
+		key   *openpgp.Entity
+		years int
+		good  bool
+	}{
+		"behind":                {lasting, -10, false},
+		"behind, a key ends":    {ending, -10, false},
+		"ahead":                 {lasting, 10, true},
+		"ahead, the key's ends": {ending, 10, false},
+	} {
+		sig := ocm.Signature{Name: "s", Digest: digest(), Signature: ocm.SignatureValue{
+			Algorithm: Algorithm, MediaType: MediaType, Value: sign2(t, c.key, &openpgp.SignParams{Config: at(goldenTime)}),
+		}}
+		now := goldenTime.AddDate(c.years, 0, 0)
+		err := judge(t.Context(), envWith(ocm.Secret{"publicKeyPGP": public(t, c.key)}, now), sig, ocm.Spec{})
+		if (err == nil) != c.good {
+			t.Errorf("%s: %v", what, err)
+		}
+		want := "judged at " + now.UTC().Format(time.RFC3339) + ", as this machine's clock says (set the clock if it is wrong)"
+		if err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "was changed")) {
+			t.Errorf("%s: expected %q, found %v", what, want, err)
+		}
+	}
+}
+
 // A signature that was made, or says that it was made, while the key was good does not
 // count once the key is not: the date is the signer's own claim.
 func TestCVE_2026_54787_key_no_longer_valid(t *testing.T) {

@@ -70,7 +70,7 @@ func readPlaces(path string, now time.Time) (p places, err error) {
 	if len(sc.RekorLogURLs()) > 0 {
 		services, err := root.SelectServices(sc.RekorLogURLs(), sc.RekorLogURLsConfig(), []uint32{1, 2}, now)
 		if err != nil {
-			return p, fmt.Errorf("rekorTlogUrls: %v: %w", err, ocm.ErrInvalid)
+			return p, fmt.Errorf("rekorTlogUrls: %w", notInService(err, now))
 		}
 		for _, s := range services {
 			p.logs = append(p.logs, log{s.URL, int(s.MajorAPIVersion)})
@@ -79,7 +79,7 @@ func readPlaces(path string, now time.Time) (p places, err error) {
 	if len(sc.TimestampAuthorityURLs()) > 0 {
 		services, err := root.SelectServices(sc.TimestampAuthorityURLs(), sc.TimestampAuthorityURLsConfig(), []uint32{1}, now)
 		if err != nil {
-			return p, fmt.Errorf("tsaUrls: %v: %w", err, ocm.ErrInvalid)
+			return p, fmt.Errorf("tsaUrls: %w", notInService(err, now))
 		}
 		for _, s := range services {
 			p.tsas = append(p.tsas, s.URL)
@@ -121,7 +121,13 @@ func one(services []root.Service, now time.Time) (string, error) {
 	}
 	s, err := root.SelectService(services, []uint32{1}, now)
 	if err != nil {
-		return "", fmt.Errorf("%v: %w", err, ocm.ErrInvalid)
+		return "", notInService(err, now)
 	}
 	return s.URL, nil
+}
+
+// notInService explains why no service of a list can be used: each is listed with the time in which it serves.
+func notInService(err error, now time.Time) error {
+	return fmt.Errorf("%v: this machine's clock says %s: set the clock if it is wrong, else get the newest signing_config.json of the installation: %w",
+		err, now.UTC().Format(time.RFC3339), ocm.ErrInvalid)
 }

@@ -211,6 +211,9 @@ func TestSignRefusesEarly(t *testing.T) {
 	token, key := ocm.Secret{"token": newToken(t)}, ocm.Secret{"privateKeyPEM": pairOf(t, newKey(t)).private}
 	empty := filepath.Join(t.TempDir(), "empty")
 	write(t, empty, "")
+	ended := filepath.Join(t.TempDir(), "ended.json")
+	write(t, ended, `{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json","rekorTlogConfig":{"selector":"ANY"},
+		"rekorTlogUrls":[{"url":"https://log.example","majorApiVersion":2,"validFor":{"start":"2010-01-01T00:00:00Z","end":"2011-01-01T00:00:00Z"},"operator":"lab"}]}`)
 	for what, c := range map[string]struct {
 		secrets secrets
 		change  func(*sigstore.SigningConfig)
@@ -228,7 +231,7 @@ func TestSignRefusesEarly(t *testing.T) {
 		"empty token file":     {secrets{signer: ocm.Secret{"tokenFile": empty}}, nil, ocm.ErrInvalid, "empty"},
 		"no JSON web token":    {secrets{signer: ocm.Secret{"token": "geheim"}}, nil, ocm.ErrInvalid, "three parts"},
 		"header in a token":    {secrets{signer: ocm.Secret{"token": "e30.e30\r\nX: y.e30"}}, nil, ocm.ErrInvalid, "three parts"},
-		"expired token":        {secrets{signer: ocm.Secret{"token": newIssuer(t).token(alice, time.Now().Add(-time.Minute), "")}}, nil, ocm.ErrDenied, "expired"},
+		"expired token":        {secrets{signer: ocm.Secret{"token": newIssuer(t).token(alice, time.Now().Add(-time.Minute), "")}}, nil, ocm.ErrDenied, "this machine's clock says"},
 		"broken root":          {secrets{signer: token, verifier: ocm.Secret{"trustedRootJSON": "{}"}}, nil, ocm.ErrInvalid, "trustedRootJSON"},
 		"plain http":           {secrets{signer: token}, func(c *sigstore.SigningConfig) { c.FulcioURL = "http://fulcio.example" }, ocm.ErrInvalid, "unprotected"},
 		"password in address":  {secrets{signer: token}, func(c *sigstore.SigningConfig) { c.RekorURL = "https://a:geheim@rekor.example" }, ocm.ErrInvalid, "without user"},
@@ -237,6 +240,7 @@ func TestSignRefusesEarly(t *testing.T) {
 		"version":              {secrets{signer: token}, func(c *sigstore.SigningConfig) { c.RekorVersion = 3 }, ocm.ErrInvalid, "rekorVersion"},
 		"algorithm":            {secrets{signer: token}, func(c *sigstore.SigningConfig) { c.SignatureAlgorithm = "RSASSA-PSS" }, ocm.ErrInvalid, "RSASSA-PSS"},
 		"type":                 {secrets{signer: token}, func(c *sigstore.SigningConfig) { c.Type = "RSASigningConfiguration" }, ocm.ErrUnknownType, "RSASigning"},
+		"services have ended":  {secrets{signer: token}, func(c *sigstore.SigningConfig) { c.SigningConfig = ended }, ocm.ErrInvalid, "this machine's clock says"},
 		"no signing config":    {secrets{signer: token}, func(c *sigstore.SigningConfig) { c.SigningConfig = empty }, ocm.ErrInvalid, "signingConfig"},
 	} {
 		config := s.config()

@@ -65,7 +65,8 @@ func checkToken(token string, now time.Time) error {
 		return err
 	}
 	if exp := time.Unix(int64(claims.Expires), 0); claims.Expires > 0 && !now.Before(exp) {
-		return fmt.Errorf("it has expired at %s: get a new one: %w", exp.UTC().Format(time.RFC3339), ocm.ErrDenied)
+		return fmt.Errorf("it has expired at %s, and this machine's clock says %s: get a new one, or set the clock if it is wrong: %w",
+			exp.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), ocm.ErrDenied)
 	}
 	return nil
 }

@@ -81,6 +81,35 @@ func TestLocalClockDoesNotMatter(t *testing.T) {
 	}
 }
 
+// What a trusted root says of its services is judged at the time of the signature, not at ours: a root whose authorities have ended
+// since is good for what they did before, and a clock that is years off changes neither.
+func TestClockYearsOff(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	value := l.make(t, artifactOf(t, digest), nil).value(t)
+	for what, c := range map[string]struct {
+		end     time.Duration // of the authorities, from now
+		private bool          // the time is the timestamp authority's
+		good    bool
+	}{
+		"log":                             {time.Hour, false, true},
+		"timestamp":                       {time.Hour, true, true},
+		"log, ended before signing":       {-time.Hour, false, false},
+		"timestamp, ended before signing": {-time.Hour, true, false},
+	} {
+		p := l.parts(t)
+		p.caEnd, p.tsaEnd = time.Now().Add(c.end), time.Now().Add(c.end)
+		trust, cfg := secrets{verifier: ocm.Secret{"trustedRootJSON": trustedRoot(t, p)}}, expectAlice()
+		cfg.PrivateInfrastructure = c.private
+		for _, years := range []int{-10, 0, 10} {
+			env := &ocm.Env{Credentials: trust, HTTP: noNetwork{t}, Now: func() time.Time { return time.Now().AddDate(years, 0, 0) }}
+			if _, err := (sigstore.Handler{}).Verify(t.Context(), env, signatureOf(value), spec(t, cfg)); (err == nil) != c.good {
+				t.Errorf("%s, the clock is %d years off: %v", what, years, err)
+			}
+		}
+	}
+}
+
 // changed makes a bundle and verifies it after a change.
 func changed(t *testing.T, change func(l *lab, m *made, c *sigstore.VerificationConfig)) error {
 	t.Helper()

@@ -212,17 +212,3 @@ func TestCheckDigest(t *testing.T) {
 	}
 	refused(t, nil, a.Roots(), ocm.ErrNotFound, "none")
 }
-
-func TestPast(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	if err := (timestamp.Result{Time: now.Add(9 * time.Minute)}).Past(now); err != nil {
-		t.Error(err)
-	}
-	if err := (timestamp.Result{Time: now.Add(-9 * 365 * 24 * time.Hour)}).Past(now); err != nil {
-		t.Error(err)
-	}
-	if err := (timestamp.Result{Time: now.Add(11 * time.Minute)}).Past(now); !errors.Is(err, ocm.ErrInvalid) {
-		t.Error(err)
-	}
-}

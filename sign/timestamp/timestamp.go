@@ -44,6 +44,7 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/sign/cert"
 )
 
 const (
@@ -54,7 +55,7 @@ const (
 	// MaxAccuracy is how inexact an authority may say that its time is.
 	MaxAccuracy = time.Minute
 	// MaxSkew is how much the clocks of an authority and of this computer may differ.
-	MaxSkew = 10 * time.Minute
+	MaxSkew = cert.MaxClockSkew
 
 	maxText   = 2 * MaxResponse // the same in PEM
 	blockType = "TIMESTAMP"     // what is written; when reading, any type is accepted
@@ -64,16 +65,6 @@ const (
 type Result struct {
 	Time   time.Time         // when the digest existed, in UTC
 	Signer *x509.Certificate // of the authority; nobody else's
-}
-
-// Past returns an error if the time lies after now by more than [MaxSkew]: then one of the clocks is wrong. now is the
-// time of the verifier ([ocm.Env.Time]). Whoever judges certificates at the time of a Result asks this first.
-func (r Result) Past(now time.Time) error {
-	if ahead := r.Time.Sub(now); ahead > MaxSkew {
-		return fmt.Errorf("the timestamp is of %s, but the clock here says %s, which is %s earlier, accepted are %s: one of the clocks is wrong: %w",
-			r.Time.Format(time.RFC3339), now.UTC().Format(time.RFC3339), ahead.Round(time.Second), MaxSkew, ocm.ErrInvalid)
-	}
-	return nil
 }
 
 // Check judges a timestamp over a digest. It is good only if all of this is so:
@@ -89,7 +80,7 @@ func (r Result) Past(now time.Time) error {
 //     never count. Revocation lists and the authority's policy are not looked at.
 //   - The time that is written beside the token, if any, is that of the token.
 //
-// Check has no clock of its own: see [Result.Past]. Every error is an [ocm.CheckError] of [ocm.FoundTime], and wraps
+// Check has no clock: that the time is not of the future is for the caller to say, as ocm/sign/cert does. Every error is an [ocm.CheckError] of [ocm.FoundTime], and wraps
 // [ocm.ErrSignature] together with [ocm.ErrInvalid], [ocm.ErrLimit] or [ocm.ErrDigest] where that is the reason.
 func Check(ts *ocm.Timestamp, d ocm.Digest, roots []*x509.Certificate) (Result, error) {
 	r, err := check(ts, d, roots)
