@@ -71,7 +71,8 @@ func goEnv(t *testing.T) (env []string) {
 }
 
 // shellBlocks joins the fenced blocks marked sh of a Markdown text. Errors name the line. A block
-// marked "sh gpg" needs that command, and is left out where there is none; what is marked "sh cluster" runs in package k8stest.
+// marked "sh gpg" needs that command, and is left out where there is none; what is marked "sh cluster" runs in package k8stest, and what is marked
+// "sh build", "sh carry" or "sh target" in internal/sovereign.
 func shellBlocks(text string) string {
 	var b strings.Builder
 	inside := false
@@ -83,7 +84,7 @@ func shellBlocks(text string) string {
 			inside = false
 		case inside:
 			b.WriteString(line)
-		case fence == "```sh cluster": // never here: kubectl might reach a cluster that matters
+		case strings.HasPrefix(fence, "```sh ") && slices.Contains(elsewhere, strings.Fields(fence)[1]): // never here: kubectl might reach a cluster that matters
 		case fence == "```sh" || strings.HasPrefix(fence, "```sh ") && areThere(strings.Fields(fence)[1:]):
 			inside = true
 			fmt.Fprintf(&b, "echo '=== line %d'\n", number+1)
@@ -91,6 +92,9 @@ func shellBlocks(text string) string {
 	}
 	return b.String()
 }
+
+// elsewhere are the words of blocks that others run.
+var elsewhere = []string{"cluster", "build", "carry", "target"}
 
 func areThere(commands []string) bool {
 	for _, c := range commands {
@@ -103,7 +107,7 @@ func areThere(commands []string) bool {
 
 func TestShellBlocks(t *testing.T) {
 	t.Parallel()
-	text := "# x\n```sh\na\n```\n```go\nb\n```\n    c\n```sh\nd\n\ne\n```\n```sh no-such-command-anywhere\nf\n```\n"
+	text := "# x\n```sh\na\n```\n```go\nb\n```\n    c\n```sh\nd\n\ne\n```\n```sh no-such-command-anywhere\nf\n```\n```sh target real\ng\n```\n"
 	if got, want := shellBlocks(text), "echo '=== line 3'\na\necho '=== line 10'\nd\n\ne\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"syscall"
 
 	"ocm"
+	"ocm/ctf"
 )
 
 // exitStatus maps a kind of error to the exit status of the program.
@@ -135,7 +137,8 @@ func hint(err error) string {
 		{isPlainHTTP, "the registry speaks plain HTTP: write http:// before its name"},
 		{isUnexplained, "log in with \"ocm login HOST\", or add credentials for the host to $HOME/.ocmconfig"},
 		{anyOf(ocm.ErrConflict), "somebody else wrote the same component version; run the command again"},
-		{anyOf(syscall.ENOSPC), "free some space and run the command again; --temp-folder moves temporary files to another disk"},
+		{anyOf(ctf.ErrBroken), "compare the size and the SHA-256 (sha256sum) of the file with those of the original, and copy it again"},
+		{anyOf(syscall.ENOSPC), fullHint(err)},
 		{isRefused, "check the server's name and port"},
 	} {
 		if known.is(err) {
@@ -145,9 +148,19 @@ func hint(err error) string {
 	return ""
 }
 
-// isUnexplained is the denial of a server that does not itself say how to log in.
+// fullHint names the folder whose disk is full.
+func fullHint(err error) string {
+	where, path := "", (*fs.PathError)(nil)
+	if errors.As(err, &path) {
+		where = " on the disk of " + filepath.Dir(path.Path)
+	}
+	return "free some space" + where + " and run the command again; --temp-folder or TMPDIR moves temporary files, and only these, to another disk"
+}
+
+// isUnexplained is the denial of a server that does not itself say how to log in. What an archive
+// refuses because it cannot do it at all would not be helped by credentials.
 func isUnexplained(err error) bool {
-	return errors.Is(err, ocm.ErrDenied) && !anyOf(fs.ErrPermission, syscall.EROFS)(err) && !strings.Contains(err.Error(), "ocm auth explain")
+	return errors.Is(err, ocm.ErrDenied) && !anyOf(fs.ErrPermission, syscall.EROFS, errors.ErrUnsupported)(err) && !strings.Contains(err.Error(), "ocm auth explain")
 }
 
 func isUntrusted(err error) bool {

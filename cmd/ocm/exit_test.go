@@ -73,6 +73,14 @@ func TestExitPrints(t *testing.T) {
 	}
 }
 
+// Credentials do not help where an archive cannot do it at all.
+func TestNoLoginHintForUnsupported(t *testing.T) {
+	t.Parallel()
+	if got := hint(fmt.Errorf("%w (%w)", ocm.ErrDenied, errors.ErrUnsupported)); got != "" {
+		t.Errorf("hint %q, want none", got)
+	}
+}
+
 // An archive whose name looks like a domain is taken for a registry: the hint says so,
 // but only if nobody told the type.
 func TestGuessHint(t *testing.T) {

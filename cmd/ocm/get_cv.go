@@ -18,8 +18,8 @@ import (
 const getLong = `List component versions, newest first.
 
 The reference names one version, a component (all its versions are listed), or only a
-repository (all versions of all components; registries cannot list their components, so
-this is for archives).
+repository (all versions of all components; of registries those only that list their
+repositories, as "ocm serve" does and many public ones do not).
 
 json is always an array of component descriptors, yaml a list of them, ndjson has one
 descriptor in each line.`
@@ -154,7 +154,7 @@ func componentsOf(ctx context.Context, repo ocm.Repository, c ocm.Coordinates) (
 	}
 	lister, ok := repo.(ocm.Lister)
 	if !ok {
-		return nil, usagef("%s: a registry cannot list its components: name one, %s//COMPONENT", repo, reference(c))
+		return nil, usagef("%s cannot list its components: name one, %s//COMPONENT", repo, reference(c))
 	}
 	var names []string
 	for name, err := range lister.Components(ctx) {

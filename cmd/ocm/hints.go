@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,11 +14,15 @@ import (
 
 	"ocm"
 	"ocm/componentarchive"
+	"ocm/ctf"
 	shared "ocm/session"
 )
 
 // maxListed is how many versions a hint lists.
 const maxListed = 5
+
+// maxNames bounds the names of files that are looked at to tell what a folder is.
+const maxNames = 1000
 
 // findHint helps to find a component version that is not where it was looked for.
 func (s *session) findHint(ctx context.Context, err error, c ocm.Coordinates) string {
@@ -30,10 +35,28 @@ func (s *session) findHint(ctx context.Context, err error, c ocm.Coordinates) st
 	if c.Type == ocm.CTFType && shared.IsAbsent(c.Repository) {
 		return slashHint(reference(c))
 	}
-	if c.Component == "" {
-		return ""
+	if h := folderHint(c); h != "" || c.Component == "" {
+		return h
 	}
 	return s.versionsHint(ctx, c)
+}
+
+// folderHint tells what a folder looks like that is no archive. To find nothing in it is no error of the folder: one
+// that is to become an archive may be empty.
+func folderHint(c ocm.Coordinates) string {
+	if c.Type != ocm.CTFType || isArchive(c.Repository) {
+		return ""
+	}
+	dir, err := os.Open(c.Repository)
+	if err != nil {
+		return ""
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(maxNames)
+	if err != nil && err != io.EOF || len(names) == 0 {
+		return ""
+	}
+	return c.Repository + ": " + ctf.NotCTF(names)
 }
 
 // versionsHint tells which versions of a component there are, or which components.
@@ -50,9 +73,22 @@ func (s *session) versionsHint(ctx context.Context, c ocm.Coordinates) string {
 		return "there is " + strings.Join(versions, ", ")
 	case c.Type != ocm.OCIRepositoryType:
 		at.Component = ""
-		return fmt.Sprintf("\"ocm get cv %s\" lists the components and versions that there are", reference(at))
+		return s.contentHint(ctx, at)
 	}
 	return "there is no version of this component; check its name, and that of the repository"
+}
+
+// contentHint tells what is in an archive that lacks a component.
+func (s *session) contentHint(ctx context.Context, at ocm.Coordinates) string {
+	found, err := s.wanted(ctx, at, "", false, nil)
+	if err != nil || len(found) == 0 || len(found) > maxListed {
+		return fmt.Sprintf("\"ocm get cv %s\" lists the components and versions that there are", reference(at))
+	}
+	list := make([]string, len(found))
+	for i, w := range found {
+		list[i] = w.at.Component + ":" + w.ref
+	}
+	return "there is " + strings.Join(list, ", ")
 }
 
 // versionsOf lists the versions of a component, newest first.

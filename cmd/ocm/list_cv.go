@@ -15,7 +15,7 @@ import (
 const listLong = `List names and versions of component versions, newest first, and nothing else: no descriptor
 is read, so that this is cheap for a component with thousands of versions.
 
-The argument is a repository, or a component in it; registries cannot list their components.
+The argument is a repository, or a component in it; not every registry lists its components.
 json is an array of objects with component and version.`
 
 const listExample = `  # the versions of a component

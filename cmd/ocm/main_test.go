@@ -47,6 +47,9 @@ func TestScripts(t *testing.T) {
 			if cond == "mount" {
 				return canMount(), nil
 			}
+			if cond == "world" {
+				return canUnshare(), nil
+			}
 			if cond == "plugins" {
 				return newRoot(&app{out: io.Discard, err: newScreen(io.Discard), getenv: os.Getenv}).PersistentFlags().Lookup("plugin-directory") != nil, nil
 			}
@@ -69,7 +72,9 @@ func TestScripts(t *testing.T) {
 			"fit":            scriptFit,
 			"registry":       scriptRegistry,
 			"badregistry":    scriptBadRegistry,
+			"attach":         scriptAttach,
 			"image":          scriptImage,
+			"attach-all":     scriptAttachAll,
 			"chartrepo":      scriptChartRepo,
 			"tsa":            func(ts *testscript.TestScript, neg bool, args []string) { scriptTSA(ts, authority, neg, args) },
 			"uploading":      scriptUploading,
@@ -86,6 +91,7 @@ func TestScripts(t *testing.T) {
 			"lockedregistry": scriptLockedRegistry,
 			"dockerd":        scriptDockerd,
 			"webdav":         scriptWebDAV,
+			"until":          scriptUntil,
 		},
 	})
 }
@@ -97,7 +103,12 @@ func isolate(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	sovereign, err := filepath.Abs("../../conformance/sovereign")
+	if err != nil {
+		return err
+	}
 	env.Setenv("GOLDEN", golden)
+	env.Setenv("SOVEREIGN", sovereign)
 	env.Setenv("HOME", home)
 	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "OCM_CONFIG"} {
 		env.Setenv(name, "")
@@ -123,6 +134,7 @@ func TestExamples(t *testing.T) {
 		}
 		for line := range strings.Lines(string(raw)) {
 			line = strings.ReplaceAll(strings.TrimSpace(line), "$REGISTRY", "ghcr.io")
+			line = strings.TrimPrefix(line, "until URL ") // beside the script
 			if command, ok := strings.CutPrefix(line, "exec ocm "); ok {
 				ran = append(ran, command)
 			}

@@ -30,6 +30,9 @@ func (s *session) openTarget(ctx context.Context, typ, location string) (ocm.Rep
 	if typ == ocm.CTFType && strings.HasSuffix(location, ".tar.zst") {
 		s.env.Log.Warn("other tools cannot read .tar.zst; .tar and .tgz are for all", "archive", location)
 	}
+	if typ == ocm.CTFType && !ctf.HasLocks {
+		s.env.Log.Warn("on this system archives are written without a lock: let no other process write to it at the same time", "archive", location)
+	}
 	return s.open(ctx, typ, location)
 }
 

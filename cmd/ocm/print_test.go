@@ -164,8 +164,8 @@ func TestTableOfMoves(t *testing.T) {
 	t.Parallel()
 	got := printed(t, func(b *bytes.Buffer) error {
 		return moveTable([]moved{
-			{Component: "a.org/lib:1", State: "identical", Moves: []move{{"resource", "z", "localBlob", "copy"}}},
-			{Component: "a.org/app:1", State: "absent", Moves: []move{{"resource", "x", "localBlob", "copy"}, {"source", "y", "git", "keep"}}},
+			{Component: "a.org/lib:1", State: "identical", Moves: []move{{Kind: "resource", Element: "z", Access: "localBlob", Action: "copy"}}},
+			{Component: "a.org/app:1", State: "absent", Moves: []move{{Kind: "resource", Element: "x", Access: "localBlob", Action: "copy"}, {Kind: "source", Element: "y", Access: "git", Action: "keep"}}},
 		}).write(b)
 	})
 	want := "" +

@@ -187,6 +187,15 @@ var canMount = sync.OnceValue(func() bool {
 	return mount(dir, "64k") == nil && exec.Command("umount", dir).Run() == nil
 })
 
+// canUnshare is the condition [world]: a script can have a network and file systems of its own here. In CI it must.
+func canUnshare() bool {
+	as := []string{"--net", "--mount", "true"}
+	if os.Getuid() != 0 {
+		as = append([]string{"--map-root-user"}, as...)
+	}
+	return os.Getenv("CI") == "true" || exec.Command("unshare", as...).Run() == nil
+}
+
 func mount(dir, size string) error {
 	return exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).Run()
 }

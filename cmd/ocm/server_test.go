@@ -131,6 +131,31 @@ func scriptBadRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("REGISTRY", server.Listener.Addr().String())
 }
 
+// scriptAttach attaches a text to an image in a registry, and sets $ATTACHED to the digest of the manifest that does:
+//
+//	attach HOST:PORT/REPOSITORY@DIGEST TEXT
+func scriptAttach(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: attach REFERENCE TEXT")
+	}
+	repo, err := remote.NewRepository(args[0])
+	ts.Check(err)
+	repo.PlainHTTP = true
+	subject, err := repo.Resolve(context.Background(), repo.Reference.Reference)
+	ts.Check(err)
+	push := func(mediaType string, raw []byte) ociv1.Descriptor {
+		d := content.NewDescriptorFromBytes(mediaType, raw)
+		ts.Check(repo.Push(context.Background(), d, bytes.NewReader(raw)))
+		return d
+	}
+	raw, err := json.Marshal(ociv1.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ociv1.MediaTypeImageManifest, ArtifactType: "application/spdx+json", Subject: &subject,
+		Config: push(ociv1.DescriptorEmptyJSON.MediaType, ociv1.DescriptorEmptyJSON.Data), Layers: []ociv1.Descriptor{push("text/plain", []byte(args[1]))},
+	})
+	ts.Check(err)
+	ts.Setenv("ATTACHED", push(ociv1.MediaTypeImageManifest, raw).Digest.String())
+}
+
 // scriptImage pushes a small image for two platforms, the same for the same text, and sets $IMAGE to its digest:
 //
 //	image HOST:PORT/REPOSITORY:TAG [TEXT]

@@ -34,8 +34,8 @@ the copy. An image index is kept as it is, whatever --platform leaves behind;
 some registries refuse that, archives never do.
 
 What is attached to an image travels with it: signatures, SBOMs, attestations. So does what is
-attached to a component version, if the copy is the same to the byte. --no-referrers leaves all
-of it behind.
+attached to a component version, if the copy is the same to the byte. What was attached only
+after the transfer, or got lost, the same transfer brings. --no-referrers leaves all of it behind.
 
 --upload-as ociArtifact gives images that are copied into a registry a repository of their
 own, REGISTRY/PATH/NAME:TAG, where other tools find them; a tag that leads to something
@@ -158,8 +158,10 @@ type explicitFlags struct{ recursive, copyResources, uploadAs bool }
 // moved is what happened, or would happen, to one component version.
 type moved struct {
 	Component string `json:"component"` // name:version
-	State     string `json:"state"`     // of the target before: absent, identical, merge, overwrite or keep
+	State     string `json:"state"`     // of the target before: absent, identical, complete, merge, overwrite or keep
 	Moves     []move `json:"moves"`
+	// Attached is what was attached to the manifest of the version.
+	Attached []string `json:"attached,omitempty"`
 }
 
 // move is what happens with one resource or source.
@@ -167,7 +169,9 @@ type move struct {
 	Kind    string `json:"kind"` // resource or source
 	Element string `json:"element"`
 	Access  string `json:"access"` // its type at the source
-	Action  string `json:"action"` // copy or keep
+	Action  string `json:"action"` // copy, upload, keep, omit or attach
+	// Attached is what was attached to what the target had.
+	Attached []string `json:"attached,omitempty"`
 }
 
 // transferred is what became of a transfer.
@@ -323,7 +327,10 @@ func moveTable(list []moved) *table {
 			if m.State == transfer.Identical || m.State == transfer.Kept {
 				break // nothing happens with them
 			}
-			t.add(e.Kind+" "+e.Element, e.Access, e.Action)
+			t.add(e.Kind+" "+e.Element, e.Access, e.Action+attachedText(e.Attached))
+		}
+		if len(m.Attached) > 0 {
+			t.add(ownText, "", transfer.Attach+attachedText(m.Attached))
 		}
 	}
 	return t
@@ -336,6 +343,8 @@ func stateText(state string) string {
 		return "new in the target"
 	case transfer.Identical:
 		return "identical in the target"
+	case transfer.Complete:
+		return "in the target, without all that is attached to it"
 	case transfer.Merge:
 		return "in the target, to be completed"
 	case transfer.Overwrite:

@@ -198,9 +198,32 @@ func planTable(d *transfer.Document) *table {
 			m := &v.Moves[k]
 			t.add(m.Kind+" "+m.Element, fromText(m), toText(m), size(m.Bytes), actionText(m))
 		}
+		if len(v.Attached) > 0 {
+			t.add(ownText, "", "", "", transfer.Attach+attachedText(v.Attached))
+		}
 	}
 	t.dropEmpty()
 	return t
+}
+
+// ownText is how the manifest of a version is called among its elements.
+const ownText = "component version"
+
+// attachedText lists what is attached: types and digests, tags of cosign.
+func attachedText(list []string) string {
+	const shown = 3
+	var texts []string
+	for i, a := range list {
+		if i == shown {
+			texts = append(texts, fmt.Sprintf("and %d more", len(list)-shown))
+			break
+		}
+		texts = append(texts, shortDigests(a))
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return " " + strings.Join(texts, ", ")
 }
 
 // besideText is how the plan calls content that is stored beside its descriptor.
@@ -225,7 +248,7 @@ func toText(m *transfer.Move) string {
 	switch m.Action {
 	case transfer.Copy:
 		return besideText
-	case transfer.Upload:
+	case transfer.Upload, transfer.Attach:
 		return m.To
 	}
 	return ""
@@ -233,6 +256,8 @@ func toText(m *transfer.Move) string {
 
 func actionText(m *transfer.Move) string {
 	switch {
+	case m.Action == transfer.Attach:
+		return m.Action + attachedText(m.Attached)
 	case m.Transformer != "":
 		return m.Action + ", transformed by " + m.Transformer
 	case m.Reason != "":
@@ -251,8 +276,12 @@ func planned(d *transfer.Document) string {
 	if t.Versions == 0 {
 		return "dry run: nothing to do, " + count(len(d.Versions), "component version") + " unchanged"
 	}
+	what := count(t.Contents, "content")
+	if t.Attached > 0 {
+		what += " and " + count(t.Attached, "attached manifest")
+	}
 	line := fmt.Sprintf("dry run: nothing was written, %s with %s would be\n%s from %s to %s", count(t.Versions, "component version"),
-		count(t.Contents, "content"), size(t.Bytes), d.Source.Reference, d.Target)
+		what, size(t.Bytes), d.Source.Reference, d.Target)
 	if t.Unknown > 0 {
 		line += fmt.Sprintf(", and %s of unknown size", count(t.Unknown, "content"))
 	}
@@ -261,11 +290,18 @@ func planned(d *transfer.Document) string {
 
 // summaryText is what was done, in words.
 func summaryText(s *transfer.Summary) string {
-	if s.Written == 0 {
+	if s.Written == 0 && s.Completed == 0 {
 		return "nothing to do: " + count(s.Versions, "component version") + " unchanged"
 	}
-	text := fmt.Sprintf("transferred: %s written, %d unchanged, %s\nmoved %s in %s, %.1f s", count(int(s.Written), "component version"),
-		s.Unchanged, count(int(s.Contents), "content"), size(s.Moved), count(int(s.Blobs), "blob"), s.Seconds)
+	done := count(int(s.Written), "component version") + " written"
+	if s.Completed > 0 {
+		done += fmt.Sprintf(", %d completed", s.Completed)
+	}
+	text := fmt.Sprintf("transferred: %s, %d unchanged, %s", done, s.Unchanged, count(int(s.Contents), "content"))
+	if s.Attached > 0 {
+		text += ", " + count(int(s.Attached), "attached manifest")
+	}
+	text += fmt.Sprintf("\nmoved %s in %s, %.1f s", size(s.Moved), count(int(s.Blobs), "blob"), s.Seconds)
 	if s.Moved > 0 && s.Seconds >= 0.1 { // less is no measure
 		text += " (" + size(s.Rate) + "/s)"
 	}

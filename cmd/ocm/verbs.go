@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 
@@ -243,13 +244,26 @@ func (s *session) runOrShow(ctx context.Context, r transferRequest, plan *transf
 	if !r.dryRun {
 		out.versions = movedOf(plan)
 		out.done, err = plan.Run(ctx)
-		return s.keyError(err)
+		return s.keyError(withHint(err, lacking(ctx, r, plan, err)))
 	}
 	if err := plan.Measure(ctx); err != nil {
 		return err
 	}
 	out.plan = plan.Document(r.source(roots), repositoryName{r.targetType, r.target}.String())
 	return nil
+}
+
+// lacking tells how much a transfer has still to store for which the disk was too small; empty if that is not what failed, or
+// nobody can say. What comes by a pipe cannot be looked at once more.
+func lacking(ctx context.Context, r transferRequest, plan *transfer.Plan, err error) string {
+	if !errors.Is(err, syscall.ENOSPC) || isPipe(r.from.Type, r.from.Repository) || isPipe(r.targetType, r.target) || plan.Measure(ctx) != nil {
+		return ""
+	}
+	t := plan.Totals()
+	if t.Unknown > 0 {
+		return fmt.Sprintf("%s are still to be stored, and %d contents of unknown size: %s", size(t.Bytes), t.Unknown, fullHint(err))
+	}
+	return fmt.Sprintf("%s are still to be stored: %s", size(t.Bytes), fullHint(err))
 }
 
 // leftBehind counts the versions that are referenced and not in the graph.
@@ -288,9 +302,9 @@ func isMissing(ctx context.Context, repo ocm.Repository, v ocm.Version) (bool, e
 func movedOf(p *transfer.Plan) []moved {
 	out := make([]moved, len(p.Versions))
 	for i, v := range p.Versions {
-		out[i] = moved{Component: v.Component, State: v.State, Moves: make([]move, len(v.Moves))}
+		out[i] = moved{Component: v.Component, State: v.State, Moves: make([]move, len(v.Moves)), Attached: v.Attached}
 		for k, m := range v.Moves {
-			out[i].Moves[k] = move{m.Kind, m.Element, m.Access, m.Action}
+			out[i].Moves[k] = move{m.Kind, m.Element, m.Access, m.Action, m.Attached}
 		}
 	}
 	return out
