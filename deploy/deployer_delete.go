@@ -142,14 +142,15 @@ func members(ctx context.Context, d *v1alpha1.Deployer, dep *deputy, p apply.Par
 	for _, o := range d.Status.Deployed {
 		add(refOf(o))
 	}
-	for _, kind := range list(d.Annotations[apply.AnnotationGroupKinds]) {
+	kinds, namespaces := apply.Recorded(d.Annotations)
+	for _, kind := range kinds {
 		m, err := dep.RESTMapper().RESTMapping(schema.ParseGroupKind(kind))
 		if meta.IsNoMatchError(err) {
 			continue // the definition is gone, and all objects with it
 		} else if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
-		for _, o := range labelled(ctx, dep, m, p, list(d.Annotations[apply.AnnotationNamespaces])) {
+		for _, o := range labelled(ctx, dep, m, p, namespaces) {
 			if c := metav1.GetControllerOf(&o); c == nil || c.UID != p.UID {
 				continue // a label is soon put on
 			}

@@ -194,17 +194,24 @@ func listed(all []*unstructured.Unstructured, namespace string) int {
 
 // set is what is applied of a job.
 func (r *deployers) set(ctx context.Context, j *job) apply.Set {
-	s := apply.Set{Parent: r.owner(ctx, j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d), Unowned: !prunes(j.d),
-		GroupKinds: list(j.d.Annotations[apply.AnnotationGroupKinds]), Namespaces: list(j.d.Annotations[apply.AnnotationNamespaces])}
+	s := apply.Set{Parent: r.owner(ctx, j.d), Objects: j.Objects, Namespace: j.Namespace, Prune: prunes(j.d), Unowned: !prunes(j.d)}
+	s.GroupKinds, s.Namespaces = apply.Recorded(j.d.Annotations)
 	for _, o := range j.d.Status.Deployed {
 		s.Known = append(s.Known, refOf(o))
 	}
 	return s
 }
 
-// bring applies a job, with its hooks.
+// bring applies a job, with its hooks. The health gate counts from the end of that, or, while it fails, from the first time that it was tried:
+// not from when the revision began to wait for its turn.
 func (r *deployers) bring(ctx context.Context, j *job, before, after string) (*apply.Applied, error) {
+	if now := current(j.d); now == nil || now.Revision != j.rev.Revision {
+		j.rev.Time.Time = r.now()
+	}
 	applied, err := r.applied(ctx, j, before, after)
+	if err == nil {
+		j.rev.Time.Time = r.now()
+	}
 	j.rev.Outcome = v1alpha1.OutcomePending
 	if err != nil {
 		j.rev.Outcome, j.rev.Message = v1alpha1.OutcomeFailed, clipped(j.hidden.in(err.Error()))

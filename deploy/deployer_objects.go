@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -65,7 +66,7 @@ func origin(w *wanted, j *job) {
 }
 
 // mark puts labels and annotations on an object.
-func mark(o *unstructured.Unstructured, labels, annotations map[string]string, polite bool) {
+func mark(o metav1.Object, labels, annotations map[string]string, polite bool) {
 	l, a := o.GetLabels(), o.GetAnnotations()
 	if l == nil {
 		l = map[string]string{}
@@ -108,27 +109,8 @@ func (r *deployers) announce(ctx context.Context, p apply.Parent, kinds, namespa
 		return err
 	}
 	return r.label(ctx, d, func(o *v1alpha1.Deployer) {
-		if o.Labels == nil {
-			o.Labels = map[string]string{}
-		}
-		if o.Annotations == nil {
-			o.Annotations = map[string]string{}
-		}
-		o.Labels[apply.LabelID] = p.ID()
-		o.Annotations[apply.AnnotationTooling] = p.Tooling
-		o.Annotations[apply.AnnotationGroupKinds] = joined(kinds)
-		o.Annotations[apply.AnnotationNamespaces] = joined(namespaces)
+		mark(o, p.Labels(), p.Annotations(kinds, namespaces), false)
 	})
-}
-
-func list(s string) []string {
-	return strings.FieldsFunc(s, func(c rune) bool { return c == ',' })
-}
-
-func joined(all []string) string {
-	all = slices.Clone(all)
-	slices.Sort(all)
-	return strings.Join(slices.Compact(all), ",")
 }
 
 // sameMeta reports whether nothing of the metadata that controllers write differs.

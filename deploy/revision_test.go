@@ -110,6 +110,22 @@ func TestHealthGateTimesOut(t *testing.T) {
 	bed.wait(t, 10*time.Second, "True Succeeded")
 }
 
+// What waits for its turn, or takes long to be rendered and applied, has had no time to become healthy yet.
+func TestHealthGateBeginsWhenAllIsApplied(t *testing.T) {
+	t.Parallel()
+	bed := newDeployerBed(t, shopResource(), shopComponent(), gated(v1alpha1.FailureKeep))
+	bed.healthIs(sick())
+	renders := bed.r.render
+	bed.r.render = func(ctx context.Context, s render.Source, o render.Options) (*render.Result, error) {
+		bed.clock.pass(4 * time.Minute)
+		return renders(ctx, s, o)
+	}
+	d := bed.settle(t, "False Progressing: 1 of 1 objects are not healthy")
+	if got := d.Status.History[0].Time.Time; !got.Equal(bed.clock.time()) {
+		t.Errorf("expected the time at which it was applied, %v, found %v", bed.clock.time(), got)
+	}
+}
+
 func TestHopelessHealthFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	bed := newDeployerBed(t, shopResource(), shopComponent(), gated(v1alpha1.FailureKeep))

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,7 +70,7 @@ func fakeCluster(t testing.TB, f interceptor.Funcs, there ...client.Object) *Clu
 	}
 	mapper.Add(schema.GroupVersionKind{Group: definition.Group, Version: "v1", Kind: definition.Kind}, meta.RESTScopeRoot)
 	mapper.Add(schema.GroupVersionKind{Group: "example.org", Version: "v1", Kind: "Thing"}, meta.RESTScopeNamespace)
-	return &Cluster{client: fake.NewClientBuilder().WithScheme(kinds).WithRESTMapper(mapper).WithInterceptorFuncs(f).WithObjects(there...).WithReturnManagedFields().Build()}
+	return &Cluster{client: fake.NewClientBuilder().WithScheme(kinds).WithRESTMapper(mapper).WithIndex(&corev1.Event{}, "involvedObject.uid", involved).WithInterceptorFuncs(f).WithObjects(there...).WithReturnManagedFields().Build()}
 }
 
 func refNames(refs []Ref) string {

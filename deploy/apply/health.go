@@ -11,16 +11,10 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Limits of what is told about health.
-const (
-	maxHealth = 500 // bytes of a message
-	maxPods   = 50  // of a workload that are looked at
-	maxTold   = 3   // of them that are told
-)
+// maxHealth bounds the message about one object, in bytes.
+const maxHealth = 500
 
 // Health of an object.
 type Health struct {
@@ -143,58 +137,4 @@ func condition(o *unstructured.Unstructured, name string) (conditionOf, bool) {
 		return out, true
 	}
 	return conditionOf{}, false
-}
-
-// stuck are reasons of containers that wait for something that will not come by itself.
-var stuck = []string{
-	"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable",
-	"CreateContainerConfigError", "CreateContainerError", "RunContainerError",
-}
-
-// troubles tells why pods of a workload do not start. It is a help for the reader: what cannot be asked is left out.
-func (c *Cluster) troubles(ctx context.Context, o *unstructured.Unstructured) []string {
-	if !slices.Contains([]string{"Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "ReplicaSet.apps", "Job.batch"}, o.GroupVersionKind().GroupKind().String()) {
-		return nil
-	}
-	labels, found, err := unstructured.NestedStringMap(o.Object, "spec", "selector", "matchLabels")
-	if err != nil || !found || len(labels) == 0 {
-		return nil
-	}
-	cl, err := c.connection()
-	if err != nil {
-		return nil
-	}
-	var pods unstructured.UnstructuredList
-	pods.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "PodList"})
-	if err := cl.List(ctx, &pods, client.InNamespace(o.GetNamespace()), client.MatchingLabels(labels), client.Limit(maxPods)); err != nil {
-		return nil
-	}
-	var out []string
-	for i := range pods.Items {
-		if trouble := troubleOf(&pods.Items[i]); trouble != "" && len(out) < maxTold {
-			out = append(out, "pod "+printable(pods.Items[i].GetName())+": "+trouble)
-		}
-	}
-	return out
-}
-
-// troubleOf tells why a pod does not start, or "".
-func troubleOf(pod *unstructured.Unstructured) string {
-	for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
-		list, _, _ := unstructured.NestedSlice(pod.Object, "status", field)
-		for _, e := range list {
-			container, _ := e.(map[string]any)
-			reason, _, _ := unstructured.NestedString(container, "state", "waiting", "reason")
-			if !slices.Contains(stuck, reason) {
-				continue
-			}
-			name, _, _ := unstructured.NestedString(container, "name")
-			message, _, _ := unstructured.NestedString(container, "state", "waiting", "message")
-			return strings.TrimSpace(fmt.Sprintf("container %s: %s %s", printable(name), reason, printable(message)))
-		}
-	}
-	if c, ok := condition(pod, "PodScheduled"); ok && c.status == "False" {
-		return "it is not scheduled: " + printable(c.message)
-	}
-	return ""
 }

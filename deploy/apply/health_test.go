@@ -5,8 +5,6 @@ package apply
 import (
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 func TestHealthOfObjects(t *testing.T) {
@@ -50,28 +48,5 @@ func TestHealthOfObjects(t *testing.T) {
 		if got != c.want || !strings.Contains(v.message, c.message) || c.message == "" && v.message != "" {
 			t.Errorf("%s: expected %s %q, found %s %q", c.name, c.want, c.message, got, v.message)
 		}
-	}
-}
-
-func TestHealthTellsOfPods(t *testing.T) {
-	t.Parallel()
-	c := fakeCluster(t, interceptor.Funcs{}, objectsOf(t,
-		`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: ns, generation: 1}, spec: {replicas: 1, selector: {matchLabels: {app: a}}}, status: {observedGeneration: 1}}`,
-		`{apiVersion: v1, kind: Pod, metadata: {name: fine, namespace: ns, labels: {app: a}}}`,
-		`{apiVersion: v1, kind: Pod, metadata: {name: crashes, namespace: ns, labels: {app: a}}, status: {containerStatuses: [{name: web, state: {waiting: {reason: CrashLoopBackOff, message: "back-off\e[31m"}}}]}}`,
-		`{apiVersion: v1, kind: Pod, metadata: {name: pulls, namespace: ns, labels: {app: a}}, status: {initContainerStatuses: [{name: init, state: {waiting: {reason: ImagePullBackOff, message: no such image}}}]}}`,
-		`{apiVersion: v1, kind: Pod, metadata: {name: other, namespace: ns, labels: {app: b}}, status: {containerStatuses: [{name: web, state: {waiting: {reason: CrashLoopBackOff}}}]}}`,
-	)...)
-	h, err := c.Health(t.Context(), []Ref{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "ns", Name: "app"}, {APIVersion: "apps/v1", Kind: "Deployment", Namespace: "ns", Name: "app", UID: "another"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"pod crashes: container web: CrashLoopBackOff back-off", "pod pulls: container init: ImagePullBackOff no such image"} {
-		if h[0].Healthy || !strings.Contains(h[0].Message, want) || strings.Contains(h[0].Message, "other") || strings.Contains(h[0].Message, "\x1b") {
-			t.Errorf("expected %q in %+v", want, h[0])
-		}
-	}
-	if h[1].Healthy || !strings.Contains(h[1].Message, "replaced") {
-		t.Errorf("found %+v", h[1])
 	}
 }

@@ -2,8 +2,8 @@
 
 // Package cluster starts a real Kubernetes control plane for tests: etcd and kube-apiserver always; where asked for, the
 // controller manager, the scheduler and kwok, which plays the kubelet of one node; kro and Flux as consumers. All of them are
-// programs of other people, built by "make k8s-binaries", run as child processes, and listen on 127.0.0.1 only. The package is
-// never part of a program.
+// programs of other people, built by "make k8s-binaries", run as child processes, and listen on 127.0.0.1 only. In the place of
+// kwok there can be a real node, which runs containers: see [Machine]. The package is never part of what is shipped.
 //
 // Tests need OCM_TEST_K8S in the environment: without it they are skipped, so that "go test ./..." starts no cluster. With the
 // value "must" they fail where binaries are missing, with any other they are skipped.
@@ -12,6 +12,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,10 +33,9 @@ var ErrNotBuilt = errors.New(`is not built; run "make k8s-binaries"`)
 
 // Options tell what runs beside etcd and kube-apiserver.
 type Options struct {
-	Workloads bool     // controller manager, scheduler, and kwok with one node: pods become ready and claims are bound, and nothing runs
-	Kro       bool     // kro, with its definitions
-	Flux      bool     // source-, helm- and kustomize-controller, with their definitions
-	APIServer []string // further flags of kube-apiserver
+	Workloads bool       // controller manager, scheduler, and kwok with one node: pods become ready and claims are bound, and nothing runs
+	Node      *Machine   // a real node in the place of kwok's, with the controller manager and the scheduler
+	Address   netip.Addr // where the API server listens; default: 127.0.0.1, where pods of a real node do not reach it
 }
 
 // Cluster is a running control plane. Its methods may be called by many goroutines at a time.
@@ -45,7 +45,8 @@ type Cluster struct {
 	ca    *authority
 	admin *rest.Config
 
-	apiServerFlags   []string
+	address          netip.Addr
+	machine          *machine // or nil
 	etcd, apiServer  *Process
 	apiAddr, etcdURL string
 
@@ -69,14 +70,21 @@ func Start(t testing.TB, o Options) *Cluster {
 	return c
 }
 
-// New starts a cluster with its files in dir, which must exist. What has been started is stopped again upon an error, which
-// ends with what the failed part wrote.
+// New starts a cluster with its files in dir, which must exist; of one that was there it takes the data away. What has been started
+// is stopped again upon an error, which ends with what the failed part wrote.
 func New(dir string, o Options) (*Cluster, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
 	bin, err := Binaries()
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir, bin: bin, apiServerFlags: o.APIServer, consumers: map[string]error{}}
+	if !o.Address.IsValid() {
+		o.Address = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	c := &Cluster{dir: dir, bin: bin, address: o.Address, consumers: map[string]error{}}
 	if err := c.start(o); err != nil {
 		c.Stop()
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -85,6 +93,9 @@ func New(dir string, o Options) (*Cluster, error) {
 }
 
 func (c *Cluster) start(o Options) error {
+	if err := os.RemoveAll(filepath.Join(c.dir, "etcd")); err != nil {
+		return err
+	}
 	for _, sub := range []string{"log", "tmp", "pki", "etcd"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o700); err != nil {
 			return err
@@ -99,18 +110,8 @@ func (c *Cluster) start(o Options) error {
 	if err := c.startAPIServer(); err != nil {
 		return err
 	}
-	if o.Workloads {
-		if err := c.startWorkloads(); err != nil {
-			return err
-		}
-	}
-	if o.Kro {
-		if err := c.once("kro", c.startKro); err != nil {
-			return err
-		}
-	}
-	if o.Flux {
-		return c.once("flux", c.startFlux)
+	if o.Workloads || o.Node != nil {
+		return c.startWorkloads(o.Node)
 	}
 	return nil
 }
@@ -127,7 +128,7 @@ func (c *Cluster) once(name string, start func() error) error {
 	return err
 }
 
-// Kro starts kro, unless it runs.
+// Kro starts kro, with its definitions, unless it runs.
 func (c *Cluster) Kro(t testing.TB) {
 	t.Helper()
 	if err := c.once("kro", c.startKro); err != nil {
@@ -135,7 +136,7 @@ func (c *Cluster) Kro(t testing.TB) {
 	}
 }
 
-// Flux starts Flux, unless it runs.
+// Flux starts source-, helm- and kustomize-controller, with their definitions, unless they run.
 func (c *Cluster) Flux(t testing.TB) {
 	t.Helper()
 	if err := c.once("flux", c.startFlux); err != nil {
@@ -143,14 +144,18 @@ func (c *Cluster) Flux(t testing.TB) {
 	}
 }
 
-// Stop ends all parts: those that watch first, because a server waits for its watchers up to a minute.
+// Stop ends all parts: those that watch first, because a server waits for its watchers up to a minute. Of a real node everything
+// goes that is not in the folder of the cluster.
 func (c *Cluster) Stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	stop(c.parts...)
+	if err := c.machine.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster: something is left:", err)
+	}
 	stop(c.apiServer)
 	stop(c.etcd)
-	c.parts, c.apiServer, c.etcd = nil, nil, nil
+	c.parts, c.machine, c.apiServer, c.etcd = nil, nil, nil, nil
 }
 
 // StopAPIServer ends the API server; etcd and all other parts run on.

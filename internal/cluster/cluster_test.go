@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -72,7 +73,7 @@ func TestCertificatesAreForOnePurpose(t *testing.T) {
 
 func TestKubeconfigSaysWhoAndWhere(t *testing.T) {
 	t.Parallel()
-	c := &Cluster{dir: t.TempDir()}
+	c := &Cluster{dir: t.TempDir(), address: netip.MustParseAddr("127.0.0.1")}
 	if err := os.Mkdir(filepath.Join(c.dir, "pki"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func shell(t *testing.T, text string, env ...string) *Process {
 
 func programs(t *testing.T) *Cluster {
 	t.Helper()
-	c := &Cluster{dir: t.TempDir()}
+	c := &Cluster{dir: t.TempDir(), address: netip.MustParseAddr("127.0.0.1")}
 	if err := os.Mkdir(filepath.Join(c.dir, "log"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +217,9 @@ func TestNeedSkipsLoudlyOrFails(t *testing.T) {
 // Everything listens on 127.0.0.1 only. It is looked up as the system tells it, whatever the flags say.
 func TestPartsListenOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
-	c := Start(t, Options{Workloads: true, Kro: true, Flux: true})
+	c := Start(t, Options{Workloads: true})
+	c.Kro(t)
+	c.Flux(t)
 	seen := 0
 	for _, p := range append([]*Process{c.etcd, c.apiServer}, c.parts...) {
 		for _, addr := range listening(t, p.cmd.Process.Pid) {

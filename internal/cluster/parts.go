@@ -31,11 +31,7 @@ status:
 `
 
 func (c *Cluster) startEtcd() (err error) {
-	client, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	peer, err := freeAddress()
+	client, peer, err := twoAddresses()
 	if err != nil {
 		return err
 	}
@@ -55,14 +51,17 @@ func (c *Cluster) startAPIServer() (err error) {
 	if err != nil {
 		return err
 	}
-	args := []string{"--etcd-servers=" + c.etcdURL, "--bind-address=127.0.0.1", "--secure-port=" + port,
-		// nothing reaches the server by the service "kubernetes", and 127.0.0.1 must not be an endpoint
-		"--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+	args := []string{"--etcd-servers=" + c.etcdURL, "--bind-address=" + c.address.String(), "--secure-port=" + port, "--advertise-address=" + c.address.String(),
+		"--kubelet-preferred-address-types=InternalIP", "--kubelet-certificate-authority=" + c.pki("ca.crt"),
+		"--kubelet-client-certificate=" + c.pki("client.crt"), "--kubelet-client-key=" + c.pki("client.key"),
 		"--tls-cert-file=" + c.pki("apiserver.crt"), "--tls-private-key-file=" + c.pki("apiserver.key"), "--client-ca-file=" + c.pki("ca.crt"),
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.pki("sa.key"), "--service-account-signing-key-file=" + c.pki("sa.key"),
 		"--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=Node,RBAC", "--allow-privileged=true", "--profiling=false"}
-	if c.apiServer, err = c.run("kube-apiserver", filepath.Join(c.bin, "kube-apiserver"), nil, append(args, c.apiServerFlags...)...); err != nil {
+	if c.address.IsLoopback() { // nothing reaches the server by the service "kubernetes", and 127.0.0.1 must not be an endpoint
+		args = append(args, "--endpoint-reconciler-type=none")
+	}
+	if c.apiServer, err = c.run("kube-apiserver", filepath.Join(c.bin, "kube-apiserver"), nil, args...); err != nil {
 		return err
 	}
 	client, err := rest.HTTPClientFor(c.admin)
@@ -73,8 +72,8 @@ func (c *Cluster) startAPIServer() (err error) {
 	return c.apiServer.Await(client, c.admin.Host+"/readyz")
 }
 
-// startWorkloads starts what makes pods of workloads, puts them on a node, and says that they run and have their volumes.
-func (c *Cluster) startWorkloads() error {
+// startWorkloads starts what makes pods of workloads and puts them on a node, and the node: a real one, or kwok.
+func (c *Cluster) startWorkloads(o *Machine) error {
 	manager, scheduler := c.kubeconfig("system:kube-controller-manager"), c.kubeconfig("system:kube-scheduler")
 	_, err := c.part("kube-controller-manager", nil, "--kubeconfig="+manager, "--leader-elect=false",
 		"--bind-address=127.0.0.1", "--secure-port=0", "--use-service-account-credentials=true",
@@ -86,6 +85,14 @@ func (c *Cluster) startWorkloads() error {
 	if _, err = c.part("kube-scheduler", nil, "--kubeconfig="+scheduler, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0"); err != nil {
 		return err
 	}
+	if o != nil {
+		return c.startMachine(o)
+	}
+	return c.startKwok()
+}
+
+// startKwok starts what says that pods run and have their volumes.
+func (c *Cluster) startKwok() error {
 	addr, err := freeAddress()
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -90,56 +91,74 @@ func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 }
 
-// makeIdentities makes everything that the servers need to know each other by, chooses their addresses, and makes the
-// administrator.
+// makeIdentities makes everything that the servers need to know each other by, chooses the address of the API server, and makes the
+// users of the parts and the administrator.
 func (c *Cluster) makeIdentities() error {
 	var err error
 	if c.ca, err = newAuthority(); err != nil {
-		return err
-	}
-	server, err := c.ca.issue(pkix.Name{CommonName: "kube-apiserver"}, "127.0.0.1", "10.96.0.1", "localhost", "kubernetes.default.svc")
-	if err != nil {
 		return err
 	}
 	accounts, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-	accountsPEM, err := encodeKey(accounts)
-	if err != nil {
-		return err
-	}
-	caKey, err := encodeKey(c.ca.key)
-	if err != nil {
-		return err
-	}
-	for name, b := range map[string][]byte{"ca.crt": c.ca.pem, "ca.key": caKey, "apiserver.crt": server.cert, "apiserver.key": server.key, "sa.key": accountsPEM} {
-		if err := os.WriteFile(c.pki(name), b, 0o600); err != nil {
-			return err
-		}
-	}
-	if c.apiAddr, err = freeAddress(); err != nil {
-		return err
-	}
-	if c.admin, err = c.identity("test-admin", "system:masters"); err != nil {
-		return err
-	}
-	for user, groups := range map[string][]string{"test-admin": {"system:masters"}, "system:kube-controller-manager": nil, "system:kube-scheduler": nil} {
-		cfg, err := c.identity(user, groups...)
+	for name, key := range map[string]*ecdsa.PrivateKey{"ca.key": c.ca.key, "sa.key": accounts} {
+		text, err := encodeKey(key)
 		if err != nil {
 			return err
 		}
-		if err := c.writeKubeconfig(c.kubeconfig(user), cfg, ""); err != nil {
+		if err := os.WriteFile(c.pki(name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(c.pki("ca.crt"), c.ca.pem, 0o600); err != nil {
+		return err
+	}
+	server := pkix.Name{CommonName: "kube-apiserver"}
+	if err := c.writePair("apiserver", server, "127.0.0.1", c.address.String(), "10.96.0.1", "localhost",
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"); err != nil {
+		return err
+	}
+	server.Organization = []string{"system:masters"}
+	if err := c.writePair("client", server); err != nil { // to kubelet
+		return err
+	}
+	if c.apiAddr, err = freeAddressOf(c.address.String()); err != nil {
+		return err
+	}
+	if c.admin, err = c.identify(admin, "system:masters"); err != nil {
+		return err
+	}
+	for _, part := range []string{"system:kube-controller-manager", "system:kube-scheduler"} {
+		if _, err := c.identify(part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// writePair writes a certificate and its key, as [authority.issue] makes them.
+func (c *Cluster) writePair(file string, name pkix.Name, hosts ...string) error {
+	p, err := c.ca.issue(name, hosts...)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(c.pki(file+".crt"), p.cert, 0o600), os.WriteFile(c.pki(file+".key"), p.key, 0o600))
+}
+
 func (c *Cluster) pki(name string) string { return filepath.Join(c.dir, "pki", name) }
 
 // kubeconfig is the file that a part uses to be a user.
 func (c *Cluster) kubeconfig(user string) string { return c.pki(user + ".kubeconfig") }
+
+// identify makes a user, and the file by which a part is that user.
+func (c *Cluster) identify(user string, groups ...string) (*rest.Config, error) {
+	cfg, err := c.identity(user, groups...)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, c.writeKubeconfig(c.kubeconfig(user), cfg, "")
+}
 
 // identity is the configuration of a client with a certificate of a user.
 func (c *Cluster) identity(user string, groups ...string) (*rest.Config, error) {

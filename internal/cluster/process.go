@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -94,17 +93,26 @@ func (c *Cluster) part(name string, env []string, args ...string) (*Process, err
 
 // Await waits until a URL answers with 200. It is an error if the program ends before, or takes longer than a minute and a half.
 func (p *Process) Await(client *http.Client, url string) error {
-	last := errors.New("no answer yet")
-	for end := time.Now().Add(startTimeout); time.Now().Before(end); {
+	return p.await(func() error {
 		resp, err := client.Get(url)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = fmt.Errorf("%s", resp.Status)
+		if err != nil {
+			return err
 		}
-		last = err
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s", resp.Status)
+		}
+		return nil
+	})
+}
+
+// await waits until a question is answered without an error.
+func (p *Process) await(ask func() error) error {
+	var last error
+	for end := time.Now().Add(startTimeout); time.Now().Before(end); {
+		if last = ask(); last == nil {
+			return nil
+		}
 		select {
 		case <-p.dead:
 			return fmt.Errorf("%s ended at once:\n%s", p.name, p.Log())
@@ -182,13 +190,23 @@ func (c *Cluster) tell(t testing.TB) {
 
 // freeAddress is an address on which nobody listens. Its port is below those that the system gives to clients, so that none
 // of these takes it until the part listens, or between two starts of a part.
-func freeAddress() (string, error) {
+func freeAddress() (string, error) { return freeAddressOf("127.0.0.1") }
+
+func freeAddressOf(host string) (string, error) {
 	const first, end = 20000, 32000
 	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(end-first)))
+		addr := net.JoinHostPort(host, strconv.Itoa(first+rand.IntN(end-first)))
 		if l, err := net.Listen("tcp", addr); err == nil {
 			return addr, l.Close()
 		}
 	}
-	return "", errors.New("no free port on 127.0.0.1")
+	return "", fmt.Errorf("no free port on %s", host)
+}
+
+func twoAddresses() (a, b string, err error) {
+	if a, err = freeAddress(); err != nil {
+		return "", "", err
+	}
+	b, err = freeAddress()
+	return a, b, err
 }

@@ -154,14 +154,6 @@ func Eventually(t testing.TB, d time.Duration, f func() error) {
 	}
 }
 
-func twoAddresses() (a, b string, err error) {
-	if a, err = freeAddress(); err != nil {
-		return "", "", err
-	}
-	b, err = freeAddress()
-	return a, b, err
-}
-
 // FreeAddress is an address on 127.0.0.1 for a program of a test to listen on.
 func FreeAddress(t testing.TB) string {
 	t.Helper()

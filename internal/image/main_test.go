@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm/blob"
 )
@@ -24,9 +25,9 @@ func TestImageIsReproducible(t *testing.T) {
 	}
 	for ca, want := range map[string]digest.Digest{
 		"":       "sha256:81e359358747431bc90191eb2eea2104c64c8920c5e5a2ccf5f97b849254c807",
-		at("ca"): "sha256:72b197a34a8ada4c509f8b7e3435191d132f699f158a399d8793b0e9edc6ccb2",
+		at("ca"): "sha256:8e2aaae9fa2abb15d893565e6a5f1b8e304b16177d0c3f6a0382194cbf3173f3",
 	} {
-		if err := run(t.Context(), at("image.tar"), "tool", ca, []string{"linux/amd64=" + at("amd64"), "linux/arm64=" + at("arm64")}); err != nil {
+		if err := run(t.Context(), options{out: at("image.tar"), name: "tool", ca: ca, config: program()}, []string{"linux/amd64=" + at("amd64"), "linux/arm64=" + at("arm64")}); err != nil {
 			t.Fatal(err)
 		}
 		raw, err := os.ReadFile(at("image.tar"))
@@ -47,7 +48,7 @@ func TestImageThatCannotBe(t *testing.T) {
 	t.Parallel()
 	out := filepath.Join(t.TempDir(), "image.tar")
 	for _, args := range [][]string{{""}, {"tool"}, {"a/b", "linux/amd64=x"}, {"tool", "linux=x"}, {"tool", "linux/amd64=/nowhere"}, {"tool", "linux/amd64"}} {
-		if err := run(t.Context(), out, args[0], "", args[1:]); err == nil {
+		if err := run(t.Context(), options{out: out, name: args[0], config: program()}, args[1:]); err == nil {
 			t.Errorf("%q: no error", args)
 		}
 		if _, err := os.Stat(out); err == nil {
@@ -55,3 +56,5 @@ func TestImageThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+func program() ociv1.ImageConfig { return ociv1.ImageConfig{User: "65532:65532", WorkingDir: "/"} }

@@ -525,17 +525,31 @@ func TestApplyTellsHealth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unready := podWithEvent(t, c, ns, "bad")
 	members := append(done.Members, apply.Ref{APIVersion: "v1", Kind: "ConfigMap", Namespace: ns, Name: "nowhere"}, apply.Ref{APIVersion: "no.kind/v1", Kind: "Nothing", Namespace: ns, Name: "nowhere"})
 	cluster.Eventually(t, time.Minute, func() error {
 		h, err := a.Health(t.Context(), members)
 		if err != nil {
 			return err
 		}
-		if !h[0].Healthy || h[1].Healthy || !strings.Contains(h[1].Message, "it is not scheduled: ") || h[2].Message != "it is not there" || h[3].Message != "it is not there" {
+		if !h[0].Healthy || h[1].Healthy || !strings.Contains(h[1].Message, "it is not scheduled: ") || !strings.Contains(h[1].Message, unready) || h[2].Message != "it is not there" || h[3].Message != "it is not there" {
 			return fmt.Errorf("found %+v", h)
 		}
 		return nil
 	})
+}
+
+// podWithEvent makes a pod of a workload that looks as if it ran on a node, where its probe fails, and returns what is told of it.
+func podWithEvent(t *testing.T, c *cluster.Cluster, ns, app string) string {
+	t.Helper()
+	in := "--namespace=" + ns
+	c.Apply(t, `{apiVersion: v1, kind: Pod, metadata: {name: by-hand, labels: {app: `+app+`}}, spec: {nodeName: elsewhere, containers: [{name: web, image: "127.0.0.1:1/app:1"}]}}`, in)
+	c.Kubectl(t, "patch", "pod", "by-hand", in, "--subresource=status", "--type=merge", "-p",
+		`{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"False"}],"containerStatuses":[{"name":"web","image":"a","imageID":"a","ready":false,"restartCount":0,"state":{"running":{}}}]}}`)
+	uid := c.Kubectl(t, "get", "pod", "by-hand", in, "-o", "jsonpath={.metadata.uid}")
+	c.Apply(t, `{apiVersion: v1, kind: Event, metadata: {name: by-hand.1}, involvedObject: {apiVersion: v1, kind: Pod, name: by-hand, namespace: `+ns+`, uid: `+uid+`},
+  type: Warning, reason: Unhealthy, message: "Readiness probe failed: connection refused", lastTimestamp: "2026-01-01T00:00:00Z"}`, in)
+	return "pod by-hand: container web: it is not ready: Readiness probe failed: connection refused"
 }
 
 func TestApplyManyObjects(t *testing.T) {

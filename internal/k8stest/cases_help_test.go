@@ -34,10 +34,10 @@ import (
 // warehouse is a registry that can be closed and opened again, at the same address, and may ask for a password.
 type warehouse struct {
 	address, password string
-	registry          http.Handler
 
-	mu     sync.Mutex
-	server *http.Server
+	mu       sync.Mutex
+	registry http.Handler
+	server   *http.Server
 }
 
 func newWarehouse(t *testing.T, password string) *warehouse {
@@ -55,7 +55,20 @@ func (w *warehouse) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 		to.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	w.registry.ServeHTTP(to, r)
+	w.mu.Lock()
+	h := w.registry
+	w.mu.Unlock()
+	h.ServeHTTP(to, r)
+}
+
+// become exchanges what the registry has.
+func (w *warehouse) become(t *testing.T, h http.Handler) {
+	t.Helper()
+	w.close()
+	w.mu.Lock()
+	w.registry = h
+	w.mu.Unlock()
+	w.open(t)
 }
 
 func (w *warehouse) open(t *testing.T) {

@@ -108,7 +108,7 @@ func countJobs(t *testing.T, s *site, ns string) func(name string) int {
 
 // seenByPeople is what kubectl and the commands print.
 func seenByPeople(t *testing.T, s *site) {
-	p := newProduct(t, "people")
+	p := newProduct(t)
 	p.release(t, "1.0.0", true)
 	s.Kubectl(t, "create", "namespace", "people")
 	s.account(t, "people", "deployer")

@@ -32,6 +32,7 @@ func TestCases(t *testing.T) {
 		"a namespace goes first":                     namespaceGoesFirst,
 		"bad input names the field":                  badInput,
 		"what people see":                            seenByPeople,
+		"an archive is the registry":                 archiveIsTheRegistry,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

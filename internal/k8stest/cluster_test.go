@@ -29,7 +29,9 @@ var shared = cluster.Shared{Options: cluster.Options{Workloads: true}}
 
 func TestMain(m *testing.M) {
 	render.Main() // charts are rendered in a process of their own, which is this program
-	os.Exit(shared.Run(m))
+	code := shared.Run(m)
+	os.RemoveAll(programs.dir) // nothing, where no test has built any
+	os.Exit(code)
 }
 
 // deployment is a workload of two pods.

@@ -58,19 +58,18 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
 }
 
-// wait waits for a condition of an object; what it says instead is told.
+// wait waits for an object, which somebody else may still have to make, and for a condition of it; what it says instead is told.
 func (s *site) wait(t *testing.T, condition, object, ns string) {
 	t.Helper()
-	args := []string{"wait", "--for=condition=" + condition, object, "--timeout=90s"}
+	about := []string{object}
 	if ns != "" {
-		args = append(args, "--namespace="+ns)
+		about = append(about, "--namespace="+ns)
 	}
-	if _, err := s.Run(t.Context(), "", args...); err != nil {
-		get := []string{"get", object, "-o", "yaml"}
-		if ns != "" {
-			get = append(get, "--namespace="+ns)
+	for _, what := range []string{"create", "condition=" + condition} {
+		if _, err := s.Run(t.Context(), "", append([]string{"wait", "--for=" + what, "--timeout=90s"}, about...)...); err != nil {
+			found, _ := s.Run(t.Context(), "", append([]string{"get", "-o", "yaml"}, about...)...)
+			t.Fatalf("%v\n%s\n%s", err, found, s.controller.Log())
 		}
-		t.Fatalf("%v\n%s\n%s", err, s.Kubectl(t, get...), s.controller.Log())
 	}
 }
 
@@ -79,80 +78,6 @@ func (s *site) account(t *testing.T, ns, name string) {
 	t.Helper()
 	s.Kubectl(t, "create", "serviceaccount", name, "--namespace="+ns)
 	s.Kubectl(t, "create", "rolebinding", name, "--clusterrole=admin", "--serviceaccount="+ns+":"+name, "--namespace="+ns)
-}
-
-func TestProductByTheDeployerAlone(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	p := newProduct(t, "alone")
-	p.release(t, "1.0.0", true)
-	s.Kubectl(t, "create", "namespace", "alone")
-	s.account(t, "alone", "deployer")
-	s.subscribe(t, p, "alone", "1.0.0")
-	s.wait(t, "Ready", "component/product", "alone")
-	s.Apply(t, `apiVersion: delivery.ocm.software/v1alpha1
-kind: Resource
-metadata: {name: manifests}
-spec:
-  componentRef: {name: product}
-  resource: {byReference: {resource: {name: manifests}}}
----
-apiVersion: delivery.ocm.software/v1alpha1
-kind: Resource
-metadata: {name: chart}
-spec:
-  componentRef: {name: product}
-  resource: {byReference: {resource: {name: helm-chart}, referencePath: [{name: notes}]}}
-`, "--namespace=alone")
-	s.wait(t, "Ready", "resource/manifests", "alone")
-	s.wait(t, "Ready", "resource/chart", "alone")
-	const image = "{resource: {name: image}, referencePath: [{name: notes}]}"
-	s.Apply(t, `apiVersion: delivery.ocm.software/v1alpha1
-kind: Deployer
-metadata: {name: alone-plain}
-spec:
-  resourceRef: {name: manifests, namespace: alone}
-  serviceAccountName: deployer
-  localization: [{name: notes, resource: `+image+`, replaces: [registry.example.org/acme/notes]}]
-  healthGate: {timeout: 60s}
----
-apiVersion: delivery.ocm.software/v1alpha1
-kind: Deployer
-metadata: {name: alone-chart}
-spec:
-  resourceRef: {name: chart, namespace: alone}
-  serviceAccountName: deployer
-  releaseName: notes
-  values: {replicaCount: 2}
-  localization:
-  - name: notes
-    resource: `+image+`
-    values: [{path: image.repository, part: Repository}, {path: image.digest, part: Digest}]
-  dependsOn: [{name: alone-plain}]
-  healthGate: {timeout: 60s, onFailure: Rollback}
-`)
-	s.wait(t, "Ready", "deployer/alone-plain", "")
-	s.wait(t, "Ready", "deployer/alone-chart", "")
-	images := s.Kubectl(t, "get", "deployments", "-n", "alone", "-o", "jsonpath={.items[*].spec.template.spec.containers[*].image}")
-	if want := p.host + "/component-descriptors/acme.org/sovereign/notes@sha256:"; strings.Count(images, want) != 2 {
-		t.Errorf("expected two images of %s…, found %s", want, images)
-	}
-
-	// An upgrade, and one that does not work and is rolled back by itself.
-	p.release(t, "1.1.0", true)
-	s.Kubectl(t, "patch", "component", "product", "-n", "alone", "--type=merge", "-p", `{"spec":{"semver":"1.1.0"}}`)
-	s.becomes(t, "1.1.0", "deployer/alone-chart", "jsonpath={.status.history[0].version}")
-	s.wait(t, "Ready", "deployer/alone-chart", "")
-	p.release(t, "1.2.0", false)
-	s.Kubectl(t, "patch", "component", "product", "-n", "alone", "--type=merge", "-p", `{"spec":{"semver":"1.2.0"}}`)
-	s.becomes(t, "RolledBack", "deployer/alone-chart", `jsonpath={.status.conditions[?(@.type=="Ready")].reason}`)
-	if v := s.Kubectl(t, "get", "deployer/alone-chart", "-o", "jsonpath={.status.history[0].version}"); v != "1.1.0" {
-		t.Errorf("expected 1.1.0 again, found %s", v)
-	}
-	revision := s.Kubectl(t, "get", "deployer/alone-chart", "-o", "jsonpath={.status.revision}")
-	if of := s.Kubectl(t, "get", "secrets", "-n", "alone", "-l", "owner=helm,name=notes,status=deployed", "-o", `jsonpath={.items[*].metadata.labels.delivery\.ocm\.software/revision}`); of != revision {
-		t.Errorf("helm takes revision %q for deployed, that is %s", of, revision)
-	}
 }
 
 // becomes waits until a part of an object is as expected.
@@ -164,39 +89,4 @@ func (s *site) becomes(t *testing.T, want, object, path string, args ...string) 
 		}
 		return nil
 	})
-}
-
-// The bootstrap that users of the existing controllers have: a definition for kro comes in the component, Flux installs its chart.
-func TestProductByKroAndFlux(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.Kro(t)
-	s.Flux(t)
-	p := newProduct(t, "bykro")
-	p.release(t, "1.0.0", true)
-	s.Kubectl(t, "create", "namespace", "bykro")
-	s.Kubectl(t, "create", "clusterrole", "definitions", "--verb=*", "--resource=resourcegraphdefinitions.kro.run")
-	s.Kubectl(t, "create", "clusterrolebinding", "definitions", "--clusterrole=definitions", "--serviceaccount="+system+":"+nobody)
-	s.subscribe(t, p, "bykro", "1.0.0")
-	s.Apply(t, `apiVersion: delivery.ocm.software/v1alpha1
-kind: Resource
-metadata: {name: definition, namespace: bykro}
-spec:
-  componentRef: {name: product}
-  resource: {byReference: {resource: {name: product-rgd}}}
----
-apiVersion: delivery.ocm.software/v1alpha1
-kind: Deployer
-metadata: {name: bykro}
-spec:
-  resourceRef: {name: definition, namespace: bykro}
-`)
-	s.wait(t, "Ready", "deployer/bykro", "")
-	s.wait(t, "Ready", "resourcegraphdefinition/bykro", "")
-	s.Apply(t, "{apiVersion: kro.run/v1alpha1, kind: Bykro, metadata: {name: instance, namespace: bykro}, spec: {replicas: 2}}")
-	s.wait(t, "Ready", "bykro/instance", "bykro")
-	image := s.Kubectl(t, "get", "deployment", "notes", "-n", "bykro", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
-	if want := p.host + "/component-descriptors/acme.org/sovereign/notes@sha256:"; !strings.HasPrefix(image, want) {
-		t.Errorf("expected an image of %s…, found %s", want, image)
-	}
 }

@@ -22,7 +22,6 @@ import (
 type product struct {
 	dir      string
 	host     string // of the registry, without scheme
-	name     string // that kinds and cluster-wide objects are called by
 	versions int
 }
 
@@ -51,16 +50,10 @@ func program(t *testing.T, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
-func newProduct(t *testing.T, name string) *product {
+func newProduct(t *testing.T) *product {
 	t.Helper()
-	p := &product{dir: t.TempDir(), host: strings.TrimPrefix(fixture.Registry(t), "http://"), name: name}
+	p := &product{dir: t.TempDir(), host: strings.TrimPrefix(fixture.Registry(t), "http://")}
 	if err := os.CopyFS(p.dir, os.DirFS("testdata/product")); err != nil {
-		t.Fatal(err)
-	}
-	rgd := filepath.Join(p.dir, "rgd.yaml")
-	text := fixture.Must[[]byte](t)(os.ReadFile(rgd))
-	kind := strings.ToUpper(name[:1]) + strings.ReplaceAll(name[1:], "-", "")
-	if err := os.WriteFile(rgd, []byte(strings.NewReplacer("${NAMESPACE}", name, "${KIND}", kind).Replace(string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.ocm(t, "create", "rsakeypair", "--bits", "2048", filepath.Join(p.dir, "acme"))
@@ -71,9 +64,15 @@ func newProduct(t *testing.T, name string) *product {
 // ocm runs the command in the folder of the product.
 func (p *product) ocm(t *testing.T, args ...string) string {
 	t.Helper()
+	return p.run(t, ".", nil, args...)
+}
+
+// run runs the command in a folder of the product, with further variables.
+func (p *product) run(t *testing.T, dir string, env []string, args ...string) string {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program(t, "ocm"), args...)
-	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "HOME="+p.dir, "OCM_CONFIG=", "REGISTRY="+p.host)
+	cmd.Dir = filepath.Join(p.dir, dir)
+	cmd.Env = append(append(os.Environ(), "HOME="+p.dir, "OCM_CONFIG=", "REGISTRY="+p.host), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("ocm %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -36,17 +36,6 @@ func Kinds() []string {
 	return []string{v1alpha1.KindRepository, v1alpha1.KindComponent, v1alpha1.KindResource}
 }
 
-// Finalizer is the one that the controllers put on objects of a kind.
-func Finalizer(kind string) string {
-	switch kind {
-	case v1alpha1.KindRepository:
-		return v1alpha1.FinalizerRepository
-	case v1alpha1.KindComponent:
-		return v1alpha1.FinalizerComponent
-	}
-	return v1alpha1.FinalizerResource
-}
-
 func componentName(i int) string { return fmt.Sprintf("bench.example/part-%02d", i) }
 
 func resourceName(i int) string { return fmt.Sprintf("resource-%02d", i) }
