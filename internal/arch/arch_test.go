@@ -47,6 +47,7 @@ var floors = map[string]int{
 	"ocm/construct": 8,
 	"ocm/transfer":  8,
 	"ocm/inspect":   8,
+	"ocm/serve":     8,
 
 	"ocm/builtin": 9,
 
@@ -55,8 +56,9 @@ var floors = map[string]int{
 	"ocm/deploy":         11,
 	"ocm/deploy/install": 11,
 
-	"ocm/cmd":      12,
-	"ocm/examples": 12,
+	"ocm/cmd":         12,
+	"ocm/examples":    12,
+	"ocm/conformance": 12,
 }
 
 // rooms are the only places where a library may be imported directly.
@@ -65,7 +67,7 @@ var rooms = map[string][]string{
 	"oras.land/oras-go/v2":             {"ocm/oci", "ocm/ctf", "ocm/blob", "ocm/credentials"},
 	"github.com/ProtonMail/go-crypto":  {"ocm/sign/pgp"},
 	"github.com/sigstore/sigstore-go":  {"ocm/sign/sigstore"},
-	"k8s.io":                           {"ocm/deploy", "ocm/cmd/ocm-controller", "ocm/internal/cluster", "ocm/internal/k8stest", "ocm/internal/k8sbench"},
+	"k8s.io":                           {"ocm/deploy", "ocm/cmd/ocm-controller", "ocm/internal/cluster", "ocm/internal/k8stest", "ocm/internal/k8sbench", "ocm/internal/sovereign"},
 	"sigs.k8s.io/controller-runtime":   {"ocm/deploy", "ocm/cmd/ocm-controller", "ocm/internal/cluster", "ocm/internal/k8stest", "ocm/internal/k8sbench"},
 	"sigs.k8s.io/kustomize":            {"ocm/deploy/render"},
 	"helm.sh":                          {"ocm/deploy/render", "ocm/internal/k8stest"},

@@ -46,7 +46,7 @@ func inTrust() []mutation {
 			return "", fmt.Errorf("the chain`, "TestSelfSignedIntermediate"),
 		m(`CurrentTime:   at,`, `CurrentTime:   leaf.NotAfter,`, "TestCVE_2026_24122_expired_intermediate"),
 		m(`KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}`, `KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny}`, "TestKeyUsage"),
-		m(`return "", fmt.Errorf("certificate %s does not lead to %s, %s: %w", nameOf(leaf), from, judged, err)`, `return from + judged, nil`, "TestCVE_2026_24122_expired_intermediate"),
+		m(`return "", fmt.Errorf("certificate %s does not lead to %s, %s: %w%s", nameOf(leaf), from, judged, err, outOfTime(err, at, clock))`, `return from + judged, nil`, "TestCVE_2026_24122_expired_intermediate"),
 		m(`if !isAnchor {`, `if false && !isAnchor {`, "TestSignerIsAnAuthority"),
 		m(`if c.IsCA {`, `if false {`, "TestSignerIsAnAuthority"),
 		m(`if c.KeyUsage != 0 && c.KeyUsage&`, `if false && c.KeyUsage&`, "TestKeyUsage"),

@@ -6,6 +6,7 @@
 //
 //	main.go     flags, workers, the verdict
 //	run.go      applying one mutation with "go test -overlay", which copies nothing
+//	switch.go   many mutations in one binary, to be chosen when it runs
 //	list_*.go   the mutations, a file per room: to add one, add a line
 package main
 
@@ -76,35 +77,39 @@ func run(ctx context.Context, only string, parallel int, verbose bool) (problems
 	if err := w.baseline(list); err != nil {
 		return 0, err
 	}
+	shared := w.shareAll(list, parallel)
 	var mu sync.Mutex
+	each(ctx, parallel, len(list), func(i int) {
+		result := w.apply(i, list[i], shared[i])
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() == nil {
+			problems += tell(list[i], result, verbose)
+		}
+	})
+	if ctx.Err() != nil { // what was not tried is neither noticed nor not
+		return problems, ctx.Err()
+	}
+	fmt.Printf("%d mutations (%d share a binary), %d not noticed, %v\n", len(list), len(shared), problems, time.Since(start).Round(time.Second))
+	return problems, nil
+}
+
+// each calls f with 0 to n-1, several at once, until the context ends.
+func each(ctx context.Context, parallel, n int, f func(int)) {
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range parallel {
 		wg.Go(func() {
 			for i := range next {
-				result := w.apply(i, list[i])
-				if ctx.Err() != nil {
-					continue
-				}
-				mu.Lock()
-				problems += tell(list[i], result, verbose)
-				mu.Unlock()
+				f(i)
 			}
 		})
 	}
-	for i := range list {
-		if ctx.Err() != nil {
-			break
-		}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
 		next <- i
 	}
 	close(next)
 	wg.Wait()
-	if ctx.Err() != nil { // what was not tried is neither noticed nor not
-		return problems, ctx.Err()
-	}
-	fmt.Printf("%d mutations, %d not noticed, %v\n", len(list), problems, time.Since(start).Round(time.Second))
-	return problems, nil
 }
 
 // tell prints what has become of a mutation, and counts it if that is not as it should be.

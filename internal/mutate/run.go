@@ -56,7 +56,7 @@ func (w *workshop) baseline(list []mutation) error {
 		if err := w.build(pkg, binary); err != nil {
 			return fmt.Errorf("%s without a mutation: %w", pkg, err)
 		}
-		out, err := w.test(pkg, binary, "^("+strings.Join(top, "|")+")$")
+		out, err := w.test(pkg, binary, "^("+strings.Join(top, "|")+")$", variable+"=")
 		if err != nil {
 			return fmt.Errorf("%s without a mutation: %w\n%s", pkg, err, out)
 		}
@@ -70,8 +70,13 @@ func (w *workshop) baseline(list []mutation) error {
 }
 
 // apply returns nil if the test fails. A mutation that does not build, or that makes another test
-// fail, proves nothing.
-func (w *workshop) apply(i int, m mutation) error {
+// fail, proves nothing. shared is a binary that has it among others, or empty; what it does not show is tried alone.
+func (w *workshop) apply(i int, m mutation, shared string) error {
+	if shared != "" {
+		if err := w.judge(i, m, shared); err == nil || w.ctx.Err() != nil {
+			return err
+		}
+	}
 	dir := filepath.Join(w.temp, fmt.Sprint(i))
 	defer os.RemoveAll(dir)
 	overlay, err := w.overlay(dir, m)
@@ -86,11 +91,16 @@ func (w *workshop) apply(i int, m mutation) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBuild, err)
 	}
+	return w.judge(i, m, binary)
+}
+
+// judge returns nil if the test of a mutation fails in a binary that has it.
+func (w *workshop) judge(i int, m mutation, binary string) error {
 	var parts []string
 	for part := range strings.SplitSeq(spelled(m.test), "/") {
 		parts = append(parts, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	out, err := w.test(m.pkg, binary, strings.Join(parts, "/"))
+	out, err := w.test(m.pkg, binary, strings.Join(parts, "/"), fmt.Sprintf("%s=%d", variable, i))
 	switch {
 	case w.ctx.Err() != nil:
 		return w.ctx.Err()
@@ -136,9 +146,9 @@ func (w *workshop) build(pkg, binary string, more ...string) error {
 }
 
 // test runs tests of a binary where go test would, in the folder of the package.
-func (w *workshop) test(pkg, binary, pattern string) (string, error) {
+func (w *workshop) test(pkg, binary, pattern, chosen string) (string, error) {
 	cmd := exec.CommandContext(w.ctx, binary, "-test.v", "-test.timeout=300s", "-test.run", pattern)
-	cmd.Dir = filepath.Join(w.root, pkg)
+	cmd.Dir, cmd.Env = filepath.Join(w.root, pkg), append(os.Environ(), chosen)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -67,13 +67,57 @@ func TestWhatBecomesOfAMutation(t *testing.T) {
 		{"package door\n", "package door\n\nimport _ \"nowhere\"\n", "TestWrongKey", errBuild},
 		{"package door\n", "package door\n\nimport \"os\"\n\nfunc init() { println(\"\\nok\"); os.Exit(3) }\n", "TestWrongKey", errOdd},
 	} {
-		if err := w.apply(i, mutation{"door.go", tc.find, tc.replace, ".", tc.test}); !errors.Is(err, tc.expected) {
+		if err := w.apply(i, mutation{"door.go", tc.find, tc.replace, ".", tc.test}, ""); !errors.Is(err, tc.expected) {
 			t.Errorf("%q in place of %q, %s: expected %v, found %v", tc.replace, tc.find, tc.test, tc.expected, err)
 		}
 	}
 	left, err := os.ReadDir(w.temp)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left in the folder: %v, %v", left, err)
+	}
+}
+
+// Mutations that share a binary are told apart, and those that cannot share one are left to be made alone.
+func TestSharedBinary(t *testing.T) {
+	t.Parallel()
+	w := &workshop{t.Context(), t.TempDir(), t.TempDir()}
+	const more = "\nvar Word = \"right\"\n\ntype lock struct{}\n\nfunc (*lock) open(_ int, keys ...string) (ok bool) {\n\treturn keys[0] == Word && len(keys) > 1\n}\n\n" +
+		"func first[T any](all []T) (T, bool) {\n\treturn all[0], true\n}\n"
+	const tests = "\nfunc TestLock(t *testing.T) {\n\tif (*lock)(nil).open(1, \"right\") || !(&lock{}).open(1, \"right\", \"x\") {\n\t\tt.Error(1)\n\t}\n}\n\n" +
+		"func TestFirst(t *testing.T) {\n\tif _, ok := first([]int{1}); !ok {\n\t\tt.Error(1)\n\t}\n}\n"
+	for name, text := range map[string]string{"go.mod": "module door\n\ngo 1.26\n", "door.go": checked + more, "door_test.go": itsTest + tests} {
+		if err := os.WriteFile(filepath.Join(w.root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const check = `if key != "right" {`
+	list := []mutation{
+		{"door.go", check, `if false {`, ".", "TestWrongKey"},
+		{"door.go", check, `if key == "right" {`, ".", "TestRightKey"},
+		{"door.go", check, `if false {`, ".", "TestRightKey"}, // not noticed
+		{"door.go", " && len(keys) > 1", "", ".", "TestLock"},
+		{"door.go", `var Word = "right"`, `var Word = "left"`, ".", "TestLock"}, // in no function
+		{"door.go", "return all[0], true", "return all[0], false", ".", "TestFirst"},
+		{"door.go", `no such text`, ``, ".", "TestLock"},
+	}
+	shared := w.shareAll(list, 2)
+	for i, alone := range []bool{false, false, false, false, true, true, true} {
+		if (shared[i] == "") != alone {
+			t.Errorf("%q: alone: %v, expected %v", list[i].find, !alone, alone)
+		}
+	}
+	for i, want := range []error{nil, nil, errSurvived, nil, nil, nil, errText} {
+		if err := w.apply(i, list[i], shared[i]); !errors.Is(err, want) {
+			t.Errorf("%d: %q: expected %v, found %v", i, list[i].find, want, err)
+		}
+		if binary := shared[i]; binary != "" {
+			if err := w.judge(i, list[i], binary); !errors.Is(err, want) {
+				t.Errorf("%d: %q in the shared binary: expected %v, found %v", i, list[i].find, want, err)
+			}
+		}
+	}
+	if m := w.shareAll(append(list, mutation{"door.go", check, `if unknown {`, ".", "TestWrongKey"}), 2); len(m) > 0 {
+		t.Errorf("one that does not build shares a binary: %v", m)
 	}
 }
 
