@@ -27,7 +27,7 @@ func isKind(err, kind error) bool { return errors.Is(err, kind) }
 // vectorTree is the directory of the specification's test vector.
 func vectorTree(t *testing.T) string {
 	root := tree(t, "a.txt", "sub/b.txt")
-	must(t, os.WriteFile(filepath.Join(root, "a.txt"), []byte("a\n"), 0o755))
+	must(t, os.WriteFile(filepath.Join(root, "a.txt"), []byte("a\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(root, "sub/b.txt"), []byte("b\n"), 0o640))
 	must(t, os.Chmod(filepath.Join(root, "a.txt"), 0o755))
 	must(t, os.Chmod(filepath.Join(root, "sub"), 0o755))

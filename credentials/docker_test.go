@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/internal/fixture"
 )
 
 // base64: u:p and so on
@@ -35,6 +36,13 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeProgram(t *testing.T, path, text string) {
+	t.Helper()
+	if err := fixture.Program(path, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -181,7 +189,7 @@ func TestDockerFaults(t *testing.T) {
 // Helpers are programs in PATH, so this test sets it.
 func TestCredentialHelper(t *testing.T) {
 	bin := t.TempDir()
-	write(t, filepath.Join(bin, "docker-credential-fake"), `#!/bin/sh
+	writeProgram(t, filepath.Join(bin, "docker-credential-fake"), `#!/bin/sh
 read server
 case "$1 $server" in
 "get https://index.docker.io/v1/") echo '{"ServerURL":"x","Username":"hub","Secret":"s"}';;
@@ -191,7 +199,7 @@ case "$1 $server" in
 "get odd.io") echo "hunter2";;
 *) echo "credentials not found in native keychain"; exit 1;;
 esac
-`, 0o700)
+`)
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	c := of(t, `repositories: [{repository: {type: DockerConfig, dockerConfig: {credHelpers: {docker.io: fake, ghcr.io: fake, slow.io: fake, bad.io: fake, odd.io: fake, none.io: fake}, auths: {none.io: {username: file}, bad.io: {}, other.io: {username: other}}}}}]`)
 	for request, want := range map[string]ocm.Secret{

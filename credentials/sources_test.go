@@ -104,7 +104,7 @@ func TestKubernetesSecret(t *testing.T) {
 // A secret from elsewhere must not choose which program is run here.
 func TestCredentialHelperInjection_secret_names_no_program(t *testing.T) {
 	bin := t.TempDir()
-	write(t, bin+"/docker-credential-planted", "#!/bin/sh\ntouch "+bin+"/ran\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n", 0o700)
+	writeProgram(t, bin+"/docker-credential-planted", "#!/bin/sh\ntouch "+bin+"/ran\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n")
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	write(t, bin+"/pull.yaml", manifest(`{"credsStore":"planted","credHelpers":{"x.io":"planted"}}`), 0o600)
 	c := of(t, "repositories: [{repository: {type: KubernetesSecret, path: '"+bin+"/pull.yaml'}}]")
@@ -142,9 +142,9 @@ func TestCredentialHelperInjection(t *testing.T) {
 // What a helper prints is bounded, and is asked for once.
 func TestHelperOutput(t *testing.T) {
 	bin := t.TempDir()
-	write(t, bin+"/docker-credential-endless", "#!/bin/sh\nexec yes hunter2\n", 0o700)
-	write(t, bin+"/docker-credential-background", "#!/bin/sh\nsleep 1000 &\necho $! > "+bin+"/pid\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n", 0o700)
-	write(t, bin+"/docker-credential-counting", "#!/bin/sh\necho >> "+bin+"/count\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n", 0o700)
+	writeProgram(t, bin+"/docker-credential-endless", "#!/bin/sh\nexec yes hunter2\n")
+	writeProgram(t, bin+"/docker-credential-background", "#!/bin/sh\nsleep 1000 &\necho $! > "+bin+"/pid\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n")
+	writeProgram(t, bin+"/docker-credential-counting", "#!/bin/sh\necho >> "+bin+"/count\necho '{\"Username\":\"u\",\"Secret\":\"s\"}'\n")
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	resolve := func(helper string) error {
 		c := of(t, "repositories: [{repository: {type: DockerConfig, dockerConfig: {credsStore: "+helper+"}}}]")

@@ -13,6 +13,7 @@ import (
 	"ocm"
 	"ocm/builtin"
 	"ocm/config"
+	"ocm/internal/fixture"
 	"ocm/internal/plugintest"
 	"ocm/plugin/host"
 )
@@ -27,7 +28,7 @@ func TestPlugins(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")
 	text := "#!/bin/sh\ntouch '" + ran + "'\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"x\",\"capabilities\":[{\"type\":\"accessMethod\",\"names\":[\"mine\"]}]}'\n"
 	file := filepath.Join(t.TempDir(), "plugin")
-	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
+	if err := fixture.Program(file, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	parsed, err := config.Parse([]byte(`{"type":"plugin.config.ocm.software/v2alpha1","locations":["$PLUGINS"]}`))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ocm/internal/fixture"
 	"ocm/internal/worktest"
 	"ocm/plugin"
 )
@@ -31,11 +32,5 @@ func scriptPlugin(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	dir := ts.MkAbs(args[1])
 	ts.Check(os.MkdirAll(dir, 0o755))
-	to := filepath.Join(dir, args[0])
-	if os.Link(from, to) == nil {
-		return
-	}
-	raw, err := os.ReadFile(from)
-	ts.Check(err)
-	ts.Check(os.WriteFile(to, raw, 0o755)) //nolint:gosec // it is a program
+	ts.Check(fixture.LinkProgram(from, filepath.Join(dir, args[0])))
 }

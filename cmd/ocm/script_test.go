@@ -17,6 +17,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ocm/internal/fixture"
 )
 
 // Commands of scripts that look at results and prepare files.
@@ -55,7 +57,7 @@ func scriptExample(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o700))
 	plugin, source := filepath.Join(dir, args[0]), filepath.Join("../../examples/plugins", args[0])
 	if script, err := os.ReadFile(filepath.Join(source, args[0])); err == nil {
-		ts.Check(os.WriteFile(plugin, script, 0o700))
+		ts.Check(fixture.Program(plugin, script))
 		return
 	}
 	if out, err := exec.Command("go", "build", "-o", plugin, "./"+source).CombinedOutput(); err != nil {

@@ -3,6 +3,7 @@
 package arch
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,6 +32,26 @@ func TestToolsOfTestsAreInstalled(t *testing.T) {
 	}
 	if found < 10 {
 		t.Errorf("only %d uses of tools found: is the expression of this test still right?", found)
+	}
+}
+
+// A process that starts while a program is written holds its file open, and then the program does not start: on a busy machine, and
+// nowhere else. fixture.Program and fixture.LinkProgram keep the two apart.
+func TestTestsWriteProgramsApart(t *testing.T) {
+	t.Parallel()
+	written := regexp.MustCompile(`os\.(WriteFile|OpenFile)\(.*, 0o[1357][0-7]{2}\)`)
+	var found []string
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") && path != "../../internal/fixture/program.go" {
+			return err
+		}
+		for range written.FindAllString(read(t, path), -1) {
+			found = append(found, strings.TrimPrefix(path, "../../"))
+		}
+		return nil
+	})
+	if want := []string{"internal/fixture/program.go"}; err != nil || !slices.Equal(found, want) {
+		t.Errorf("programs are written in %v, expected %v only (%v)", found, want, err)
 	}
 }
 

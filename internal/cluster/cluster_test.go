@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
+
+	"ocm/internal/fixture"
 )
 
 func parse(t *testing.T, b []byte) *x509.Certificate {
@@ -203,7 +205,7 @@ func TestNeedSkipsLoudlyOrFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
-		if err := os.WriteFile(filepath.Join(project, "bin", "k8s", name), nil, 0o700); err != nil {
+		if err := fixture.Program(filepath.Join(project, "bin", "k8s", name), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,12 +4,13 @@
 package plugintest
 
 import (
-	"io"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"ocm"
+	"ocm/internal/fixture"
 	"ocm/plugin"
 	"ocm/plugin/host"
 	"ocm/plugin/wire"
@@ -36,10 +37,8 @@ func Dir(t testing.TB, names ...string) string {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if os.Link(self, filepath.Join(dir, name)) != nil {
-			copyFile(t, self, filepath.Join(dir, name))
-		}
-		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil { // the binary was built by somebody with a mask of his own
+		path := filepath.Join(dir, name)
+		if err := errors.Join(fixture.LinkProgram(self, path), os.Chmod(path, 0o755)); err != nil { // the binary was built by somebody with a mask of his own
 			t.Fatal(err)
 		}
 	}
@@ -58,23 +57,4 @@ func Kit(t testing.TB, names ...string) *ocm.Kit {
 	kit := ocm.NewKit()
 	h.Attach(kit)
 	return kit
-}
-
-func copyFile(t testing.TB, from, to string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
 }

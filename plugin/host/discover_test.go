@@ -15,6 +15,7 @@ import (
 
 	"ocm"
 	"ocm/config"
+	"ocm/internal/fixture"
 	"ocm/internal/plugintest"
 	"ocm/plugin/host"
 )
@@ -45,7 +46,7 @@ func script(t *testing.T, path, text string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+	if err := fixture.Program(path, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/internal/fixture"
 	"ocm/internal/secrettest"
 	"ocm/plugin/host"
 )
@@ -31,7 +32,7 @@ const (
 func shooting(t *testing.T, script string) (*ocm.Kit, string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "shot"), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+	if err := fixture.Program(filepath.Join(dir, "shot"), []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	h := host.New(host.Options{Dirs: []string{dir}})
@@ -172,7 +173,7 @@ capabilities) echo '{"protocol":"ocm.software/plugin/v1","name":"shot","oneShot"
 'call /v1/sign') read -r question; echo "{\"value\":$question}" ;;
 *) exit 9 ;;
 esac`
-	if err := os.WriteFile(filepath.Join(dir, "shot"), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+	if err := fixture.Program(filepath.Join(dir, "shot"), []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	h := host.New(host.Options{Dirs: []string{dir}})

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ocm"
+	"ocm/internal/fixture"
 	"ocm/internal/plugintest"
 	"ocm/plugin/host"
 	"ocm/plugin/installed"
@@ -24,7 +25,7 @@ func TestProbe(t *testing.T) {
 		t.Fatal(p, err)
 	}
 	idle := filepath.Join(dir, "idle")
-	if err := os.WriteFile(idle, []byte("#!/bin/sh\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"idle\",\"capabilities\":[]}'\n"), 0o700); err != nil {
+	if err := fixture.Program(idle, []byte("#!/bin/sh\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"idle\",\"capabilities\":[]}'\n")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Probe(t.Context(), idle); !errors.Is(err, ocm.ErrInvalid) {
@@ -51,7 +52,7 @@ func TestChangedPluginIsNotRun(t *testing.T) {
 	if err := stage.Finish(installed.Record{Component: "acme.org/changed", Version: "1.0.0"}, func(*installed.Record, bool) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "changed"), append(program, '\n'), 0o700); err != nil {
+	if err := fixture.Program(filepath.Join(dir, "changed"), append(program, '\n')); err != nil {
 		t.Fatal(err)
 	}
 	h := host.New(host.Options{Dirs: []string{dir}})
@@ -75,7 +76,7 @@ func TestProbeOfRelativePath(t *testing.T) {
 	}
 	text := "#!/bin/sh\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"x\",\"capabilities\":[{\"type\":\"accessMethod\",\"names\":[\"x\"]}]}'\n"
 	path := filepath.Join("new", "script")
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+	if err := fixture.Program(path, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := host.New(host.Options{}).Probe(t.Context(), path); err != nil || !filepath.IsAbs(p.Path) {

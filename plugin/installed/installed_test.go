@@ -16,6 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"ocm"
+
+	"ocm/internal/fixture"
 )
 
 func anything(*Record, bool) error { return nil }
@@ -87,7 +89,7 @@ func TestInstall(t *testing.T) {
 	if r, err := Check(path); err != nil || r.Digest != digest.FromString("two") || r.Previous != "" {
 		t.Error(r, err)
 	}
-	if err := os.WriteFile(path, []byte("three"), 0o700); err != nil {
+	if err := fixture.Program(path, []byte("three")); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := Check(path); !errors.Is(err, ocm.ErrDigest) || r == nil {
@@ -124,7 +126,7 @@ func TestReplacementIsInterrupted(t *testing.T) {
 		t.Error(err)
 	}
 	// Then the program, but not the last record.
-	if err := os.WriteFile(path, []byte("two"), 0o700); err != nil {
+	if err := fixture.Program(path, []byte("two")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Check(path); err != nil {
@@ -137,7 +139,7 @@ func TestReplacementIsInterrupted(t *testing.T) {
 		t.Error(r, err)
 	}
 	// A program that was changed does not become right because it is going to be replaced.
-	if err := os.WriteFile(path, []byte("changed"), 0o700); err != nil {
+	if err := fixture.Program(path, []byte("changed")); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Begin(folder, "hello")

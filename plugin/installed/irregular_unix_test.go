@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"ocm"
+
+	"ocm/internal/fixture"
 )
 
 // What is no file is neither a record nor a program: a pipe would be waited for, and a link that leads nowhere is no missing record, with
@@ -27,7 +29,7 @@ func TestIrregularFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "program")
-			if err := errors.Join(os.WriteFile(path, nil, 0o700), put(recordOf(path))); err != nil { //nolint:gosec // a program
+			if err := errors.Join(fixture.Program(path, nil), put(recordOf(path))); err != nil {
 				t.Fatal(err)
 			}
 			if r, err := Check(path); !errors.Is(err, ocm.ErrInvalid) {

@@ -25,8 +25,8 @@ func hosted(t testing.TB, o host.Options, names ...string) (*ocm.Kit, string) {
 	dir := t.TempDir()
 	self := fixture.Must[string](t)(os.Executable())
 	for _, name := range names {
-		if os.Link(self, filepath.Join(dir, name)) != nil {
-			copyFile(t, self, filepath.Join(dir, name))
+		if err := fixture.LinkProgram(self, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	o.Dirs = []string{dir}
@@ -50,19 +50,6 @@ func shortDir(t testing.TB) string {
 	dir := fixture.Must[string](t)(os.MkdirTemp("", "l"))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
-}
-
-func copyFile(t testing.TB, from, to string) {
-	t.Helper()
-	in := fixture.Must[*os.File](t)(os.Open(from))
-	defer in.Close()
-	out := fixture.Must[*os.File](t)(os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755))
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // env has one password for a type of consumers.

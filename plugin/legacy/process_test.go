@@ -86,8 +86,8 @@ func alone(t testing.TB, name string, o legacy.Options) (*ocm.Kit, *starter, *le
 	t.Helper()
 	s := &starter{path: filepath.Join(t.TempDir(), name)}
 	self := fixture.Must[string](t)(os.Executable())
-	if os.Link(self, s.path) != nil {
-		copyFile(t, self, s.path)
+	if err := fixture.LinkProgram(self, s.path); err != nil {
+		t.Fatal(err)
 	}
 	raw := fixture.Must[[]byte](t)(exec.CommandContext(t.Context(), s.path, "capabilities").Output())
 	doc, ok, err := legacy.Parse(raw)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"ocm"
+	"ocm/internal/fixture"
 	"ocm/internal/plugintest"
 	"ocm/internal/secrettest"
 )
@@ -55,7 +56,7 @@ func writeHelper(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
 	file := filepath.Join(home, "helper")
-	if err := os.WriteFile(file, []byte(helper), 0o700); err != nil { //nolint:gosec // it is run
+	if err := fixture.Program(file, []byte(helper)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("HOME", home)

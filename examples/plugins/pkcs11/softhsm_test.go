@@ -25,6 +25,7 @@ import (
 	"ocm/construct"
 	"ocm/credentials"
 	"ocm/graph"
+	"ocm/internal/fixture"
 	"ocm/internal/plugintest"
 	"ocm/internal/signtest"
 	"ocm/oci"
@@ -202,7 +203,7 @@ func (h *hsm) folder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf("#!/bin/sh\nPKCS11_MODULE='%s' SOFTHSM2_CONF='%s' exec '%s' \"$@\"\n", h.path, configure(t, own), filepath.Join(plugintest.Dir(t, "pkcs11"), "pkcs11"))
-	if err := os.WriteFile(filepath.Join(dir, "pkcs11"), []byte(script), 0o700); err != nil {
+	if err := fixture.Program(filepath.Join(dir, "pkcs11"), []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -16,6 +16,7 @@ import (
 
 	"ocm"
 	"ocm/internal/accesstest"
+	"ocm/internal/fixture"
 	"ocm/plugin/host"
 )
 
@@ -69,7 +70,7 @@ func openMethod(t *testing.T) ocm.Method {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "pypi"), text, 0o755); err != nil { //nolint:gosec // a program
+	if err := fixture.Program(filepath.Join(dir, "pypi"), text); err != nil {
 		t.Fatal(err)
 	}
 	h := host.New(host.Options{Dirs: []string{dir}})

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"ocm"
+	"ocm/internal/fixture"
 	"ocm/internal/secrettest"
 	"ocm/plugin/host"
 )
@@ -41,7 +42,7 @@ func source(t *testing.T) ocm.CredentialSource {
 		t.Fatal(err)
 	}
 	for file, text := range map[string]string{filepath.Join(plugins, "shell-credentials"): string(script), filepath.Join(bin, "pass"): fakePass} {
-		if err := os.WriteFile(file, []byte(text), 0o700); err != nil { //nolint:gosec // it is run
+		if err := fixture.Program(file, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}

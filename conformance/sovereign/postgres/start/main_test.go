@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ocm/internal/fixture"
 )
 
 const (
@@ -56,7 +58,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s := &site{dir: dir, program: filepath.Join(dir, "start"), bin: bins[len(bins)-1]}
-	if err := errors.Join(os.WriteFile(s.program, self, 0o700), os.Chmod(s.program, 0o755), os.Chmod(dir, 0o755), os.Mkdir(s.volume(), 0o700)); err != nil { //nolint:gosec // for nobody to run
+	if err := errors.Join(fixture.Program(s.program, self), os.Chmod(s.program, 0o755), os.Chmod(dir, 0o755), os.Mkdir(s.volume(), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
