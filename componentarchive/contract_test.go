@@ -12,7 +12,6 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
-	"sigs.k8s.io/yaml"
 
 	"ocm"
 	"ocm/componentarchive"
@@ -115,19 +114,10 @@ var access = []func(text string) (spec, file string){
 	},
 }
 
-// asYAML writes a descriptor as most archives hold it.
-func asYAML(d *ocm.Descriptor) ([]byte, error) {
-	raw, err := descriptor.JSON(d)
-	if err != nil {
-		return nil, err
-	}
-	return yaml.JSONToYAML(raw)
-}
-
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for name, form := range forms() {
-		for _, encode := range []func(*ocm.Descriptor) ([]byte, error){asYAML, descriptor.JSON} {
+		for _, encode := range []func(*ocm.Descriptor) ([]byte, error){fixture.YAML, descriptor.JSON} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				repotest.ReadOnly(t, func(t *testing.T, d *ocm.Descriptor, texts []string) ocm.Repository {

@@ -16,6 +16,7 @@ import (
 
 	"ocm"
 	"ocm/descriptor"
+	"ocm/internal/fixture"
 )
 
 func decode(t testing.TB, doc string) *ocm.Descriptor {
@@ -119,7 +120,7 @@ func rewritten(t testing.TB, d *ocm.Descriptor) *ocm.Descriptor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := asYAML(decode(t, string(raw)))
+	y, err := fixture.YAML(decode(t, string(raw)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -493,7 +494,7 @@ func TestYAMLTexts(t *testing.T) {
 func TestYAMLNumbers(t *testing.T) {
 	t.Parallel()
 	d := decode(t, strings.Replace(minimal, `"provider"`, `"labels":[{"name":"l","value":[9223372036854775807,18446744073709551615,1.5,1e21,-0,1e-7]}],"provider"`, 1))
-	y, err := asYAML(d)
+	y, err := fixture.YAML(d)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/yaml"
-
 	"ocm"
 	"ocm/descriptor"
+	"ocm/internal/fixture"
 	"ocm/normalise"
 )
 
@@ -46,7 +45,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkDecodeYAML(b *testing.B) {
-	raw, err := yaml.JSONToYAML(large(b))
+	raw, err := fixture.YAML(decode(b, string(large(b))))
 	if err != nil {
 		b.Fatal(err)
 	}
