@@ -117,7 +117,7 @@ var access = []func(text string) (spec, file string){
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for name, form := range forms() {
-		for _, encode := range []func(*ocm.Descriptor) ([]byte, error){descriptor.YAML, descriptor.JSON} {
+		for _, encode := range []func(*ocm.Descriptor) ([]byte, error){fixture.YAML, descriptor.JSON} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				repotest.ReadOnly(t, func(t *testing.T, d *ocm.Descriptor, texts []string) ocm.Repository {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ocm"
+	"ocm/web"
 )
 
 // How signatures of several people end up on one version.
@@ -46,7 +47,7 @@ func (s *signing) store(ctx context.Context, t *task) error {
 			return err
 		}
 		s.env.Logger().Info("somebody else wrote the version at the same moment, trying again", "component", t.key, "signature", t.sig.Name)
-		if err := sleep(ctx, rand.N(maxPause)); err != nil {
+		if err := web.Pause(ctx, rand.N(maxPause)); err != nil {
 			return err
 		}
 		there, err := t.reload(ctx)
@@ -130,7 +131,7 @@ func (s *signing) settle(ctx context.Context) error {
 		}
 	}
 	for attempt := 1; len(open) > 0; attempt++ {
-		if err := sleep(ctx, time.Until(open[len(open)-1].wrote.Add(s.o.Settle))); err != nil {
+		if err := web.Pause(ctx, time.Until(open[len(open)-1].wrote.Add(s.o.Settle))); err != nil {
 			return err
 		}
 		var again []*task
@@ -159,15 +160,4 @@ func inRegistry(repo ocm.Repository) bool {
 	}
 	_, err := p.Reference("x")
 	return !errors.Is(err, errors.ErrUnsupported)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"ocm"
 	"ocm/descriptor"
+	"ocm/internal/fixture"
 	"ocm/normalise"
 )
 
@@ -44,7 +45,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkDecodeYAML(b *testing.B) {
-	raw, err := descriptor.YAML(decode(b, string(large(b))))
+	raw, err := fixture.YAML(decode(b, string(large(b))))
 	if err != nil {
 		b.Fatal(err)
 	}

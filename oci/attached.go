@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -225,6 +224,20 @@ type pair struct {
 	Attached
 }
 
+// bySubject groups what is attached by what it is attached to.
+func bySubject(pairs []pair) (groups [][]pair) {
+	at := map[digest.Digest]int{}
+	for _, p := range pairs {
+		i, known := at[p.subject.Digest]
+		if !known {
+			i, groups = len(groups), append(groups, nil)
+			at[p.subject.Digest] = i
+		}
+		groups[i] = append(groups[i], p)
+	}
+	return groups
+}
+
 // run begins with the manifests of the image if no subjects are named.
 func (w *walk) run(ctx context.Context, subjects []ociv1.Descriptor) (err error) {
 	if len(subjects) == 0 {
@@ -414,13 +427,9 @@ func (w *walk) confirm(ctx context.Context) error {
 	if !ok || w.to.Origin() == "" {
 		return nil // stores other than registries look into the manifests
 	}
-	missing := map[digest.Digest][]pair{}
-	for _, p := range w.good {
-		missing[p.subject.Digest] = append(missing[p.subject.Digest], p)
-	}
-	subjects := slices.Collect(maps.Values(missing))
-	return each(ctx, w.job(), len(subjects), func(ctx context.Context, i int) error {
-		return w.job().Do(ctx, func() error { return w.confirmOne(ctx, lister, subjects[i]) })
+	groups := bySubject(w.good)
+	return each(ctx, w.job(), len(groups), func(ctx context.Context, i int) error {
+		return w.job().Do(ctx, func() error { return w.confirmOne(ctx, lister, groups[i]) })
 	})
 }
 

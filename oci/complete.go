@@ -89,69 +89,53 @@ func (c copier) costs() bool {
 // lackLevel notes what the target lacks of a level: referrers that it does not list, and tags that the copy
 // would set.
 func (w *walk) lackLevel(ctx context.Context, pairs []pair) error {
+	groups := bySubject(pairs)
+	return each(ctx, w.job(), len(groups), func(ctx context.Context, i int) error { return w.lackOf(ctx, groups[i]) })
+}
+
+// lackOf notes what the target lacks of what is attached to one subject.
+func (w *walk) lackOf(ctx context.Context, pairs []pair) error {
 	listed, err := w.listed(ctx, pairs)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	return each(ctx, w.job(), len(pairs), func(ctx context.Context, i int) error {
-		p, look := pairs[i], w.lackTag
-		if p.Tag == "" {
-			look = func(ctx context.Context, p pair) error {
-				return w.lackReferrer(ctx, p, listed != nil && listed[of{p.subject.Digest, p.Digest}])
-			}
+	return each(ctx, w.job(), len(pairs), func(ctx context.Context, i int) (err error) {
+		p := pairs[i]
+		if p.Tag != "" {
+			err = w.lackTag(ctx, p)
+		} else {
+			err = w.lackReferrer(ctx, p, listed[p.Digest])
 		}
-		if err := look(ctx, p); err != nil {
+		if err != nil {
 			return fmt.Errorf("%s: %w", p.Attached, err)
 		}
 		return nil
 	})
 }
 
-// of is a referrer and its subject.
-type of struct{ subject, referrer digest.Digest }
-
-// listed asks a target where that costs requests for the referrers of all subjects that have some at the source. What a
+// listed asks a target where that costs requests for the referrers of a subject that has some at the source. What a
 // target lists that has no way to tell is not known; then it is taken for everything.
-func (w *walk) listed(ctx context.Context, pairs []pair) (map[of]bool, error) {
-	if !w.costs() {
-		return nil, nil // each is looked for by itself
+func (w *walk) listed(ctx context.Context, pairs []pair) (map[digest.Digest]bool, error) {
+	known := map[digest.Digest]bool{}
+	if !w.costs() || !slices.ContainsFunc(pairs, func(p pair) bool { return p.Tag == "" }) {
+		return known, nil // each is looked for by itself
 	}
-	var subjects []ociv1.Descriptor
-	seen, known := map[digest.Digest]bool{}, map[of]bool{}
-	for _, p := range pairs {
-		if p.Tag == "" && !seen[p.subject.Digest] {
-			seen[p.subject.Digest] = true
-			subjects = append(subjects, p.subject)
-		}
-	}
-	return known, each(ctx, w.job(), len(subjects), func(ctx context.Context, i int) error {
-		return w.job().Do(ctx, func() error {
-			for d, err := range w.to.(ReferrerLister).Referrers(ctx, subjects[i], "") {
-				if errors.Is(err, errors.ErrUnsupported) {
-					w.take(pairs, subjects[i], known)
-					return nil
+	subject := pairs[0].subject
+	return known, w.job().Do(ctx, func() error {
+		for d, err := range w.to.(ReferrerLister).Referrers(ctx, subject, "") {
+			if errors.Is(err, errors.ErrUnsupported) {
+				for _, p := range pairs {
+					known[p.Digest] = true
 				}
-				if err != nil {
-					return fmt.Errorf("referrers of %s: %w", subjects[i].Digest, err)
-				}
-				w.mu.Lock()
-				known[of{subjects[i].Digest, d.Digest}] = true
-				w.mu.Unlock()
+				return nil
 			}
-			return nil
-		})
-	})
-}
-
-// take takes all referrers of a subject for listed.
-func (w *walk) take(pairs []pair, subject ociv1.Descriptor, known map[of]bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range pairs {
-		if p.subject.Digest == subject.Digest {
-			known[of{subject.Digest, p.Digest}] = true
+			if err != nil {
+				return fmt.Errorf("referrers of %s: %w", subject.Digest, err)
+			}
+			known[d.Digest] = true
 		}
-	}
+		return nil
+	})
 }
 
 // lackReferrer notes a referrer that is one, and that the target neither lists nor has as a whole.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/yaml"
+
 	"ocm"
 	"ocm/graph"
 )
@@ -239,6 +241,21 @@ func TestFormats(t *testing.T) {
 	for format, want := range map[string]string{"json": "[]\n", "yaml": "[]\n", "ndjson": ""} {
 		if got := printed(t, func(b *bytes.Buffer) error { return printList[*ocm.Descriptor](b, format, nil, nil) }); got != want {
 			t.Errorf("empty list as %s: got %q, want %q", format, got, want)
+		}
+	}
+}
+
+// What is text stays text for whoever reads the YAML: a digest of digits only is no number, "on" is not true.
+func TestYAMLQuotes(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		strings.Repeat("0", 64), "0000", "1.0", "1e10", "0x1F", "1_000", "0o17", "0b1", ".5", "+1", ".inf", "on", "y", "No", "true", "~", "null", "",
+		"2026-01-02", "12:30:45", "<<", "=", "- a", "a: b", "# x", "*a", "---", " a\n b",
+	} {
+		got := printed(t, func(b *bytes.Buffer) error { return printValue(b, "yaml", []string{text}) })
+		var again []any
+		if err := yaml.Unmarshal([]byte(got), &again); err != nil || len(again) != 1 || again[0] != text {
+			t.Errorf("%q was written as %q, and read as %v: %v", text, got, again, err)
 		}
 	}
 }

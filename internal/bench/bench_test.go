@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -176,30 +175,5 @@ func TestMedianTakesTheMiddleAndTheHighestPeak(t *testing.T) {
 	got := median([]cost{{wall: 3, peak: 1}, {wall: 1, peak: 9}, {wall: 2, peak: 2}})
 	if got.wall != 2 || got.peak != 9 {
 		t.Error(got)
-	}
-}
-
-func TestVerdicts(t *testing.T) {
-	t.Parallel()
-	for want, v := range map[string]verdict{
-		"met":    {value: 1.1, mark: 1.1},
-		"missed": {value: math.Inf(1), mark: 1.1},
-		"":       {value: 5},
-	} {
-		if got := v.result(); got != want {
-			t.Errorf("%+v: got %q, want %q", v, got, want)
-		}
-	}
-}
-
-func TestReplacePart(t *testing.T) {
-	t.Parallel()
-	text := "a\n<!-- measured x -->\n\nold\n\n<!-- end x -->\nb\n"
-	got, err := replacePart(text, "x", "new\n")
-	if want := "a\n<!-- measured x -->\n\nnew\n\n<!-- end x -->\nb\n"; err != nil || got != want {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if _, err := replacePart(text, "y", "new"); err == nil {
-		t.Error("a part that is not there was replaced")
 	}
 }

@@ -13,6 +13,7 @@
 //	images.go small.go memory.go local.go verify.go    the cases
 //	report.go machine.go    tables for people, sections of docs/benchmarks.md
 //	profile.go   CPU profiles of ocm
+//	kit/         what the bench of the controllers has as well
 package main
 
 import (
@@ -73,7 +74,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "folder for CPU profiles of ocm, which is built anew for it; run in a clone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	debug.SetGCPercent(25) // see tail
+	debug.SetGCPercent(25) // see kit.Tail
 	err := run(ctx, o, os.Stdout)
 	stop()
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ocm/internal/bench/kit"
 )
 
 // cost is what one process took, with the processes that it started.
@@ -52,31 +54,19 @@ func (b *bench) environment() []string {
 func (b *bench) exec(args ...string) (cost, error) {
 	cmd := exec.CommandContext(b.ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Env = b.dir, append(b.environment(), b.profileOf(args)...)
-	out := &tail{}
+	out := &kit.Tail{}
 	cmd.Stdout, cmd.Stderr = out, out
 	start := time.Now()
 	err := cmd.Run()
 	c := cost{wall: time.Since(start)}
 	if err != nil {
-		return c, errors.Join(b.ctx.Err(), fmt.Errorf("%.300s: %w\n%s", strings.Join(args, " "), err, out.b))
+		return c, errors.Join(b.ctx.Err(), fmt.Errorf("%.300s: %w\n%s", strings.Join(args, " "), err, out))
 	}
 	c.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		c.peak = u.Maxrss << 10
 	}
 	return c, nil
-}
-
-// tail keeps the end of what a program says. The bench must stay small itself: a process that it
-// starts is charged with at least the memory that the bench had at that moment.
-type tail struct{ b []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.b = append(t.b, p...)
-	if n := len(t.b) - 4<<10; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
-	}
-	return len(p), nil
 }
 
 const quiet = "--quiet"

@@ -3,16 +3,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+
+	"ocm/internal/bench/kit"
 )
 
-// profiled is what the ocm command gets in addition when it is built for -profile. It is laid over
-// the sources while building, so that the command that people use has nothing of it.
+// profiled is what the ocm command gets in addition when it is built for -profile; see [kit.Profiled].
 const profiled = `package main
 
 import (
@@ -34,42 +31,12 @@ func profiledRun(args []string, in io.Reader, out, errOut io.Writer, now func() 
 `
 
 // buildProfiled replaces ocm by one that writes a profile of each run.
-func (b *bench) buildProfiled() error {
-	var err error
+func (b *bench) buildProfiled() (err error) {
 	if b.profile, err = filepath.Abs(b.profile); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(b.profile, 0o755); err != nil {
-		return err
-	}
-	dir, err := filepath.Abs(filepath.Join("cmd", "ocm"))
-	if err != nil {
-		return err
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "main.go"))
-	if err != nil {
-		return err
-	}
-	main := strings.Replace(string(text), "os.Exit(run(", "os.Exit(profiledRun(", 1)
-	if main == string(text) {
-		return fmt.Errorf("%s/main.go does not call run as it is expected here", dir)
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
-		filepath.Join(dir, "main.go"): b.path("tmp", "main.go"), filepath.Join(dir, "profiled.go"): b.path("tmp", "profiled.go"),
-	}})
-	if err != nil {
-		return err
-	}
-	for name, content := range map[string]string{"main.go": main, "profiled.go": profiled, "overlay.json": string(overlay)} {
-		if err := b.writeFile(filepath.Join("tmp", name), []byte(content)); err != nil {
-			return err
-		}
-	}
-	b.ocm = filepath.Join(b.profile, "ocm")
-	if out, err := exec.CommandContext(b.ctx, "go", "build", "-overlay", b.path("tmp", "overlay.json"), "-o", b.ocm, "./cmd/ocm").CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
+	b.ocm, err = kit.Profiled(b.ctx, "ocm", profiled, b.path("tmp"), b.profile)
+	return err
 }
 
 // profileOf tells a run of ocm where to write its profile: one file per case, of the last run.

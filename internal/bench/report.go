@@ -4,10 +4,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"time"
+
+	"ocm/internal/bench/kit"
 )
 
 // line is what one contender took in one case.
@@ -20,46 +20,12 @@ type line struct {
 	Traffic   *traffic // nil: nothing was counted
 }
 
-// verdict is a value and what it should be at most; mark 0: it is only told.
-type verdict struct {
-	what        string
-	value, mark float64
-	unit        string
-	low, high   float64 // of the rounds; 0: not known
-}
-
-func (v verdict) result() string {
-	switch {
-	case v.mark == 0:
-		return ""
-	case v.value <= v.mark:
-		return "met"
-	}
-	return "missed"
-}
-
-// spread is the range of the rounds as text: how much the value is worth.
-func (v verdict) spread() string {
-	if v.high == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f to %.2f", v.low, v.high)
-}
-
-// limit is the mark as text.
-func (v verdict) limit() string {
-	if v.mark == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%g%s", v.mark, v.unit)
-}
-
 // section is what one case found.
 type section struct {
 	id, title string
 	load      string // of the machine, before
 	lines     []line
-	verdicts  []verdict
+	verdicts  []kit.Verdict
 }
 
 func (b *bench) section() *section { return &b.results[len(b.results)-1] }
@@ -93,7 +59,7 @@ func (l line) traffic() (requests, bytes string) {
 
 // mark judges a value. The numbers depend on the machine, so they are read, not enforced.
 func (b *bench) mark(what string, value, mark float64, unit string) {
-	b.judge(verdict{what: what, value: value, mark: mark, unit: unit})
+	b.judge(kit.Verdict{What: what, Value: value, Mark: mark, Unit: unit})
 }
 
 // markRatio judges how long x took compared with y.
@@ -101,21 +67,19 @@ func (b *bench) markRatio(what string, x, y line, mark float64) {
 	b.markRounds(what, mark, func(i int) float64 { return ratio(x.Rounds[i].wall, y.Rounds[i].wall) })
 }
 
-// markRounds judges the median of what the rounds say: within one, everybody was measured shortly
-// after one another.
+// markRounds judges the median of what the rounds say.
 func (b *bench) markRounds(what string, mark float64, round func(i int) float64) {
 	var values []float64
 	for i := range b.runs {
 		values = append(values, round(i))
 	}
-	slices.Sort(values)
-	b.judge(verdict{what: what, value: values[len(values)/2], mark: mark, low: values[0], high: values[len(values)-1]})
+	b.judge(kit.OfRounds(what, mark, "", values))
 }
 
 func ratio(x, y time.Duration) float64 { return float64(x) / float64(max(y, 1)) }
 
-func (b *bench) judge(v verdict) {
-	b.say("   %-75s %8.2f%-4s %8s  %-7s %s", v.what, v.value, v.unit, v.limit(), v.result(), v.spread())
+func (b *bench) judge(v kit.Verdict) {
+	b.say("   %-75s %8.2f%-4s %8s  %-7s %s", v.What, v.Value, v.Unit, v.Limit(), v.Result(), v.Spread())
 	s := b.section()
 	s.verdicts = append(s.verdicts, v)
 }
@@ -157,10 +121,7 @@ func (s section) markdown(b *bench) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "### %s. %s\n\n", s.id, s.title)
 	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds, load average before it %s%s.\n\n", time.Now().UTC().Format(time.DateOnly), b.runs, s.load, b.scaled())
-	t.WriteString("| what | value | of the rounds | mark | |\n|---|--:|--:|--:|---|\n")
-	for _, v := range s.verdicts {
-		fmt.Fprintf(&t, "| %s | %.2f%s | %s | %s | %s |\n", v.what, v.value, v.unit, v.spread(), v.limit(), v.result())
-	}
+	t.WriteString(kit.Table(s.verdicts))
 	t.WriteString("\n| here | who | time | CPU | peak memory | requests | bytes |\n|---|---|--:|--:|--:|--:|--:|\n")
 	last := ""
 	for _, l := range s.lines {
@@ -184,28 +145,9 @@ func (b *bench) scaled() string {
 
 // writeReport replaces the parts of a document that were measured now, and leaves all others.
 func (b *bench) writeReport(path string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	text, err := replacePart(string(old), "machine", b.machine())
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
+	parts := map[string]string{"machine": b.machine()}
 	for _, s := range b.results {
-		if text, err = replacePart(text, s.id, s.markdown(b)); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
+		parts[s.id] = s.markdown(b)
 	}
-	return os.WriteFile(path, []byte(text), 0o644)
-}
-
-func replacePart(text, id, part string) (string, error) {
-	begin, end := "<!-- measured "+id+" -->\n", "<!-- end "+id+" -->"
-	before, rest, ok := strings.Cut(text, begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return "", fmt.Errorf("no part %q between its comments", id)
-	}
-	return before + begin + "\n" + part + "\n" + end + after, nil
+	return kit.Write(path, parts)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/go-logr/logr"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"ocm/internal/bench/kit"
 	"ocm/internal/k8sbench/load"
 )
 
@@ -108,7 +109,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		b.results = append(b.results, r)
 	}
 	if o.write != "" {
-		return b.writeReport(o.write)
+		return kit.Write(o.write, map[string]string{"controllers": b.markdown()})
 	}
 	return nil
 }

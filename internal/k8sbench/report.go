@@ -3,13 +3,14 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"ocm/internal/bench/kit"
 )
 
 // Marks: what the controllers may take at most.
@@ -33,45 +34,22 @@ func (b *bench) tell(who string, c cost) {
 	b.say("%s; load average %s", line, now)
 }
 
-// verdict is a value and what it should be at most; mark 0: it is only told.
-type verdict struct {
-	what        string
-	value, mark float64
-	unit        string
-	low, high   float64 // of the rounds; 0: not known
-}
-
-func (v verdict) cells() (value, spread, mark, result string) {
-	value = fmt.Sprintf("%.2f%s", v.value, v.unit)
-	if v.high > 0 {
-		spread = fmt.Sprintf("%.2f to %.2f", v.low, v.high)
-	}
-	if v.mark > 0 {
-		mark, result = fmt.Sprintf("%g%s", v.mark, v.unit), "met"
-		if v.value > v.mark {
-			result = "missed"
-		}
-	}
-	return value, spread, mark, result
-}
-
-// ofRounds judges the median of what the rounds say: within one, both were measured shortly after one another.
-func (r result) ofRounds(what string, mark float64, unit string, value func(ours, bare cost) float64) verdict {
+// ofRounds judges the median of what the rounds say.
+func (r result) ofRounds(what string, mark float64, unit string, value func(ours, bare cost) float64) kit.Verdict {
 	var all []float64
 	for i := range r.Ours {
 		all = append(all, value(r.Ours[i], r.Bare[i]))
 	}
-	slices.Sort(all)
-	return verdict{what: what, value: all[len(all)/2], mark: mark, unit: unit, low: all[0], high: all[len(all)-1]}
+	return kit.OfRounds(what, mark, unit, all)
 }
 
-func (r result) verdicts() []verdict {
+func (r result) verdicts() []kit.Verdict {
 	objects := float64(r.Plan.Objects())
 	peak := int64(0)
 	for _, c := range r.Ours {
 		peak = max(peak, c.Peak)
 	}
-	all := []verdict{
+	all := []kit.Verdict{
 		r.ofRounds("time of ocm-controller / bare client", maxRatio, "", func(ours, bare cost) float64 { return ours.Wall.Seconds() / bare.Wall.Seconds() }),
 		r.ofRounds("processor time of it and the API server / of the bare client and the API server", 0, "", func(ours, bare cost) float64 {
 			return (ours.CPU + ours.Server).Seconds() / (bare.CPU + bare.Server).Seconds()
@@ -81,34 +59,29 @@ func (r result) verdicts() []verdict {
 		r.ofRounds("of these, events", 0, "", func(ours, _ cost) float64 { return ours.Requests["POST"] / objects }),
 		r.ofRounds("requests of the bare client per object", 0, "", func(_, bare cost) float64 { return bare.requests() / objects }),
 		r.ofRounds("questions that shared an answer", 0, " %", func(ours, _ cost) float64 { return 100 * ours.Hits / max(ours.Hits+ours.Misses, 1) }),
-		{what: "peak memory of ocm-controller", value: float64(peak) / (1 << 20), mark: maxPeak, unit: " MiB"},
+		{What: "peak memory of ocm-controller", Value: float64(peak) / (1 << 20), Mark: maxPeak, Unit: " MiB"},
 	}
 	if r.Idle != nil {
 		all = append(all,
-			verdict{what: "quiet: CPU time per minute", value: r.Idle.CPU.Seconds(), mark: maxIdleCPU, unit: " s"},
-			verdict{what: "quiet: requests per minute", value: r.Idle.Requests, mark: maxIdleRequests},
-			verdict{what: "quiet: memory", value: float64(r.Idle.Memory) / (1 << 20), unit: " MiB"})
+			kit.Verdict{What: "quiet: CPU time per minute", Value: r.Idle.CPU.Seconds(), Mark: maxIdleCPU, Unit: " s"},
+			kit.Verdict{What: "quiet: requests per minute", Value: r.Idle.Requests, Mark: maxIdleRequests},
+			kit.Verdict{What: "quiet: memory", Value: float64(r.Idle.Memory) / (1 << 20), Unit: " MiB"})
 	}
 	return all
 }
 
 func (b *bench) judge(r result) {
 	for _, v := range r.verdicts() {
-		value, spread, mark, result := v.cells()
-		b.say("  %-80s %12s %10s %-7s %s", v.what, value, mark, result, spread)
+		b.say("  %-80s %12s %10s %-7s %s", v.What, fmt.Sprintf("%.2f%s", v.Value, v.Unit), v.Limit(), v.Result(), v.Spread())
 	}
 }
 
 // markdown is the section of the document.
 func (b *bench) markdown() string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds.\n\n", time.Now().UTC().Format(time.DateOnly), b.rounds)
+	fmt.Fprintf(&t, "Measured on %s, medians of %d rounds.\n", time.Now().UTC().Format(time.DateOnly), b.rounds)
 	for _, r := range b.results {
-		fmt.Fprintf(&t, "#### %d Components with %d Resources each\n\n| what | value | of the rounds | mark | |\n|---|--:|--:|--:|---|\n", r.Plan.Components, r.Plan.Resources)
-		for _, v := range r.verdicts() {
-			value, spread, mark, result := v.cells()
-			fmt.Fprintf(&t, "| %s | %s | %s | %s | %s |\n", v.what, value, spread, mark, result)
-		}
+		fmt.Fprintf(&t, "\n#### %d Components with %d Resources each\n\n%s", r.Plan.Components, r.Plan.Resources, kit.Table(r.verdicts()))
 		t.WriteString("\n| who | time | CPU | of the API server | peak memory | requests |\n|---|--:|--:|--:|--:|--:|\n")
 		for _, w := range []struct {
 			name string
@@ -118,22 +91,6 @@ func (b *bench) markdown() string {
 			c := all[len(all)/2]
 			fmt.Fprintf(&t, "| %s | %.2f s | %.2f s | %.2f s | %d MiB | %.0f |\n", w.name, c.Wall.Seconds(), c.CPU.Seconds(), c.Server.Seconds(), c.Peak>>20, c.requests())
 		}
-		t.WriteString("\n")
 	}
 	return t.String()
-}
-
-// writeReport replaces what was measured in a document.
-func (b *bench) writeReport(path string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	const begin, end = "<!-- measured controllers -->\n", "<!-- end controllers -->"
-	before, rest, ok := strings.Cut(string(old), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return errors.New(path + `: no part "controllers" between its comments`)
-	}
-	return os.WriteFile(path, []byte(before+begin+"\n"+b.markdown()+end+after), 0o644)
 }

@@ -252,7 +252,7 @@ func TestRepositoryThatIsOnlyRead(t *testing.T) {
 			}
 			d.Component.Resources[i].Access, _ = ocm.NewSpec(oci.LocalBlob{Type: "localBlob", MediaType: "text/plain", LocalReference: sum.String()})
 		}
-		raw := fixture.Must[[]byte](t)(descriptor.YAML(d))
+		raw := fixture.Must[[]byte](t)(fixture.YAML(d))
 		if err := os.WriteFile(filepath.Join(dir, descriptor.FileName), raw, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -81,9 +80,7 @@ type remote struct {
 	env     *ocm.Env
 	open    func(ctx context.Context) (wire.Content, error)
 	sources map[string]ocm.Content // by handle: contents of the host that the plugin reads when it is read
-
-	mu     sync.Mutex
-	handle string
+	held
 }
 
 // content is what open opens.
@@ -92,7 +89,10 @@ func content(ctx context.Context, r *remote) (ocm.Content, error) {
 	if err != nil {
 		return ocm.Content{}, err
 	}
-	r.handle = described.Handle
+	r.held = held{handle: described.Handle, read: true, open: func(ctx context.Context) (string, error) {
+		again, err := r.open(ctx)
+		return again.Handle, err
+	}}
 	c, err := described.Content(r)
 	if err == nil && described.Can == nil && blob.IsManifest(c.Root.MediaType) {
 		c.From = oci.Telling(r, r.untold(c.Root.Digest))
@@ -121,39 +121,6 @@ func (r *remote) Attached(ctx context.Context, subject digest.Digest) ([]oci.Att
 		return call.Ask(wire.AttachedPath, wire.AskAttached{Handle: handle, Digest: subject}, &said, true)
 	})
 	return said.Attached, err
-}
-
-// use calls fn with the handle, and once more with a new one if the plugin does not know that any longer.
-func (r *remote) use(ctx context.Context, fn func(handle string) error) error {
-	handle := r.current()
-	err := fn(handle)
-	if !wire.IsGone(err) || ctx.Err() != nil {
-		return err
-	}
-	if err := r.reopen(ctx, handle); err != nil {
-		return err
-	}
-	return fn(r.current())
-}
-
-func (r *remote) current() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.handle
-}
-
-// reopen opens it again, unless somebody else has done so since handle was found to be gone.
-func (r *remote) reopen(ctx context.Context, handle string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.handle != handle {
-		return nil
-	}
-	described, err := r.open(ctx)
-	if err == nil {
-		r.handle = described.Handle
-	}
-	return err
 }
 
 func (r *remote) fetch(ctx context.Context, handle string, d ociv1.Descriptor) (io.ReadCloser, error) {

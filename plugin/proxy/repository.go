@@ -73,6 +73,7 @@ func Repository(p Plugin, from string) ocm.RepositoryOpener {
 // held is something that the plugin keeps for us.
 type held struct {
 	open func(ctx context.Context) (handle string, err error) // opens it again
+	read bool                                                 // it is only read: it is opened again also if the connection broke
 
 	mu     sync.Mutex
 	handle string
@@ -82,7 +83,8 @@ type held struct {
 func (h *held) use(ctx context.Context, fn func(handle string) error) error {
 	handle := h.current()
 	err := fn(handle)
-	if !errors.Is(err, wire.ErrGone) || ctx.Err() != nil {
+	gone := errors.Is(err, wire.ErrGone) || h.read && wire.IsGone(err)
+	if !gone || ctx.Err() != nil {
 		return err
 	}
 	if err := h.reopen(ctx, handle); err != nil {
