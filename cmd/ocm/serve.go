@@ -210,7 +210,11 @@ func checkServedFolder(path string, writable bool) error {
 	if writable && len(entries) == 0 {
 		return nil
 	}
-	return fmt.Errorf("archive %s: %w", path, ctf.ErrNoIndex)
+	err = fmt.Errorf("archive %s: %w", path, ctf.ErrNoIndex)
+	if writable {
+		return withHint(err, "name an archive, an empty folder, or one that is still to be made")
+	}
+	return err
 }
 
 // checkServedFile looks at the first bytes: a compressed archive would have to be read from its beginning for every blob.
