@@ -128,6 +128,14 @@ func slashHint(s string) string {
 	return ""
 }
 
+// wholeHint helps where an archive alone was named, and something in it is needed.
+func wholeHint(s string) string {
+	if typ, location, err := ocm.ParseRepository(s); err == nil && typ == ocm.CTFType && isArchive(location) {
+		return fmt.Sprintf("\"ocm get cv %s\" lists the component versions in it", s)
+	}
+	return ""
+}
+
 // isArchive reports whether an archive seems to be at a path.
 func isArchive(path string) bool {
 	info, err := os.Stat(path)

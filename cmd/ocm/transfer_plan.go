@@ -57,7 +57,7 @@ func (r *transferRequest) replay(a *app, path string) error {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return err
+			return fmt.Errorf("--transfer-spec %s: %w", path, err)
 		}
 		defer f.Close()
 		in = f
