@@ -95,7 +95,7 @@ func parse(text []byte) (*ocm.Descriptor, error) {
 		Kind       string      `json:"kind"`
 	}
 	if err := jsonv2.Unmarshal(text, &head); err != nil {
-		return nil, explain(err)
+		return nil, Explain(err)
 	}
 	switch {
 	case head.APIVersion == "":
@@ -118,7 +118,7 @@ func parse(text []byte) (*ocm.Descriptor, error) {
 func parseV2(text []byte) (*ocm.Descriptor, error) {
 	var d plain
 	if err := jsonv2.Unmarshal(text, &d); err != nil {
-		return nil, explain(err)
+		return nil, Explain(err)
 	}
 	switch d.Meta.SchemaVersion {
 	case ocm.SchemaV2:
@@ -175,8 +175,8 @@ func unambiguousProvider(p ocm.Provider) error {
 	return nil
 }
 
-// explain says in words of the document, not of Go, what is wrong with its JSON.
-func explain(err error) error {
+// Explain says in words of the document, not of Go, what is wrong with its JSON. It is an [ocm.ErrInvalid].
+func Explain(err error) error {
 	var path string
 	for e := err; ; {
 		var s *jsonv2.SemanticError
@@ -191,7 +191,10 @@ func explain(err error) error {
 			e = s.Err // a spec inside the document: its own path comes after ours
 			continue
 		}
-		if s.GoType == nil || s.JSONKind == 0 {
+		switch {
+		case errors.Is(s.Err, jsonv2.ErrUnknownName):
+			return fmt.Errorf("%s: unknown member: %w", path, ocm.ErrInvalid)
+		case s.GoType == nil || s.JSONKind == 0:
 			return fmt.Errorf("%s: %w: %w", path, err, ocm.ErrInvalid)
 		}
 		return fmt.Errorf("%s: %w", path, mismatch(s))

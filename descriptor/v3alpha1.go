@@ -47,7 +47,7 @@ type v3Provider struct {
 func parseV3(text []byte) (*ocm.Descriptor, error) {
 	var v v3Document
 	if err := jsonv2.Unmarshal(text, &v); err != nil {
-		return nil, explain(err)
+		return nil, Explain(err)
 	}
 	m := &v.Metadata
 	provider, err := m.Provider.text()

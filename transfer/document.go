@@ -124,7 +124,7 @@ func parseDocument(raw []byte) (*Document, error) {
 		if jsonv2.Unmarshal(raw, &other) == nil && other.Transformations != nil {
 			return nil, fmt.Errorf("this is a transformation graph of another tool, which is not understood; ocm transfer cv --dry-run -o json writes a plan: %w", ocm.ErrInvalid)
 		}
-		return nil, fmt.Errorf("%w: %w", err, ocm.ErrInvalid)
+		return nil, descriptor.Explain(err)
 	}
 	return &d, nil
 }

@@ -4,8 +4,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -87,11 +90,7 @@ func runClean(ctx context.Context, a *app, o cleanOptions, path string) error {
 	if o.olderThan < 0 {
 		return usagef("--older-than %s: expected a time of zero or more, such as 1h", o.olderThan)
 	}
-	if strings.Contains(path, "://") {
-		// The address is not repeated: it may carry a password.
-		return usagef("expected the folder of an archive, found an address: run the command where the folder is, which may be served meanwhile")
-	}
-	store, err := ctf.Open(path)
+	store, err := openCleaned(path)
 	if err != nil {
 		return err
 	}
@@ -114,12 +113,28 @@ func runClean(ctx context.Context, a *app, o cleanOptions, path string) error {
 	if o.output == "json" || o.output == "yaml" {
 		return printValue(a.out, o.output, c)
 	}
-	if o.output == "wide" {
+	if o.output == "wide" && len(c.Manifests)+len(c.Blobs)+len(c.Leftovers) > 0 {
 		if err := c.table().write(a.out); err != nil {
 			return err
 		}
 	}
 	return c.sum(a.out, o)
+}
+
+// openCleaned opens the folder of an archive, and refuses what else can be named.
+func openCleaned(path string) (*ctf.Store, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, noArchive(path, "the folder of an archive")
+	}
+	store, err := ctf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, file := store.Feeder(); file {
+		store.Close()
+		return nil, usagef("%s: expected the folder of an archive, found an archive in one file: unpack it (mkdir archive; tar -C archive -xf %[1]s) and clean the folder", path)
+	}
+	return store, nil
 }
 
 // table lists everything that went.

@@ -89,7 +89,7 @@ func runCreateKeyPair(a *app, o keyPairOptions, args []string) error {
 		return usagef("private and public key would both be %s", private)
 	}
 	for _, path := range [...]string{private, public} {
-		if _, err := os.Lstat(path); !o.force && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(path); !o.force && err == nil {
 			return withHint(fmt.Errorf("%s: %w", path, ocm.ErrExists), "choose other names, or overwrite the files with --force")
 		}
 	}

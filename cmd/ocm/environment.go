@@ -16,6 +16,7 @@ import (
 	"ocm"
 	"ocm/config"
 	"ocm/credentials"
+	descriptors "ocm/descriptor"
 	shared "ocm/session"
 )
 
@@ -115,7 +116,9 @@ func parseSpec(flag, text string) (*ocm.Spec, error) {
 	case text == "":
 		return nil, nil
 	case strings.HasPrefix(text, "{"):
-		if err = spec.UnmarshalJSON([]byte(text)); err == nil && spec.Type == "" {
+		if err = spec.UnmarshalJSON([]byte(text)); err != nil {
+			err = descriptors.Explain(err)
+		} else if spec.Type == "" {
 			err = fmt.Errorf("the type is missing: %w", ocm.ErrInvalid)
 		}
 	case ext == ".json" || ext == ".yaml" || ext == ".yml":
@@ -139,7 +142,7 @@ func readSpec(path string) (ocm.Spec, error) {
 		return spec, fmt.Errorf("%s: %v: %w", path, err, ocm.ErrInvalid)
 	}
 	if err := spec.UnmarshalJSON(raw); err != nil {
-		return spec, fmt.Errorf("%s: %v: %w", path, err, ocm.ErrInvalid)
+		return spec, fmt.Errorf("%s: %w", path, descriptors.Explain(err))
 	}
 	return spec, nil
 }

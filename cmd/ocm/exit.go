@@ -137,6 +137,7 @@ func hint(err error) string {
 		{isPlainHTTP, "the registry speaks plain HTTP: write http:// before its name"},
 		{isUnexplained, "log in with \"ocm login HOST\", or add credentials for the host to $HOME/.ocmconfig"},
 		{anyOf(ocm.ErrConflict), "somebody else wrote the same component version; run the command again"},
+		{anyOf(ctf.ErrNoIndex), archiveHint},
 		{anyOf(ctf.ErrBroken), "compare the size and the SHA-256 (sha256sum) of the file with those of the original, and copy it again"},
 		{anyOf(syscall.ENOSPC), fullHint(err)},
 		{isRefused, "check the server's name and port"},

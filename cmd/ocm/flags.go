@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -122,7 +123,7 @@ func arguments(names ...string) cobra.PositionalArgs {
 func parseVersion(s string) (ocm.Coordinates, error) {
 	c, err := ocm.ParseCoordinates(s)
 	if err != nil {
-		return c, withHint(usage(err), slashHint(s))
+		return c, withHint(usage(err), cmp.Or(slashHint(s), wholeHint(s)))
 	}
 	if c.Version == "" && c.Digest == "" {
 		return c, usagef("reference %q: the version is missing, write %s:VERSION (ocm get cv lists them)", s, s)

@@ -153,7 +153,7 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
-		return usagef("%w; see \"%s --help\"", err, cmd.CommandPath())
+		return usagef("%w; see \"%s --help\"", valueError(err), cmd.CommandPath())
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -169,6 +169,19 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 		return usagef("%w, did you mean --%s?", err, near)
 	}
 	return usagef("%w; see \"%s --help\"", err, cmd.CommandPath())
+}
+
+// valueError says which values a flag takes, where the parser of numbers and the like only says what is wrong with one.
+func valueError(err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	expected, ok := map[string]string{"int": "a whole number, such as 4", "bool": "true or false", "duration": "a time with its unit, such as 30s, 10m or 24h"}[bad.GetFlag().Value.Type()]
+	if !ok { // it has told
+		return err
+	}
+	return fmt.Errorf("invalid argument %q for \"--%s\" flag: expected %s", bad.GetValue(), bad.GetFlag().Name, expected)
 }
 
 // closest is the candidate that needs the fewest edits to become s, if they are few.

@@ -24,6 +24,9 @@ const maxListed = 5
 // maxNames bounds the names of files that are looked at to tell what a folder is.
 const maxNames = 1000
 
+// archiveHint is the next step where a folder or file was given that is no archive.
+const archiveHint = "name the folder or file that \"ocm add cv\" or \"ocm transfer cv\" wrote"
+
 // findHint helps to find a component version that is not where it was looked for.
 func (s *session) findHint(ctx context.Context, err error, c ocm.Coordinates) string {
 	if h := guessHint(s.app.args, c); h != "" || !errors.Is(err, ocm.ErrNotFound) {
@@ -56,7 +59,7 @@ func folderHint(c ocm.Coordinates) string {
 	if err != nil && err != io.EOF || len(names) == 0 {
 		return ""
 	}
-	return c.Repository + ": " + ctf.NotCTF(names)
+	return c.Repository + ": " + ctf.NotCTF(names) + "; " + archiveHint
 }
 
 // versionsHint tells which versions of a component there are, or which components.
@@ -121,6 +124,14 @@ func slashHint(s string) string {
 		if c, err := ocm.ParseCoordinates(corrected); err == nil && c.Type == ocm.CTFType && isArchive(c.Repository) {
 			return fmt.Sprintf("did you mean %s?", reference(c))
 		}
+	}
+	return ""
+}
+
+// wholeHint helps where an archive alone was named, and something in it is needed.
+func wholeHint(s string) string {
+	if typ, location, err := ocm.ParseRepository(s); err == nil && typ == ocm.CTFType && isArchive(location) {
+		return fmt.Sprintf("\"ocm get cv %s\" lists the component versions in it", s)
 	}
 	return ""
 }

@@ -133,6 +133,9 @@ func (p *pluginListed) verifiedBy() string {
 	return strings.Join(names, "; ")
 }
 
+// listHint is the next step where a plugin is not installed.
+const listHint = "\"ocm plugin list\" lists what is"
+
 func newPluginDescribe(a *app) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
@@ -153,7 +156,7 @@ func newPluginDescribe(a *app) *cobra.Command {
 				return err
 			}
 			if len(list) == 0 {
-				return withHint(fmt.Errorf("plugin %s: it is not installed: %w", args[0], ocm.ErrNotFound), "\"ocm plugin list\" lists what is")
+				return withHint(fmt.Errorf("plugin %s: it is not installed: %w", args[0], ocm.ErrNotFound), listHint)
 			}
 			a.err.stopProgress()
 			if output != "text" {
@@ -214,6 +217,9 @@ func newPluginRemove(a *app) *cobra.Command {
 
 		ValidArgsFunction: a.completePlugins,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := installed.CheckName(args[0]); err != nil {
+				return usage(err)
+			}
 			s, err := a.session()
 			if err != nil {
 				return err
@@ -223,8 +229,11 @@ func newPluginRemove(a *app) *cobra.Command {
 				return err
 			}
 			err = installed.Remove(folder, args[0], force)
-			if errors.Is(err, ocm.ErrDenied) {
-				err = withHint(err, "--force removes it")
+			switch {
+			case errors.Is(err, ocm.ErrDenied):
+				return withHint(err, "--force removes it")
+			case errors.Is(err, ocm.ErrNotFound):
+				return withHint(err, listHint)
 			}
 			return err
 		},

@@ -91,12 +91,24 @@ type served struct {
 	Writable bool   `json:"writable"`
 }
 
-func runServe(ctx context.Context, a *app, o serveOptions, archive string) error {
+// check finds wrong values before anything is opened.
+func (o serveOptions) check(ctx context.Context) error {
 	if (o.cert == "") != (o.key == "") {
 		return usagef("--tls-cert and --tls-key belong together")
 	}
-	if _, _, err := net.SplitHostPort(o.address); err != nil {
+	_, port, err := net.SplitHostPort(o.address)
+	if err == nil {
+		_, err = net.DefaultResolver.LookupPort(ctx, "tcp", port) // a number, or the name of a service
+	}
+	if err != nil {
 		return usagef("--address %s: expected host:port, such as 127.0.0.1:5000, or :5000 for all addresses", o.address)
+	}
+	return nil
+}
+
+func runServe(ctx context.Context, a *app, o serveOptions, archive string) error {
+	if err := o.check(ctx); err != nil {
+		return err
 	}
 	store, err := openServed(archive, o.writable)
 	if err != nil {
@@ -138,9 +150,12 @@ func runServe(ctx context.Context, a *app, o serveOptions, archive string) error
 func openServed(path string, writable bool) (*ctf.Store, error) {
 	fi, err := os.Stat(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && writable: // a new folder
+	case errors.Is(err, fs.ErrNotExist):
+		if err := noArchive(path, "a folder or a tar file of this computer; --writable makes a new folder"); !writable || isUsage(err) {
+			return nil, err
+		}
 	case err != nil:
-		return nil, fmt.Errorf("archive %s: %w", path, noArchive(err))
+		return nil, fmt.Errorf("archive %s: %w", path, err)
 	case fi.IsDir():
 		if err := checkServedFolder(path, writable); err != nil {
 			return nil, err
@@ -161,12 +176,24 @@ func openServed(path string, writable bool) (*ctf.Store, error) {
 	return store.Standing(), nil
 }
 
-// noArchive says what could be there, to those who have given a registry, a component version, or a folder that is still to be made.
-func noArchive(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: expected a folder or a tar file of this computer; --writable makes a new folder", ocm.ErrNotFound)
+// noArchive tells what was given in place of a path, if nothing is there: what other commands take. What this one takes is expected.
+func noArchive(path, expected string) error {
+	_, notOne := ocm.ParseCoordinates(path)
+	typ, location, _ := ocm.ParseRepository(path)
+	switch {
+	case path == "":
+		return usagef("the name of the archive is empty: expected %s", expected)
+	case notOne == nil:
+		return usagef("%s: it names a component, and not the archive alone: expected %s", path, expected)
+	case strings.Contains(path, "://"):
+		// The address is not repeated: it may carry a password.
+		return usagef("it is an address, and not an archive of this computer: expected %s", expected)
+	case isPipe(typ, location):
+		return usagef("%s: standard input is not read: expected %s", path, expected)
+	case typ == ocm.CTFType && strings.Contains(path, "::"):
+		return usagef("%s: it names a type, and not the archive alone: expected %s", path, expected)
 	}
-	return err
+	return fmt.Errorf("archive %s: %w: expected %s", path, ocm.ErrNotFound, expected)
 }
 
 // checkServedFolder refuses folders that are no archives. To be pushed to, an empty one is fine.
@@ -183,7 +210,11 @@ func checkServedFolder(path string, writable bool) error {
 	if writable && len(entries) == 0 {
 		return nil
 	}
-	return fmt.Errorf("archive %s: %w", path, ctf.ErrNoIndex)
+	err = fmt.Errorf("archive %s: %w", path, ctf.ErrNoIndex)
+	if writable {
+		return withHint(err, "name an archive, an empty folder, or one that is still to be made")
+	}
+	return err
 }
 
 // checkServedFile looks at the first bytes: a compressed archive would have to be read from its beginning for every blob.
@@ -310,7 +341,7 @@ func (o serveOptions) tls() (*tls.Config, error) {
 	}
 	k := &keyPair{cert: o.cert, key: o.key}
 	if _, err := k.get(nil); err != nil {
-		return nil, fmt.Errorf("--tls-cert: %w", err)
+		return nil, fmt.Errorf("--tls-cert %s, --tls-key %s: %w", o.cert, o.key, err)
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: k.get}, nil
 }

@@ -111,7 +111,7 @@ func runSignHash(ctx context.Context, a *app, o signHashOptions, named bool) err
 func (s *session) accept(o *signHashOptions, named bool) (ocm.Digest, error) {
 	var r graph.Request
 	if err := s.readDocument(o.request, &r); err != nil {
-		return r.Digest, err
+		return r.Digest, fmt.Errorf("--request %w", err)
 	}
 	if err := r.Check(); err != nil {
 		return r.Digest, fmt.Errorf("%s: %w", o.request, err)
@@ -168,11 +168,11 @@ func (s *session) readDocument(path string, v any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	raw, err := yaml.YAMLToJSONStrict(text)
-	if err == nil {
-		err = jsonv2.Unmarshal(raw, v, jsonv2.RejectUnknownMembers(true))
-	}
 	if err != nil {
 		return fmt.Errorf("%s: %v: %w", path, err, ocm.ErrInvalid)
+	}
+	if err := jsonv2.Unmarshal(raw, v, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return fmt.Errorf("%s: %w", path, descriptors.Explain(err))
 	}
 	return nil
 }

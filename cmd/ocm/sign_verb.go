@@ -41,7 +41,7 @@ func (s *session) sign(ctx context.Context, r signRequest) ([]graph.Signed, erro
 func (s *session) attach(ctx context.Context, r signRequest) ([]graph.Signed, error) {
 	var sig ocm.Signature
 	if err := s.readDocument(r.attach, &sig); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--attach %w", err)
 	}
 	if r.signature != "" && r.signature != sig.Name {
 		return nil, usagef("--signature %s: the signature in %s is named %q", r.signature, r.attach, sig.Name)

@@ -106,10 +106,10 @@ func (s *session) signer(o signerOptions) (graph.SignOptions, error) {
 // signerSpec reads the configuration of a signer, which must be of a type that there is.
 func (s *session) signerSpec(file string) (ocm.Spec, error) {
 	spec, err := readSpec(file)
-	if err == nil {
-		_, err = s.kit.Signers.For(spec.Type)
-	}
 	if err != nil {
+		return spec, fmt.Errorf("--signer-spec %w", err)
+	}
+	if _, err := s.kit.Signers.For(spec.Type); err != nil {
 		return spec, fmt.Errorf("--signer-spec %s: %w", file, err)
 	}
 	return spec, nil
@@ -167,7 +167,7 @@ func (s *session) followKey(o signerOptions, g *graph.SignOptions, algorithm, pu
 	switch {
 	case fits:
 	case unknown != nil:
-		err = fmt.Errorf("--algorithm: %w", unknown)
+		err = usagef("--algorithm: %w", unknown)
 	case o.explicit || o.spec != "":
 		err = usagef("the private key is for %s, it cannot sign with %s", algorithm, said)
 		return withHint(err, "leave out what says how to sign: the key decides")

@@ -57,7 +57,7 @@ func (r *transferRequest) replay(a *app, path string) error {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return err
+			return fmt.Errorf("--transfer-spec %s: %w", path, err)
 		}
 		defer f.Close()
 		in = f
@@ -280,7 +280,7 @@ func planned(d *transfer.Document) string {
 	if t.Attached > 0 {
 		what += " and " + count(t.Attached, "attached manifest")
 	}
-	line := fmt.Sprintf("dry run: nothing was written, %s with %s would be\n%s from %s to %s", count(t.Versions, "component version"),
+	line := fmt.Sprintf("dry run: nothing was written\nwould write %s with %s\nwould move %s from %s to %s", count(t.Versions, "component version"),
 		what, size(t.Bytes), d.Source.Reference, d.Target)
 	if t.Unknown > 0 {
 		line += fmt.Sprintf(", and %s of unknown size", count(t.Unknown, "content"))

@@ -149,10 +149,10 @@ func (s *session) verifiers(t trust) (*verifiers, error) {
 	}
 	for _, file := range t.specs {
 		spec, err := readSpec(file)
-		if err == nil {
-			err = v.add("--verifier-spec "+file, spec)
-		}
 		if err != nil {
+			return v, fmt.Errorf("--verifier-spec %w", err)
+		}
+		if err := v.add("--verifier-spec "+file, spec); err != nil {
 			return v, err
 		}
 	}

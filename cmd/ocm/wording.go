@@ -24,7 +24,7 @@ func wording(err error) string {
 	text = knownTypes.ReplaceAllStringFunc(text, shortTypes)
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = withoutKind(line)
+		lines[i] = withoutKind(strings.Join(slices.Compact(strings.Split(line, ": ")), ": "))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -39,6 +39,9 @@ var knownTypes = regexp.MustCompile(`unknown type \(known: [^()\n]*\)`)
 // is the one in small letters.
 func shortTypes(text string) string {
 	list := strings.TrimSuffix(strings.TrimPrefix(text, "unknown type (known: "), ")")
+	if list == "" {
+		return "unknown type (none is known, plugins bring them)"
+	}
 	spelling := map[string]string{}
 	var order []string
 	for name := range strings.SplitSeq(list, ", ") {
@@ -69,8 +72,8 @@ func pathOnce(text string, err error) string {
 	return before + file.Err.Error() + after
 }
 
-// sentence is the end of a message that says by itself what is wrong.
-var sentence = regexp.MustCompile(`: (?:[^:"]*\s)?(?:no|not|neither|nor|missing|unknown|expected|must|cannot|is|are|has|have)\s[^:]*$`)
+// sentence is the end of a message that says by itself what is wrong. A colon within a word, as in a reference, does not end it.
+var sentence = regexp.MustCompile(`: (?:[^:"]*\s)?(?:no|not|neither|nor|missing|unknown|expected|must|cannot|is|are|has|have)\s(?:[^:]|:\S)*$`)
 
 // withoutKind cuts the kind of an error off a line that says it already.
 func withoutKind(line string) string {

@@ -31,6 +31,9 @@ func TestWording(t *testing.T) {
 		{fmt.Errorf("file /d/a.txt: %w", noFile), "file /d/a.txt: no such file or directory"},
 		{fmt.Errorf("file: %w", noFile), "file: statat a.txt: no such file or directory"},
 		{refused, "registry h:1: HEAD http://h:1/v2/: nobody listens on h:1"},
+		{fmt.Errorf("reference %q: expected //, for example acme.org/app:1.0.0: %w", "./a", ocm.ErrInvalid), `reference "./a": expected //, for example acme.org/app:1.0.0`},
+		{errors.New("source: acme.org/app:1.0.0: acme.org/app:1.0.0: signatures: bad"), "source: acme.org/app:1.0.0: signatures: bad"},
+		{errors.New(`uploader type "x": unknown type (known: )`), `uploader type "x": unknown type (none is known, plugins bring them)`},
 		{errors.New(`input type "x": unknown type (known: Dir, Dir/v1, UTF8, dir, dir/v1, utf8)`), `input type "x": unknown type (known: dir, utf8)`},
 	}
 	for _, tt := range tests {

@@ -17,10 +17,12 @@ import (
 
 	"ocm"
 	"ocm/ctf"
+	"ocm/graph"
 	"ocm/internal/fixture"
 	"ocm/internal/plugintest"
 	"ocm/oci"
 	"ocm/oci/memory"
+	"ocm/transfer"
 )
 
 // log is what was logged.
@@ -252,4 +254,42 @@ func TestAttachedToVersionInPlugin(t *testing.T) {
 	if attached(inside) != want || attached(outside) != want {
 		t.Errorf("expected %s, found %s inside and %s outside", want, attached(inside), attached(outside))
 	}
+}
+
+// What is attached to the image of a version, at whatever depth, leaves a plugin's repository with it: for a folder, and for archives in
+// one file. What is attached to the version itself cannot follow it to another manifest, and is named.
+func TestAttachedLeavesPlugin(t *testing.T) {
+	t.Parallel()
+	from, images := filepath.Join(t.TempDir(), "from"), memory.New().Repo("acme.org/image")
+	signed := fixture.NewSignedImage(t, images)
+	store := fixture.Must[*ctf.Store](t)(ctf.Open(from))
+	version := commitImage(t, oci.NewRepository(store, nil), ocm.Content{Root: signed.Root, From: images}).Manifest()
+	own := fixture.PutManifest(t, store.Repo(oci.RepoName("acme.org/app")), "", ociv1.Manifest{Subject: &version}, "of the version")
+	kit := plugintest.Kit(t, "places")
+	for _, name := range []string{"to", "to.tar", "to.tgz"} {
+		t.Run(name, func(t *testing.T) {
+			to := filepath.Join(t.TempDir(), name)
+			told := transferred(t, kit, open(t, kit, "archive", place{Path: from}), to)
+			if strings.Count(told, "left behind") != 1 || !strings.Contains(told, own.Digest.String()) {
+				t.Errorf("expected that %s is left behind and nothing else, found %s", own.Digest, told)
+			}
+			target := fixture.Must[*ctf.Store](t)(ctf.Open(to))
+			defer target.Close()
+			signed.WantAt(t, target.Repo(oci.RepoName("acme.org/app")))
+		})
+	}
+}
+
+// transferred moves the version into a CTF, and returns what is logged.
+func transferred(t *testing.T, kit *ocm.Kit, from ocm.Repository, to string) string {
+	t.Helper()
+	l := &log{}
+	env := &ocm.Env{Log: slog.New(slog.NewTextHandler(l, nil)), Job: ocm.NewJob(4)}
+	target := oci.NewRepository(fixture.Must[*ctf.Store](t)(ctf.Open(to)), env)
+	defer target.Close()
+	v := fixture.Must[ocm.Version](t)(from.Open(t.Context(), "acme.org/app", "1.0.0"))
+	g := fixture.Must[*graph.Graph](t)(graph.Walk(t.Context(), env.Job, nil, []ocm.Version{v}, graph.Options{}))
+	p := fixture.Must[*transfer.Plan](t)(transfer.NewPlan(t.Context(), kit, env, g, target, transfer.Options{}))
+	fixture.Must[*transfer.Summary](t)(p.Run(t.Context()))
+	return l.String()
 }
