@@ -221,7 +221,7 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 			if in.Input == nil {
 				return nil
 			}
-			stored, _, err := b.input(ctx, c.Name, *in.Input, in.Transformer, draft)
+			stored, _, err := b.input(ctx, c, &src.Element, *in.Input, in.Transformer, draft)
 			if err != nil {
 				return fmt.Errorf("source %s: %w", &src.Element, err)
 			}
@@ -232,8 +232,8 @@ func (b *builder) contents(ctx context.Context, c *Component, desc *ocm.Descript
 	return g.Wait()
 }
 
-// input opens an input and stores what it delivers, or what a transformer, if there is one, makes of that.
-func (b *builder) input(ctx context.Context, component string, spec ocm.Spec, transformer *ocm.Spec, draft ocm.Draft) (ocm.Stored, ocm.Content, error) {
+// input opens the input of an element and stores what it delivers, or what a transformer, if there is one, makes of that.
+func (b *builder) input(ctx context.Context, c *Component, e *ocm.Element, spec ocm.Spec, transformer *ocm.Spec, draft ocm.Draft) (ocm.Stored, ocm.Content, error) {
 	opener, err := b.kit.Inputs.For(spec.Type)
 	if err != nil {
 		return ocm.Stored{}, ocm.Content{}, err
@@ -247,7 +247,8 @@ func (b *builder) input(ctx context.Context, component string, spec ocm.Spec, tr
 			return ocm.Stored{}, ocm.Content{}, err
 		}
 	}
-	stored, err := draft.Add(ctx, content, hint(component, content.Hint))
+	content.Name = c.Name + ":" + c.Version + " " + e.String()
+	stored, err := draft.Add(ctx, content, hint(c.Name, content.Hint))
 	return stored, content, err
 }
 
@@ -261,7 +262,7 @@ func hint(component, name string) string {
 
 func (b *builder) resource(ctx context.Context, c *Component, in *Resource, res *ocm.Resource, draft ocm.Draft) error {
 	if in.Input != nil {
-		stored, content, err := b.input(ctx, c.Name, *in.Input, in.Transformer, draft)
+		stored, content, err := b.input(ctx, c, &res.Element, *in.Input, in.Transformer, draft)
 		if err != nil {
 			return err
 		}

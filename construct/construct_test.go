@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,6 +103,26 @@ func TestPack(t *testing.T) {
 				t.Errorf("reference digest %v: %v", c.References[0].Digest, err)
 			}
 		})
+	}
+}
+
+// Progress names each element: two of one type would else be one item, whose bytes go backwards.
+func TestProgressNamesElements(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	items := map[string]bool{}
+	env := &ocm.Env{Job: ocm.NewJob(4), Dir: sources(t), Report: func(e ocm.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		items[e.Item] = true
+	}}
+	if _, err := construct.Run(t.Context(), builtin.Kit(), env, oci.NewRepository(memory.New(), env), mustParse(t, everything), construct.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"acme.org/app:1.0.0 tool(architecture=amd64,os=linux)", "acme.org/app:1.0.0 tool(architecture=arm64,os=linux)", "acme.org/app:1.0.0 code"} {
+		if !items[want] {
+			t.Errorf("no progress of %q, found %q", want, slices.Sorted(maps.Keys(items)))
+		}
 	}
 }
 

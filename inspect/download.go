@@ -67,7 +67,7 @@ func Download(ctx context.Context, kit *ocm.Kit, env *ocm.Env, v ocm.Version, r 
 	if o.Transformer != nil {
 		drop, err := f.transform(ctx, kit, env)
 		if err != nil {
-			return nil, fmt.Errorf("resource %s: %w", r.Element.String(), err)
+			return nil, err
 		}
 		defer drop()
 	}

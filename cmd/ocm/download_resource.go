@@ -202,7 +202,7 @@ func (s *session) downloadOne(ctx context.Context, r downloadRequest) ([]string,
 			r.output += ".tar"
 		}
 	}
-	return inspect.Download(ctx, s.kit, s.env, v, res, r.output, r.options)
+	return s.download(ctx, v, res, r.output, r.options)
 }
 
 // checkOutput refuses a name from a descriptor that would lead out of the current folder.
@@ -224,7 +224,7 @@ func (s *session) downloadToStdout(ctx context.Context, v ocm.Version, res *ocm.
 		o.Form = inspect.FormBlob
 	}
 	path := filepath.Join(dir, "content.tar") // the name makes a layout one archive
-	if _, err := inspect.Download(ctx, s.kit, s.env, v, res, path, o); err != nil {
+	if _, err := s.download(ctx, v, res, path, o); err != nil {
 		return err
 	}
 	f, err := os.Open(path)
@@ -272,7 +272,7 @@ func (s *session) downloadMany(ctx context.Context, r downloadRequest) (written 
 			if r.options.Form == inspect.FormDocker {
 				name = inspect.Unused(used[dir], name+".tar")
 			}
-			more, err := s.downloadInto(ctx, list[from+i], filepath.Join(dir, name), r.options)
+			more, err := s.download(ctx, list[from+i].In, list[from+i].Resource, filepath.Join(dir, name), r.options)
 			written = append(written, more...)
 			if err != nil {
 				return written, err
@@ -292,12 +292,14 @@ func folderOf(c *ocm.Component) string {
 	return filepath.Join(filepath.Join(parts...), inspect.SafeName(c.Version))
 }
 
-// downloadInto writes one of several, and tells which one could not be written.
-func (s *session) downloadInto(ctx context.Context, e *inspect.Element, path string, o inspect.DownloadOptions) ([]string, error) {
-	written, err := inspect.Download(ctx, s.kit, s.env, e.In, e.Resource, path, o)
+// download writes one resource, and tells which one could not be written.
+func (s *session) download(ctx context.Context, v ocm.Version, r *ocm.Resource, path string, o inspect.DownloadOptions) ([]string, error) {
+	written, err := inspect.Download(ctx, s.kit, s.env, v, r, path, o)
 	if err != nil {
-		c := &e.In.Descriptor().Component
-		err = fmt.Errorf("%s:%s: resource %s: %w", c.Name, c.Version, e.Common, err)
+		err = fmt.Errorf("%s: resource %s: %w", nameOf(v), r.Element.String(), err)
+	}
+	if errors.Is(err, ocm.ErrDigest) && hint(err) == "" {
+		err = withHint(err, "nothing of it was kept; \"ocm check cv\" lists all that is damaged, with --remote also where content is elsewhere")
 	}
 	return written, err
 }

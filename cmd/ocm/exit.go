@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -141,6 +142,7 @@ func hint(err error) string {
 		{anyOf(ctf.ErrBroken), "compare the size and the SHA-256 (sha256sum) of the file with those of the original, and copy it again"},
 		{anyOf(syscall.ENOSPC), fullHint(err)},
 		{isRefused, "check the server's name and port"},
+		{isUnknownHost, "check the server's name; if a folder is meant, write ./ before its name"},
 	} {
 		if known.is(err) {
 			return known.hint
@@ -170,5 +172,10 @@ func isUntrusted(err error) bool {
 }
 
 func isPlainHTTP(err error) bool { return errors.Is(err, http.ErrSchemeMismatch) }
+
+func isUnknownHost(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
+}
 
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -64,6 +65,7 @@ func TestExitPrints(t *testing.T) {
 		{ocm.ErrConflict, "again"},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "--temp-folder"},
 		{syscall.ECONNREFUSED, "name and port"},
+		{fmt.Errorf("registry my.folder: %w", &net.DNSError{Err: "no such host", Name: "my.folder", IsNotFound: true}), "write ./ before"},
 	}
 	for _, tt := range tests {
 		var b bytes.Buffer

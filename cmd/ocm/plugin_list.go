@@ -91,6 +91,9 @@ func newPluginList(a *app) *cobra.Command {
 				return err
 			}
 			a.err.stopProgress()
+			if len(list) == 0 && (output == "table" || output == "wide") {
+				return s.noPlugins()
+			}
 			for i := range list {
 				list[i].Capabilities = nil // "describe" tells
 			}
@@ -104,6 +107,15 @@ func newPluginList(a *app) *cobra.Command {
 	return cmd
 }
 
+// noPlugins tells where there are none; a table without rows would not.
+func (s *session) noPlugins() error {
+	folders, err := s.Plugins().Folders()
+	if err == nil {
+		_, err = fmt.Fprintf(s.app.out, "no plugins in %s; \"ocm plugin install\" brings one there\n", clean(strings.Join(folders, ", "), true))
+	}
+	return err
+}
+
 func installedTable(list []pluginListed, wide bool) *table {
 	t := newTable("NAME", "VERSION", "COMPONENT", "TYPES", "VERIFIED BY", "PROBLEM")
 	if wide {
@@ -112,10 +124,8 @@ func installedTable(list []pluginListed, wide bool) *table {
 	for _, p := range list {
 		t.add([]string{p.Name, p.Version, p.Component, strings.Join(p.Types, ", "), p.verifiedBy(), p.Problem, p.Protocol, p.Repository, p.Path}[:len(t.titles)]...)
 	}
-	if len(list) > 0 {
-		t.keep = 2
-		t.dropEmpty()
-	}
+	t.keep = 2
+	t.dropEmpty()
 	return t
 }
 

@@ -153,7 +153,10 @@ func (s *session) prove(ctx context.Context, judges *verifiers, r pluginRequest,
 	find := s.Finder(in, v.Descriptor().Component.Name, nil)
 	report, err := judges.judge(ctx, find, v, graph.VerifyOptions{Signatures: r.trust.signatures, NoContent: true})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", nameOf(v), err)
+		if at := nameOf(v) + ": "; !strings.HasPrefix(err.Error(), at) {
+			err = fmt.Errorf("%s%w", at, err) // of a version that is referenced
+		}
+		return nil, err
 	}
 	for _, sig := range report.Signatures {
 		if sig.Verdict == graph.OK {

@@ -39,7 +39,7 @@ func (o *signerOptions) AddFlags(fs *pflag.FlagSet) {
 		"signature `algorithm`: RSASSA-PSS, RSASSA-PKCS1-V1_5, ECDSA-P256, ECDSA-P384, Ed25519 or GPG; if not given, the one that the private key is for")
 	fs.StringVarP(&o.privateKey, "private-key", "K", "", "`file` with the private key; also !BASE64 or =TEXT, and NAME= before each")
 	fs.StringVarP(&o.publicKey, "public-key", "k", "", "`file` with the public key; certificates in it go into the signature, the signer's first, which must be that of the private key")
-	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with authorities; the signature is stored only if its certificates lead to one of them")
+	fs.StringVar(&o.caCert, "ca-cert", "", "`file` with authorities; a signature whose certificates lead to none of them is refused")
 	fs.StringVar(&o.tsaCert, "tsa-cert", "", "`file` with the time stamping authorities that --ca-cert goes by")
 	fs.StringVar(&o.spec, "signer-spec", "", "`file` with the configuration of the signer, in place of that in signing.config.ocm.software")
 	fs.StringVar(&o.tsaURL, "tsa-url", "", "`URL` of a time stamping authority (RFC 3161) that confirms when it was signed")

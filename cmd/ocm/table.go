@@ -197,12 +197,13 @@ func writeRow(b *strings.Builder, cells []string, widths []int) {
 }
 
 // breakAt is how much of a text fits into a line; where it does not fit as a whole it ends
-// after a space or, where there is none in the second half, after a separator: so an address stays whole if it can.
+// after a space or, where there is none in the second half, after a separator: so an address, or a
+// word of an identity, stays whole if it can.
 func breakAt(text []rune, width int) int {
 	if len(text) <= width {
 		return len(text)
 	}
-	for _, ends := range []string{" ", ",;/:"} {
+	for _, ends := range []string{" ", ",;/:", "(="} {
 		for n := width; n > width/2; n-- {
 			if strings.ContainsRune(ends, text[n-1]) {
 				return n

@@ -25,6 +25,22 @@ func TestTreeOnNarrowTerminal(t *testing.T) {
 	}
 }
 
+// TestIdentityInNarrowColumn: words of it stay whole where they can.
+func TestIdentityInNarrowColumn(t *testing.T) {
+	t.Parallel()
+	tab := newTable("OBJECT", "VERDICT")
+	tab.width = 37
+	tab.add("resource server(architecture=amd64,os=linux)", "ok")
+	var b strings.Builder
+	if err := tab.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := " resource server(          │ ok\n architecture=amd64,       │\n os=linux)                 │\n"
+	if !strings.HasSuffix(b.String(), want) {
+		t.Errorf("expected at the end %q in:\n%s", want, b.String())
+	}
+}
+
 // TestEmptyColumnIsNotKept: what becomes narrower does so whatever was left out before it.
 func TestEmptyColumnIsNotKept(t *testing.T) {
 	t.Parallel()
