@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -106,6 +107,27 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 		err = fmt.Errorf("more than %d bytes: %w", limit, ocm.ErrLimit)
 	}
 	return text, err
+}
+
+// untilInterrupted is what read reads from standard input. A read that waits for somebody to type, or for a pipe, cannot be woken; but
+// nobody waits for it any longer when ctx ends.
+func untilInterrupted[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		v, err := read()
+		answers <- answer{v, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
 }
 
 // parseSpec reads what a flag says of a specification: its type, all of it as JSON, or a file that ends in .json, .yaml or .yml.

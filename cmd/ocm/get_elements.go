@@ -194,6 +194,10 @@ func (l *elementList) measure(ctx context.Context, job *ocm.Job) error {
 }
 
 func (l *elementList) write(w io.Writer) error {
+	if len(l.list) == 0 {
+		_, err := fmt.Fprintf(w, "no %ss found\n", l.kind)
+		return err
+	}
 	t := l.table()
 	if l.wide != nil {
 		t.width = len(t.titles) * (maxCell + 3) // a line for each element, on a terminal too

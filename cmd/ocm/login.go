@@ -80,7 +80,7 @@ func runLogin(ctx context.Context, a *app, o loginOptions, host string) error {
 	if err != nil {
 		return err
 	}
-	secret, err := o.ask(a, server)
+	secret, err := o.ask(ctx, a, server)
 	if err != nil {
 		return err
 	}
@@ -131,14 +131,14 @@ func safeHost(host string) string {
 }
 
 // ask gets user name and password.
-func (o *loginOptions) ask(a *app, server string) (ocm.Secret, error) {
+func (o *loginOptions) ask(ctx context.Context, a *app, server string) (ocm.Secret, error) {
 	f, ok := a.in.(*os.File)
 	terminal := ok && term.IsTerminal(int(f.Fd()))
 	user := o.user
 	var err error
 	if user == "" && terminal && !o.stdin {
 		fmt.Fprintf(a.err, "User name for %s: ", server)
-		if user, err = readLine(a.in, maxUserName); err != nil {
+		if user, err = untilInterrupted(ctx, func() (string, error) { return readLine(a.in, maxUserName) }); err != nil {
 			return nil, err
 		}
 	}
@@ -148,10 +148,10 @@ func (o *loginOptions) ask(a *app, server string) (ocm.Secret, error) {
 	var raw []byte
 	switch {
 	case o.stdin:
-		raw, err = readAll(a.in, maxPassword)
+		raw, err = untilInterrupted(ctx, func() ([]byte, error) { return readAll(a.in, maxPassword) })
 	case terminal:
 		fmt.Fprintf(a.err, "Password for %s (not shown): ", user)
-		raw, err = term.ReadPassword(int(f.Fd()))
+		raw, err = readPassword(ctx, int(f.Fd()))
 		fmt.Fprintln(a.err)
 	default:
 		return nil, usagef("there is no terminal to ask for the password: pipe it, and add --password-stdin")
@@ -164,6 +164,16 @@ func (o *loginOptions) ask(a *app, server string) (ocm.Secret, error) {
 		return nil, usagef("the password is empty")
 	}
 	return ocm.Secret{"username": user, "password": password}, nil
+}
+
+// readPassword reads what the terminal does not show; it shows again what is typed after that, also after an interruption.
+func readPassword(ctx context.Context, terminal int) ([]byte, error) {
+	was, err := term.GetState(terminal)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := untilInterrupted(ctx, func() ([]byte, error) { return term.ReadPassword(terminal) })
+	return raw, errors.Join(err, term.Restore(terminal, was))
 }
 
 // readLine reads a line and not a byte more: what follows is the password.

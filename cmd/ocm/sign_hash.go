@@ -157,7 +157,7 @@ func (s *session) readDocument(path string, v any) error {
 	var text []byte
 	var err error
 	if path == "-" {
-		text, err = readAll(s.app.in, maxDocument)
+		text, err = untilInterrupted(s.app.ctx, func() ([]byte, error) { return readAll(s.app.in, maxDocument) })
 	} else {
 		text, err = readFile(path, maxDocument)
 	}

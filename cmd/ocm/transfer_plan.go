@@ -62,7 +62,7 @@ func (r *transferRequest) replay(a *app, path string) error {
 		defer f.Close()
 		in = f
 	}
-	d, err := transfer.ParseDocument(in)
+	d, err := untilInterrupted(a.ctx, func() (*transfer.Document, error) { return transfer.ParseDocument(in) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
