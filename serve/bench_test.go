@@ -25,6 +25,7 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm/ctf"
+	"ocm/internal/peer"
 )
 
 // Shares of what nginx does with the same file at the same time: what is the goal, and what a busy machine may make of it.
@@ -286,12 +287,10 @@ func run(t testing.TB, g *Registry) string {
 // startNginx serves a folder as nginx does it best: sendfile, as many processes as it likes.
 func startNginx(t testing.TB, bin, root string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := peer.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	l.Close()
 	dir := t.TempDir()
 	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log; events {}
 http { access_log off; sendfile on; tcp_nopush on; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f;
@@ -301,20 +300,13 @@ uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s; server { listen %[2]s; root %[3
 		t.Fatal(err)
 	}
 	cmd := exec.Command(bin, "-c", file, "-p", dir, "-e", filepath.Join(dir, "early.log"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	stop, err := peer.Start(cmd, "http://"+addr)
+	if err != nil {
+		raw, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+		t.Fatalf("%v: %s", err, raw)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for range 100 {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			return "http://" + addr
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	raw, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-	t.Fatalf("nginx does not answer: %s", raw)
-	return ""
+	t.Cleanup(stop)
+	return "http://" + addr
 }
 
 // BenchmarkUpload pushes 256 MiB, as one request and as a stream of unknown digest, as most clients do.

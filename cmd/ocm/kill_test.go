@@ -3,25 +3,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/olareg/olareg"
-	"github.com/olareg/olareg/config"
 
 	"ocm"
 	"ocm/blob"
@@ -283,44 +276,10 @@ func freshTarget(t *testing.T, kind string) func() string {
 // this process.
 func startRegistry(t *testing.T) (url string) {
 	t.Helper()
-	binary, err := exec.LookPath("docker-registry")
-	if err != nil {
-		h := olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem}})
-		srv := httptest.NewServer(h)
-		t.Cleanup(func() { srv.Close(); h.Close() })
-		return srv.URL
+	if _, err := exec.LookPath("docker-registry"); err != nil {
+		return fixture.Registry(t)
 	}
-	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	settings := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s}\n", dir, addr)
-	file := filepath.Join(dir, "config.yml")
-	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	cmd := exec.Command(binary, "serve", file)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for range 600 {
-		if resp, err := http.Get("http://" + addr + "/v2/"); err == nil {
-			resp.Body.Close()
-			return "http://" + addr
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatalf("the registry does not start:\n%s", &out)
-	return ""
+	return fixture.DockerRegistry(t)
 }
 
 // folderState lists the files below a folder with their digests.

@@ -51,10 +51,13 @@ func expect(ts *testscript.TestScript, text string, wrong bool) {
 	}
 }
 
-// serving sets a variable to the host:port of a server, and another one, with PORT, to the port.
+// serving sets a variable to the host:port of a server, and two more, with HOST and PORT, to either.
 func serving(ts *testscript.TestScript, name, url string, stop func(), err error) {
 	ts.Check(err)
 	ts.Defer(stop)
-	ts.Setenv(name, strings.TrimPrefix(url, "http://"))
-	ts.Setenv(name+"PORT", url[strings.LastIndex(url, ":")+1:])
+	at := strings.TrimPrefix(url, "http://")
+	host, port, _ := strings.Cut(at, ":")
+	ts.Setenv(name, at)
+	ts.Setenv(name+"HOST", host)
+	ts.Setenv(name+"PORT", port)
 }

@@ -4,19 +4,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"ocm/internal/peer"
 )
 
 // registry is a docker-registry of our own, with a counter and a delay in front of it.
 type registry struct {
 	addr, data, file string
-	cmd              *exec.Cmd
+	stop             func() // ends the server that start began
 	counter          *counter
 	delay            *delay
 }
@@ -52,12 +52,11 @@ func (b *bench) reach(slow bool) ends {
 }
 
 func (b *bench) newRegistry(name string) (*registry, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := peer.Address()
 	if err != nil {
 		return nil, err
 	}
-	r := &registry{addr: l.Addr().String(), data: filepath.Join(b.storage, name), file: b.path(name + ".yml")}
-	l.Close()
+	r := &registry{addr: addr, data: filepath.Join(b.storage, name), file: b.path(name + ".yml")}
 	text := fmt.Sprintf(`version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: %q}, maintenance: {uploadpurging: {enabled: false}}}
@@ -70,43 +69,28 @@ http: {addr: %q}
 		return nil, err
 	}
 	if r.counter, err = newCounter(r.addr); err != nil {
-		return nil, errors.Join(err, r.stop())
+		r.stop()
+		return nil, err
 	}
 	if r.delay, err = newDelay(r.addr, delayed); err != nil {
 		r.counter.Close()
-		return nil, errors.Join(err, r.stop())
+		r.stop()
+		return nil, err
 	}
 	return r, nil
 }
 
-func (r *registry) start(ctx context.Context, env []string) error {
-	r.cmd = exec.CommandContext(ctx, "docker-registry", "serve", r.file)
-	r.cmd.Env = env
-	if err := r.cmd.Start(); err != nil {
-		return err
-	}
-	for range 500 {
-		if c, err := net.Dial("tcp", r.addr); err == nil {
-			return c.Close()
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return errors.Join(fmt.Errorf("docker-registry does not listen on %s", r.addr), r.stop())
-}
-
-// stop ends the server that start began.
-func (r *registry) stop() error {
-	if err := r.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	_ = r.cmd.Wait() // it was killed
-	return nil
+func (r *registry) start(ctx context.Context, env []string) (err error) {
+	cmd := exec.CommandContext(ctx, "docker-registry", "serve", r.file)
+	cmd.Env = env
+	r.stop, err = peer.Start(cmd, "http://"+r.addr+"/v2/")
+	return err
 }
 
 func (r *registry) close() {
 	r.counter.Close()
 	r.delay.Close()
-	_ = r.stop() // nothing can be done about it
+	r.stop()
 }
 
 // emptied is a preparation that takes away what the target registry has. The server goes on: it

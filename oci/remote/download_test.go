@@ -19,6 +19,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/internal/peer"
 	"ocm/oci"
 	"ocm/web"
 )
@@ -55,7 +56,7 @@ func fetch(t *testing.T, r oci.Repo, d ociv1.Descriptor) io.ReadSeekCloser {
 
 func TestSeekBeforeReadIsOneRequest(t *testing.T) {
 	t.Parallel()
-	for name, j := range map[string]*journal{"olareg": {Handler: olaregHandler(t)}, "docker-registry": before(t, dockerRegistry(t))} {
+	for name, j := range map[string]*journal{"olareg": {Handler: olaregHandler(t)}, "docker-registry": before(t, peer.DockerRegistry(t, ""))} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := open(t, nil, serve(t, j).URL).Repo("a")

@@ -27,6 +27,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/internal/peer"
 	"ocm/oci"
 	"ocm/web"
 )
@@ -149,7 +150,7 @@ func TestKilledUploadIsContinued(t *testing.T) {
 		lost  int64 // bytes that may have to be sent twice
 	}{
 		"olareg":                         {&meter{Handler: olaregHandler(t), perSecond: 60e6}, 1 << 20},
-		"docker-registry behind a proxy": {&meter{Handler: before(t, dockerRegistry(t)).Handler, perSecond: 60e6, whole: true}, 48 << 20},
+		"docker-registry behind a proxy": {&meter{Handler: before(t, peer.DockerRegistry(t, "")).Handler, perSecond: 60e6, whole: true}, 48 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -227,7 +228,7 @@ func TestBrokenUploadIsContinued(t *testing.T) {
 	for name, h := range map[string]struct {
 		http.Handler
 		most int64 // bytes in all, beyond the content
-	}{"olareg": {olaregHandler(t), 4 << 20}, "docker-registry": {before(t, dockerRegistry(t)).Handler, 41 << 20}} {
+	}{"olareg": {olaregHandler(t), 4 << 20}, "docker-registry": {before(t, peer.DockerRegistry(t, "")).Handler, 41 << 20}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file, d := bigFile(t, 90<<20)

@@ -4,60 +4,28 @@ package remote_test
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
 	"ocm"
 	"ocm/credentials"
 	"ocm/internal/fixture"
+	"ocm/internal/peer"
 	"ocm/oci/remote"
 )
 
 // lockedRegistry is a registry of the distribution project that wants a password.
 func lockedRegistry(t *testing.T, user, password string) string {
 	t.Helper()
-	bin, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("docker-registry is not on PATH")
-	}
-	l := fixture.Must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
-	addr := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
+	file := filepath.Join(t.TempDir(), "htpasswd")
 	hash := fixture.Must[[]byte](t)(bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost))
-	for name, text := range map[string]string{
-		"htpasswd": user + ":" + string(hash) + "\n",
-		"config":   "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " + dir + "/data}}\nhttp: {addr: '" + addr + "'}\nauth: {htpasswd: {realm: test, path: " + dir + "/htpasswd}}\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command(bin, "serve", filepath.Join(dir, "config"))
-	if err := cmd.Start(); err != nil {
+	if err := os.WriteFile(file, []byte(user+":"+string(hash)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := cmd.Process.Kill(); err == nil {
-			_ = cmd.Wait() // says that it was killed
-		}
-	})
-	for range 100 {
-		if resp, err := http.Get("http://" + addr + "/v2/"); err == nil {
-			resp.Body.Close()
-			return addr
-		}
-		time.Sleep(50 * time.Millisecond) // there is no other way to learn that it listens
-	}
-	t.Fatal("docker-registry does not answer")
-	return ""
+	return peer.DockerRegistry(t, "auth: {htpasswd: {realm: test, path: "+file+"}}\n")
 }
 
 func TestPing(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocm"
+	"ocm/internal/peer"
 	"ocm/oci"
 	"ocm/web"
 )
@@ -74,7 +75,7 @@ func before(t *testing.T, addr string) *journal {
 
 func TestRequestsPerPlace(t *testing.T) {
 	t.Parallel()
-	for name, j := range map[string]*journal{"olareg": {Handler: olaregHandler(t)}, "docker-registry": before(t, dockerRegistry(t))} {
+	for name, j := range map[string]*journal{"olareg": {Handler: olaregHandler(t)}, "docker-registry": before(t, peer.DockerRegistry(t, ""))} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := open(t, nil, serve(t, j).URL)
@@ -266,7 +267,7 @@ func TestPlaceOfWrongContent(t *testing.T) {
 // A download costs one request, however large; so does a resolved and read manifest.
 func TestRequestsPerRead(t *testing.T) {
 	t.Parallel()
-	for name, j := range map[string]*journal{"olareg": {Handler: olaregHandler(t)}, "docker-registry": before(t, dockerRegistry(t))} {
+	for name, j := range map[string]*journal{"olareg": {Handler: olaregHandler(t)}, "docker-registry": before(t, peer.DockerRegistry(t, ""))} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := open(t, nil, serve(t, j).URL).Repo("a")

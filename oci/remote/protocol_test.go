@@ -23,6 +23,7 @@ import (
 
 	"ocm"
 	"ocm/blob"
+	"ocm/internal/peer"
 	"ocm/oci"
 )
 
@@ -318,7 +319,7 @@ func TestMediaTypes(t *testing.T) {
 
 func TestDockerManifestIsKept(t *testing.T) {
 	t.Parallel()
-	addr := dockerRegistry(t)
+	addr := peer.DockerRegistry(t, "")
 	r := open(t, nil, addr).Repo("a")
 	config := []byte("{}")
 	if _, err := r.Push(t.Context(), describe("", config), bytes.NewReader(config)); err != nil {
@@ -343,7 +344,7 @@ func TestDockerManifestIsKept(t *testing.T) {
 func TestManifestWithoutChildren(t *testing.T) {
 	t.Parallel()
 	raw := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"a/b","size":2,"digest":%q},"layers":[]}`, ociv1.MediaTypeImageManifest, digest.FromString("missing"))
-	err := open(t, nil, dockerRegistry(t)).Repo("a").PutManifest(t.Context(), describe(ociv1.MediaTypeImageManifest, raw), raw, "1", oci.Any())
+	err := open(t, nil, peer.DockerRegistry(t, "")).Repo("a").PutManifest(t.Context(), describe(ociv1.MediaTypeImageManifest, raw), raw, "1", oci.Any())
 	wantErr(t, err, ocm.ErrNotFound, "BLOB_UNKNOWN")
 }
 

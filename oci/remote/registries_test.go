@@ -9,12 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +21,7 @@ import (
 	"github.com/olareg/olareg/config"
 
 	"ocm"
+	"ocm/internal/peer"
 	"ocm/internal/storetest"
 	"ocm/oci"
 	"ocm/web"
@@ -222,41 +219,6 @@ func newTokenService(t *testing.T) *tokenService {
 	return s
 }
 
-// dockerRegistry starts the distribution project's registry, if it is installed.
-func dockerRegistry(t *testing.T) string {
-	t.Helper()
-	bin, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("docker-registry is not on PATH")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), addr)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, "serve", file)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for range 100 {
-		if resp, err := http.Get("http://" + addr + "/v2/"); err == nil {
-			resp.Body.Close()
-			return addr
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("docker-registry does not answer")
-	return ""
-}
-
 func TestStoreContract(t *testing.T) {
 	t.Parallel()
 	t.Run("olareg", func(t *testing.T) {
@@ -271,7 +233,7 @@ func TestStoreContract(t *testing.T) {
 	})
 	t.Run("docker-registry", func(t *testing.T) {
 		t.Parallel()
-		addr := dockerRegistry(t)
+		addr := peer.DockerRegistry(t, "")
 		storetest.Run(t, func(t *testing.T) oci.Store { return open(t, nil, addr+"/below/a") }, storetest.SkipTagRace)
 	})
 	t.Run("TLS and basic", func(t *testing.T) {
