@@ -127,6 +127,18 @@ func TestAwaitTellsWhyAProgramEnded(t *testing.T) {
 	}
 }
 
+func TestAddressesAreGivenOnce(t *testing.T) {
+	t.Parallel()
+	given := map[string]bool{}
+	for range 400 { // of 12,000: two would be the same
+		addr := FreeAddress(t)
+		if given[addr] {
+			t.Fatalf("%s is given to two", addr)
+		}
+		given[addr] = true
+	}
+}
+
 func TestStopKillsWhoDoesNotListen(t *testing.T) {
 	t.Parallel()
 	p := shell(t, "trap '' TERM\necho deaf\nwhile :; do sleep 1; done\n")

@@ -189,16 +189,23 @@ func (c *Cluster) tell(t testing.TB) {
 }
 
 // freeAddress is an address on which nobody listens. Its port is below those that the system gives to clients, so that none
-// of these takes it until the part listens, or between two starts of a part.
+// of these takes it until the part listens, or between two starts of a part. Its twin of UDP is held until this process ends, so that
+// it is given to nobody else of us, here or in the tests of another package.
 func freeAddress() (string, error) { return freeAddressOf("127.0.0.1") }
 
 func freeAddressOf(host string) (string, error) {
 	const first, end = 20000, 32000
 	for range 100 {
 		addr := net.JoinHostPort(host, strconv.Itoa(first+rand.IntN(end-first)))
+		claim, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
 		if l, err := net.Listen("tcp", addr); err == nil {
+			go func() { defer claim.Close(); select {} }()
 			return addr, l.Close()
 		}
+		claim.Close()
 	}
 	return "", fmt.Errorf("no free port on %s", host)
 }

@@ -121,13 +121,10 @@ func (r *runner) run(ctx context.Context, b block) (string, error) {
 	cmd := r.command(ctx, b.Side, "bash", "-euo", "pipefail", "-c", fmt.Sprintf(onError, b.Line-1)+b.Script)
 	cmd.Dir, cmd.Env = r.lab.folder(b.Side), r.lab.environment(b.Side)
 	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		return path, err
-	}
 	done := make(chan struct{})
 	followed := make(chan struct{})
 	go func() { r.follow(path, done); close(followed) }()
-	err = cmd.Wait()
+	err = cmd.Run()
 	close(done)
 	<-followed
 	if cause := context.Cause(ctx); err != nil && cause != nil {

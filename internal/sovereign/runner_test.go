@@ -92,11 +92,13 @@ func TestFailureTellsWhatFailedAndEndsTheRun(t *testing.T) {
 func TestInterruptEndsABlock(t *testing.T) {
 	t.Parallel()
 	r, _ := testRunner(t)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
-	defer cancel()
-	err := r.all(ctx, mustParse(t, "```sh build\nexec sleep 1000\n```\n"), "")
-	if err == nil || !strings.Contains(err.Error(), "enough") {
-		t.Errorf("expected why it was ended, found %v", err)
+	for name, patience := range map[string]time.Duration{"before it begins": 0, "while it runs": 50 * time.Millisecond} {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errors.New("enough"))
+		err := r.all(ctx, mustParse(t, "```sh build\nexec sleep 1000\n```\n"), "")
+		if err == nil || !strings.Contains(err.Error(), "enough") {
+			t.Errorf("%s: expected why it was ended, found %v", name, err)
+		}
+		cancel()
 	}
 }
 

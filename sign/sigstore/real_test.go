@@ -13,11 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,20 +110,21 @@ type installation struct {
 	*issuer
 	fulcio, rekor, tsa string
 	root               string // trusted root, JSON
+	port               int    // the last one that was given to a server
 }
 
 func startInstallation(t *testing.T) *installation {
 	if os.Getenv(alone) != "" {
 		loopback(t)
 	}
-	in := &installation{issuer: newIssuer(t)}
+	in := &installation{issuer: newIssuer(t), port: 20000 + mathrand.IntN(10000)}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "fulcio.yaml")
 	write(t, config, fmt.Sprintf("oidc-issuers:\n  %[1]s:\n    issuer-url: %[1]s\n    client-id: sigstore\n    type: email\n", in.URL))
-	port := freePort(t)
+	port := in.freePort(t)
 	in.fulcio = "http://127.0.0.1:" + port
 	run(t, in.fulcio+"/api/v2/trustBundle", "fulcio-server", "serve", "--ca=ephemeralca", "--ct-log-url=", "--config-path="+config, "--host=127.0.0.1", "--port="+port,
-		"--grpc-host=127.0.0.1", "--grpc-port="+freePort(t), "--metrics-port="+freePort(t), "--legacy-unix-domain-socket="+filepath.Join(dir, "fulcio.sock"))
+		"--grpc-host=127.0.0.1", "--grpc-port="+in.freePort(t), "--metrics-port="+in.freePort(t), "--legacy-unix-domain-socket="+filepath.Join(dir, "fulcio.sock"))
 
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -133,12 +136,12 @@ func startInstallation(t *testing.T) *installation {
 	}
 	key := filepath.Join(dir, "rekor.pem")
 	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
-	port = freePort(t)
+	port = in.freePort(t)
 	in.rekor = "http://127.0.0.1:" + port
-	run(t, in.rekor+"/healthz", "rekor-server", "serve", "--hostname=rekor.lab", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--http-port="+port, "--grpc-port="+freePort(t),
-		"--http-metrics-port="+freePort(t), "--signer-filepath="+key, "--storage-dir="+filepath.Join(dir, "log"), "--checkpoint-interval=1s", "--batch-max-age=100ms")
+	run(t, in.rekor+"/healthz", "rekor-server", "serve", "--hostname=rekor.lab", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--http-port="+port, "--grpc-port="+in.freePort(t),
+		"--http-metrics-port="+in.freePort(t), "--signer-filepath="+key, "--storage-dir="+filepath.Join(dir, "log"), "--checkpoint-interval=1s", "--batch-max-age=100ms")
 
-	port = freePort(t)
+	port = in.freePort(t)
 	base := "http://127.0.0.1:" + port
 	in.tsa = base + "/api/v1/timestamp"
 	run(t, base+"/api/v1/timestamp/certchain", "timestamp-server", "serve", "--host=127.0.0.1", "--port="+port, "--timestamp-signer=memory", "--disable-ntp-monitoring")
@@ -196,17 +199,17 @@ func run(t *testing.T, url, name string, args ...string) {
 	}
 }
 
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// freePort is another one each time, which the system does not promise of those that are free, and none of those that it gives to clients.
+func (in *installation) freePort(t *testing.T) string {
+	for range 1000 {
+		in.port++
+		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", in.port)); err == nil {
+			l.Close()
+			return strconv.Itoa(in.port)
+		}
 	}
-	defer l.Close()
-	_, p, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	t.Fatal("no port is free")
+	return ""
 }
 
 func get(t *testing.T, url string) []byte {

@@ -8,7 +8,9 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"net"
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,8 +40,10 @@ func TestMain(m *testing.M) {
 // site is a volume, and the program that is started on it.
 type site struct {
 	dir, program, bin string
-	port              int
+	host              string // an address of its own: a port that was free a moment ago may be somebody else's
 }
+
+const port = "5432"
 
 func newSite(t *testing.T) *site {
 	t.Helper()
@@ -57,7 +61,8 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{dir: dir, program: filepath.Join(dir, "start"), bin: bins[len(bins)-1]}
+	s := &site{dir: dir, program: filepath.Join(dir, "start"), bin: bins[len(bins)-1],
+		host: fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))}
 	if err := errors.Join(fixture.Program(s.program, self), os.Chmod(s.program, 0o755), os.Chmod(dir, 0o755), os.Mkdir(s.volume(), 0o700)); err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +71,6 @@ func newSite(t *testing.T) *site {
 			t.Fatal(err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	return s
 }
 
@@ -91,15 +90,15 @@ func (s *site) command(t *testing.T, program string, env []string, args ...strin
 
 // server is a started program, and what it says.
 type server struct {
-	cmd   *exec.Cmd
-	lines *bufio.Scanner
-	said  strings.Builder
+	cmd  *exec.Cmd
+	says *bufio.Reader
+	said strings.Builder
 }
 
 func (s *site) start(t *testing.T, env ...string) *server {
 	t.Helper()
 	cmd := s.command(t, s.program, append(env, asProgram+"=1"),
-		"-c", "port="+strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+s.volume(), "-c", "fsync=off")
+		"-c", "port="+port, "-c", "listen_addresses="+s.host, "-c", "unix_socket_directories="+s.volume(), "-c", "fsync=off")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -118,28 +117,25 @@ func (s *site) start(t *testing.T, env ...string) *server {
 		_ = cmd.Wait()
 		r.Close()
 	})
-	return &server{cmd: cmd, lines: bufio.NewScanner(r)}
+	return &server{cmd: cmd, says: bufio.NewReader(r)}
 }
 
-// until reads what is said up to a line that holds a text.
+// until reads what is said up to a text, and no further: the line ends when what it tells of is done.
 func (v *server) until(t *testing.T, text string) {
 	t.Helper()
-	for v.lines.Scan() {
-		v.said.WriteString(v.lines.Text() + "\n")
-		if strings.Contains(v.lines.Text(), text) {
-			return
+	for begun := v.said.Len(); !strings.HasSuffix(v.said.String()[begun:], text); {
+		b, err := v.says.ReadByte()
+		if err != nil {
+			t.Fatalf("it never said %q (%v), but:\n%s", text, err, &v.said)
 		}
+		v.said.WriteByte(b)
 	}
-	t.Fatalf("it never said %q (%v), but:\n%s", text, v.lines.Err(), &v.said)
 }
 
 // end reads the rest, and is how it ended.
 func (v *server) end(t *testing.T) error {
 	t.Helper()
-	for v.lines.Scan() {
-		v.said.WriteString(v.lines.Text() + "\n")
-	}
-	if err := v.lines.Err(); err != nil {
+	if _, err := io.Copy(&v.said, v.says); err != nil {
 		t.Fatalf("it did not end (%v):\n%s", err, &v.said)
 	}
 	return v.cmd.Wait()
@@ -155,7 +151,7 @@ func (v *server) signal(t *testing.T, s syscall.Signal) {
 func (s *site) query(t *testing.T, password, statement string) (string, error) {
 	t.Helper()
 	cmd := s.command(t, filepath.Join(s.bin, "psql"), []string{"PGPASSWORD=" + password, "LC_ALL=C"},
-		"-X", "-At", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", "me", "-d", `my "own" notes`, "-c", statement)
+		"-X", "-At", "-v", "ON_ERROR_STOP=1", "-h", s.host, "-p", port, "-U", "me", "-d", `my "own" notes`, "-c", statement)
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }
