@@ -6,8 +6,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"ocm"
 	"ocm/internal/fixture"
@@ -81,5 +83,24 @@ func TestProbeOfRelativePath(t *testing.T) {
 	}
 	if p, err := host.New(host.Options{}).Probe(t.Context(), path); err != nil || !filepath.IsAbs(p.Path) {
 		t.Fatal(p, err)
+	}
+}
+
+// A process that was started while a program was written has it open for a moment, and the system does not run it then.
+func TestProbeOfWhatIsStillOpen(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems run what is being written, or have other words for it")
+	}
+	path := filepath.Join(plugintest.Dir(t, "echo"), "script")
+	if err := fixture.Program(path, []byte("#!/bin/sh\necho '{\"protocol\":\"ocm.software/plugin/v1\",\"name\":\"x\",\"capabilities\":[{\"type\":\"accessMethod\",\"names\":[\"x\"]}]}'\n")); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(50*time.Millisecond, func() { writer.Close() }).Stop()
+	if _, err := host.New(host.Options{}).Probe(t.Context(), path); err != nil {
+		t.Error(err)
 	}
 }

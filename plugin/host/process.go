@@ -38,24 +38,27 @@ func (p *Plugin) spawn(dir string, args, env []string, in *os.File, out, errOut 
 		return nil, err
 	}
 	defer f.Close()
-	cmd := exec.Command(p.real, args...) //nolint:gosec // what is in the folders of plugins is run
-	cmd.Path, cmd.Args[0] = executable(f, p.real), p.Path
-	cmd.Dir = dir
-	cmd.Env = append(p.environment(), env...)
-	if in != nil {
-		cmd.Stdin = in
-	}
-	cmd.Stdout, cmd.Stderr = out, errOut
-	cmd.WaitDelay = leftover
-	prepare(cmd)
-	r := &process{cmd: cmd, ended: make(chan struct{})}
+	r := &process{ended: make(chan struct{})}
 	started := make(chan error)
 	onThread(func() {
-		if err := cmd.Start(); err != nil {
+		err := untilWritten(func() error {
+			r.cmd = exec.Command(p.real, args...) //nolint:gosec // what is in the folders of plugins is run
+			r.cmd.Path, r.cmd.Args[0] = executable(f, p.real), p.Path
+			r.cmd.Dir = dir
+			r.cmd.Env = append(p.environment(), env...)
+			if in != nil {
+				r.cmd.Stdin = in
+			}
+			r.cmd.Stdout, r.cmd.Stderr = out, errOut
+			r.cmd.WaitDelay = leftover
+			prepare(r.cmd)
+			return r.cmd.Start()
+		})
+		if err != nil {
 			started <- startError(err)
 			return
 		}
-		err := limit(cmd.Process.Pid, p.memory(), p.openFiles())
+		err = limit(r.cmd.Process.Pid, p.memory(), p.openFiles())
 		if err != nil {
 			r.signal(syscall.SIGKILL)
 			err = fmt.Errorf("its limits cannot be set: %w", err)
@@ -67,6 +70,17 @@ func (p *Plugin) spawn(dir string, args, env []string, in *os.File, out, errOut 
 		return nil, err
 	}
 	return r, nil
+}
+
+// untilWritten calls start again for about a second while the system says that somebody still writes the program. That was us, who have just
+// installed it: another process that we started meanwhile has its file open until it begins its own work.
+func untilWritten(start func() error) error {
+	err := start()
+	for pause := time.Millisecond; errors.Is(err, syscall.ETXTBSY) && pause < time.Second; pause *= 2 {
+		time.Sleep(pause)
+		err = start()
+	}
+	return err
 }
 
 // startError leaves the path out, which says nothing.
