@@ -146,7 +146,6 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 		if result, ok := overtaken(obj, err); ok {
 			return result, nil
 		}
-		b.attempts.forget(askerFor(obj)) // it is done again at once, and often while the API server is away: none of that is the object's failure
 		return ctrl.Result{}, err
 	}
 	b.written.over(obj, read, last)

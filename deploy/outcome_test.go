@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"ocm/deploy/v1alpha1"
 	"ocm/deploy/work"
@@ -215,6 +217,36 @@ func TestAConflictIsTriedAgainWithoutAWord(t *testing.T) {
 	bed.steps(t, obj, 0, foreign)
 	if got := ready(obj); !strings.HasPrefix(got, "False") {
 		t.Errorf("a conflict elsewhere is %q", got)
+	}
+}
+
+// A status that could not be written is no failure of the object: the next one is its first.
+func TestAStatusThatIsNotWrittenIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]error{
+		"conflict":               apierrors.NewConflict(v1alpha1.GroupVersion().WithResource("repositories").GroupResource(), "r", errors.New("x")),
+		"the API server is away": errors.New("connection refused"),
+	} {
+		obj := &v1alpha1.Repository{ObjectMeta: inNamespace("r")}
+		bed := newTestbed(t, obj)
+		manager := bed.Manager.(*testManager)
+		answers := manager.client.(client.WithWatch)
+		manager.client = interceptor.NewClient(answers, interceptor.Funcs{
+			SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				return refusal
+			},
+		})
+		for range 3 {
+			bed.read(t, obj)
+			result, err := bed.settle(t.Context(), obj, func(context.Context) (time.Duration, error) { return 0, failed("X", errors.New("a")) })
+			if (result.RequeueAfter == soon) == (err != nil) {
+				t.Errorf("%s: it is done again after %v, %v", name, result.RequeueAfter, err)
+			}
+		}
+		manager.client = answers
+		if d := bed.steps(t, obj, 0, failed("X", errors.New("a"))).RequeueAfter; d < firstPause*9/10 || d > firstPause*11/10 {
+			t.Errorf("%s: after the first failure that was told it is looked at after %v, not %v", name, d, firstPause)
+		}
 	}
 }
 
