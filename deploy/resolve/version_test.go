@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"ocm"
 	"ocm/builtin"
@@ -292,9 +291,9 @@ func TestVersionThatIsNotThere(t *testing.T) {
 // TestRegistryThatDoesNotAnswer: the context ends every call, and nothing is said about signatures.
 func TestRegistryThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	var asked atomic.Int64
+	var end atomic.Pointer[context.CancelFunc]
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+		(*end.Load())() // now that it is asked
 		<-r.Context().Done()
 	}))
 	defer server.Close()
@@ -312,14 +311,12 @@ func TestRegistryThatDoesNotAnswer(t *testing.T) {
 			return err
 		},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		end.Store(&cancel)
 		if err := call(ctx); err == nil || ctx.Err() == nil || errors.Is(err, ocm.ErrSignature) {
 			t.Errorf("%s: %v", name, err)
 		}
 		cancel()
-	}
-	if asked.Load() == 0 {
-		t.Error("nobody was asked")
 	}
 }
 
