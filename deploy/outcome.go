@@ -143,6 +143,7 @@ func (b *base) settle(ctx context.Context, obj object, steps func(context.Contex
 	}
 	last := obj.GetResourceVersion()
 	if err := b.GetClient().Status().Patch(ctx, obj, patch); err != nil {
+		b.attempts.forget(askerFor(obj)) // it is done again soon, and often while the API server is away: none of that is the object's failure
 		if result, ok := overtaken(obj, err); ok {
 			return result, nil
 		}
