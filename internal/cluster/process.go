@@ -132,6 +132,17 @@ func (p *Process) Stop() {
 	}
 }
 
+// End asks the program to end, and lets it do what it has to do before.
+func (p *Process) End() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.dead:
+		return nil
+	case <-time.After(startTimeout):
+		return fmt.Errorf("%s was asked to end %v ago", p.name, startTimeout)
+	}
+}
+
 // Kill ends the program at once. It may have ended already.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()

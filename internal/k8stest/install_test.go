@@ -301,7 +301,9 @@ func runsWithItsRights(t *testing.T, c *cluster.Cluster, bin string) {
 		}
 		return nil
 	})
-	p.Stop() // by a signal
+	if err := p.End(); err != nil {
+		t.Error(err)
+	}
 	if log := p.Log(); strings.Contains(log, "forbidden") || strings.Contains(log, `"level":"error"`) {
 		t.Errorf("the log tells of trouble:\n%s", log)
 	}

@@ -3,6 +3,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ func echoKit() *ocm.Kit {
 			return ocm.Content{}, fmt.Errorf("echo: %w", ocm.ErrNotFound)
 		case "surroundings":
 			return blob.Bytes("text/plain", []byte(surroundings())), nil
+		case "large":
+			return blob.Bytes("text/plain", large()), nil
 		case "secret":
 			secret, err := env.Resolve(ctx, ocm.Identity{"type": "Echo"})
 			return blob.Bytes("text/plain", []byte(secret["text"])), err
@@ -44,6 +47,9 @@ func echoKit() *ocm.Kit {
 	}), ocm.Type{Names: []string{"echo/v1", "echo"}, About: "What it says.", Fields: ocm.FieldsOf(echo{})})
 	return kit
 }
+
+// large is more than is read ahead. It is no text of a specification, which would take its time to be asked.
+func large() []byte { return bytes.Repeat([]byte("x"), 4<<20) }
 
 // surroundings tells what a process has.
 func surroundings() string {
